@@ -1,0 +1,1 @@
+"""Meterhouse: exact, instant usage metering behind every usage endpoint."""

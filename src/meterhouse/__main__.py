@@ -1,0 +1,5 @@
+"""`python -m meterhouse`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,41 @@
+"""The command line: `serve` and `demo` run a server, everything else talks to one, or to a data folder."""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import App
+
+from ..domain.errors import MeterhouseError
+from ..settings import from_environment
+from .logs import configure_logging
+from .terminal import Failed, fail
+
+app = App(
+    name="meterhouse",
+    help="Meters what organizations use and answers exactly and at once.",
+    version_flags=["--version"],
+    help_format="plaintext",
+    result_action="return_value",
+)
+
+
+def _commands() -> None:
+    from . import accounts, catalogs, events, serve, usage  # noqa: PLC0415 - each needs `app` from here
+
+    for module in (serve, events, usage, accounts, catalogs):
+        module.register(app)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 done, but some events were not ingested."""
+    _commands()
+    try:
+        configure_logging(from_environment().log_level)
+        code = app(arguments if arguments is not None else sys.argv[1:], exit_on_error=True)
+    except (MeterhouseError, Failed) as wrong:
+        fail(str(wrong))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,136 @@
+"""`meterhouse org …` and `meterhouse key …`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from .client import Target, connect
+from .terminal import out, print_json, print_table
+
+_LOCAL = Target()
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+
+org = App(name="org", help="Organizations and their subscriptions.")
+key = App(name="key", help="API keys of an organization.")
+
+
+def register(app: App) -> None:
+    """Adds the commands."""
+    app.command(org)
+    app.command(key)
+
+
+@org.command(name="add")
+def add_organization(
+    organization: str, *, namespace: str, name: str | None = None, json: Json = False, target: Target = _LOCAL
+) -> None:
+    """Adds an organization to a namespace; its name is its id unless one is given."""
+    body = {"id": organization, "name": name or organization, "namespace": namespace}
+    with connect(target, engine=False) as client:
+        added = client.call("POST", "/v1/organizations", body)
+    _print_organizations([added], json)
+
+
+@org.command(name="list")
+def list_organizations(*, json: Json = False, target: Target = _LOCAL) -> None:
+    """Lists all organizations."""
+    with connect(target, engine=False) as client:
+        found = client.call("GET", "/v1/organizations")
+    _print_organizations(found, json)
+
+
+@org.command(name="delete")
+def delete_organization(organization: str, *, target: Target = _LOCAL) -> None:
+    """Deletes an organization."""
+    with connect(target, engine=False) as client:
+        client.call("DELETE", f"/v1/organizations/{organization}")
+    out.print(f"deleted {organization}", markup=False)
+
+
+@org.command(name="subscribe")
+def subscribe(
+    organization: str,
+    *,
+    anchor: str,
+    plan: str | None = None,
+    interval: str | None = None,
+    limit: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    json: Json = False,
+    target: Target = _LOCAL,
+) -> None:
+    """Replaces an organization's subscription.
+
+    Parameters
+    ----------
+    organization
+        Its id.
+    anchor
+        The date or RFC 3339 instant that usage periods are counted from.
+    plan
+        A plan of its namespace's catalog.
+    interval
+        P1M, P30D …; without one the usage never resets.
+    limit
+        METER=NUMBER, overrides the plan's; may be repeated.
+    json
+        Prints JSON.
+    """
+    limits = dict(pair.partition("=")[::2] for pair in limit)
+    body = {"plan": plan, "anchor": anchor, "interval": interval, "limits": limits}
+    with connect(target, engine=False) as client:
+        subscription = client.call("PUT", f"/v1/organizations/{organization}/subscription", body)
+    if json:
+        print_json(subscription)
+    else:
+        print_table(f"Subscription of {organization}", ["", "value"], subscription.items())
+
+
+@key.command(name="add")
+def add_key(
+    organization: str,
+    *,
+    scope: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    user_id: str | None = None,
+    expires_at: str | None = None,
+    json: Json = False,
+    target: Target = _LOCAL,
+) -> None:
+    """Makes a key; its secret is shown this once. Without --scope it gets what its contract needs for reading."""
+    body = {"scopes": list(scope) or None, "user_id": user_id, "expires_at": expires_at}
+    with connect(target, engine=False) as client:
+        made = client.call("POST", f"/v1/organizations/{organization}/keys", body)
+    if json:
+        print_json(made)
+    else:
+        out.print(made["key"], markup=False, highlight=False, soft_wrap=True)
+
+
+@key.command(name="list")
+def list_keys(organization: str, *, json: Json = False, target: Target = _LOCAL) -> None:
+    """Lists an organization's keys, without their secrets."""
+    with connect(target, engine=False) as client:
+        keys = client.call("GET", f"/v1/organizations/{organization}/keys")
+    if json:
+        print_json(keys)
+        return
+    columns = ["id", "prefix", "scopes", "user_id", "created_at", "expires_at", "revoked_at"]
+    rows = [[" ".join(each[name]) if name == "scopes" else each[name] for name in columns] for each in keys]
+    print_table(f"Keys of {organization}", columns, rows)
+
+
+@key.command(name="revoke")
+def revoke_key(organization: str, key_id: str, *, target: Target = _LOCAL) -> None:
+    """Ends a key at once."""
+    with connect(target, engine=False) as client:
+        client.call("DELETE", f"/v1/organizations/{organization}/keys/{key_id}")
+    out.print(f"revoked {key_id}", markup=False)
+
+
+def _print_organizations(organizations: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(organizations)
+        return
+    columns = ["id", "name", "namespace", "created_at"]
+    print_table("Organizations", columns, ([each[name] for name in columns] for each in organizations))

@@ -1,0 +1,57 @@
+"""`meterhouse meter` and `meterhouse plan`: what the catalogs say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from .client import Target, connect
+from .terminal import print_json, print_table
+
+_LOCAL = Target()
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+
+meter = App(name="meter", help="Meters of the catalogs.")
+plan = App(name="plan", help="Plans of the catalogs.")
+
+
+def register(app: App) -> None:
+    """Adds the commands."""
+    app.command(meter)
+    app.command(plan)
+
+
+@meter.command(name="list")
+def list_meters(*, namespace: str | None = None, json: Json = False, target: Target = _LOCAL) -> None:
+    """Lists the meters of all namespaces, or of one."""
+    found = [{"namespace": each["namespace"], **row} for each in _catalogs(target, namespace) for row in each["meters"]]
+    if json:
+        print_json(found)
+        return
+    columns = ["namespace", "slug", "aggregation", "event_type", "value", "group_by", "unit"]
+    rows = [[_cell(each[name]) for name in columns] for each in found]
+    print_table("Meters", columns, rows)
+
+
+@plan.command(name="list")
+def list_plans(*, namespace: str | None = None, json: Json = False, target: Target = _LOCAL) -> None:
+    """Lists the plans of all namespaces, or of one."""
+    found = [{"namespace": each["namespace"], **row} for each in _catalogs(target, namespace) for row in each["plans"]]
+    if json:
+        print_json(found)
+        return
+    rows = [[each["namespace"], each["slug"], _cell(each["limits"]), each["description"]] for each in found]
+    print_table("Plans", ["namespace", "slug", "limits", "description"], rows)
+
+
+def _catalogs(target: Target, namespace: str | None) -> list[dict[str, Any]]:
+    with connect(target, engine=False) as client:
+        catalogs: list[dict[str, Any]] = client.call("GET", "/v1/namespaces")
+    return [each for each in catalogs if namespace in (None, each["namespace"])]
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {amount}" for name, amount in value.items())
+    return ", ".join(value) if isinstance(value, list) else value

@@ -1,0 +1,140 @@
+"""`meterhouse serve` and `meterhouse demo`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from ..domain.period import parse_instant
+from ..settings import Settings, from_environment
+from ..wiring import Meterhouse, open_meterhouse
+from .client import client_of
+from .showcase import fill, print_answers, print_guide
+from .terminal import Failed, out
+
+
+def register(app: App) -> None:
+    """Adds the commands."""
+    app.command(serve)
+    app.command(demo)
+
+
+def serve(
+    *,
+    data: Path | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    now: str | None = None,
+    catalog: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+) -> None:
+    """Serves a data folder until it is told to stop.
+
+    Parameters
+    ----------
+    data
+        The data folder; made when there is none. METERHOUSE_DATA, else ./meterhouse-data.
+    host
+        The address to listen on. METERHOUSE_HOST, else 127.0.0.1.
+    port
+        The port to listen on. METERHOUSE_PORT, else 8000.
+    now
+        Freezes the clock at an RFC 3339 instant, for tests and demos.
+    catalog
+        A catalog file; may be repeated. The five built-in ones when none is named.
+    """
+    settings = from_environment()
+    settings = replace(
+        settings,
+        data=data or settings.data,
+        host=host or settings.host,
+        port=settings.port if port is None else port,
+        now=parse_instant(now) if now is not None else settings.now,
+        catalogs=catalog or settings.catalogs,
+    )
+    check_port(settings)
+    with open_meterhouse(settings) as meterhouse:
+        if meterhouse.generated_admin_key:
+            out.print(
+                f"admin key (shown once, set METERHOUSE_ADMIN_KEY to keep one): {meterhouse.admin_key}", soft_wrap=True
+            )
+        run(meterhouse, settings)
+
+
+def demo(
+    *, port: int | None = None, data: Path = Path("meterhouse-demo"), now: str | None = None, once: bool = False
+) -> None:
+    """Fills a year of usage for five organizations, one per product, and serves it.
+
+    Parameters
+    ----------
+    port
+        The port to listen on. METERHOUSE_PORT, else 8000.
+    data
+        The folder of the demo; filled again only with what is missing.
+    now
+        Freezes the clock at an RFC 3339 instant.
+    once
+        Fill, print the five answers, and exit.
+    """
+    settings = from_environment()
+    settings = replace(
+        settings,
+        data=data,
+        port=settings.port if port is None else port,
+        now=parse_instant(now) if now is not None else settings.now,
+        catalogs=(),
+    )
+    if not once:
+        check_port(settings)
+    with open_meterhouse(settings) as meterhouse:
+        with client_of(meterhouse) as client:
+            shown = fill(client, settings.now)
+            if once:
+                print_answers(client, shown)
+            else:
+                print_guide(client, shown, settings, meterhouse.admin_key)
+        if not once:
+            run(meterhouse, settings)
+
+
+def check_port(settings: Settings) -> None:
+    """Raises `Failed` when somebody listens there already: the server itself would share the port silently."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as wrong:
+            raise Failed(
+                f"cannot listen on {settings.host} port {settings.port}: {wrong.strerror}; choose another with --port"
+            ) from None
+
+
+def run(meterhouse: Meterhouse, settings: Settings) -> None:
+    """Serves until SIGINT or SIGTERM; requests that are under way are answered first."""
+    from granian.constants import Interfaces  # noqa: PLC0415 - only a server needs the server
+    from granian.server.embed import Server  # noqa: PLC0415
+
+    async def listen() -> None:
+        server = Server(
+            meterhouse.app,
+            address=settings.host,
+            port=settings.port,
+            interface=Interfaces.ASGI,
+            websockets=False,
+            log_enabled=False,
+        )
+        loop = asyncio.get_running_loop()
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signal_number, server.stop)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        out.print(f"Meterhouse listens on http://{host}:{settings.port} (docs at /docs)")
+        await server.serve()
+
+    asyncio.run(listen())

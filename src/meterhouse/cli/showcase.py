@@ -1,0 +1,101 @@
+"""Fills a Meterhouse with the demo, and shows what to do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from ..contracts import BUILT_IN
+from ..contracts.contract import Contract
+from ..demo import ORGANIZATIONS, DemoOrganization, year_of_events
+from ..settings import Settings
+from .client import Client
+from .terminal import errors, out, print_json
+from .usage import print_usage
+
+_BATCH_EVENTS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One organization of the demo and a key for it."""
+
+    organization: DemoOrganization
+    secret: str
+
+    @property
+    def paths(self) -> list[str]:
+        """The canonical path of each of its contract's routes."""
+        return [route.paths[0].format(org_id=self.organization.id) for route in self._contract.routes]
+
+    @property
+    def header(self) -> tuple[str, str]:
+        """The header that carries the key."""
+        scheme = next(iter(self._contract.security.values()))
+        return (
+            (scheme["name"], self.secret) if scheme["type"] == "apiKey" else ("Authorization", f"Bearer {self.secret}")
+        )
+
+    @property
+    def _contract(self) -> Contract:
+        return BUILT_IN[self.organization.namespace]
+
+
+def fill(client: Client, now: datetime | None) -> list[Shown]:
+    """Adds the five organizations with a year of events, as far as they are missing, and a new key for each."""
+    known = {each["id"] for each in client.call("GET", "/v1/organizations")}
+    moment = now or datetime.now(UTC)
+    shown = []
+    for organization in ORGANIZATIONS:
+        path = f"/v1/organizations/{organization.id}"
+        with errors.status(f"filling {organization.name}"):
+            if organization.id not in known:
+                body = {"id": organization.id, "name": organization.name, "namespace": organization.namespace}
+                client.call("POST", "/v1/organizations", {**body, "created_at": "2025-01-01T00:00:00Z"})
+                client.call("PUT", f"{path}/subscription", organization.subscription)
+            for batch in _batches(organization, moment):
+                query = {"namespace": organization.namespace}
+                report = client.call("POST", "/v1/events", batch, query=query, media_type="application/x-ndjson")
+                assert not report["errors"], report["errors"][:3]
+            key = client.call("POST", f"{path}/keys", {"user_id": organization.user_id})
+            shown.append(Shown(organization, key["key"]))
+    return shown
+
+
+def _batches(organization: DemoOrganization, now: datetime) -> Iterator[bytes]:
+    events = year_of_events(organization, now)
+    while batch := list(islice(events, _BATCH_EVENTS)):
+        yield msgspec.json.Encoder().encode_lines(batch)
+
+
+def print_answers(client: Client, shown: list[Shown]) -> None:
+    """What each of the five endpoints answers."""
+    for each in shown:
+        for path in each.paths:
+            out.print(f"\nGET {path}", style="bold", highlight=False)
+            print_json(client.get(path, dict([each.header])))
+
+
+def print_guide(client: Client, shown: list[Shown], settings: Settings, admin_key: str) -> None:
+    """A curl line for each endpoint, and the usage of one organization as a table."""
+    base = f"http://{settings.host}:{settings.port}"
+    out.print("\nFive organizations with a year of usage are ready. Paste any of these:\n", highlight=False)
+    for each in shown:
+        name, value = each.header
+        for path in each.paths:
+            _line(f"curl -s -H '{name}: {value}' {base}{path}")
+    first: dict[str, Any] = client.call("GET", f"/v1/organizations/{shown[0].organization.id}/usage")
+    out.print("\nMeterhouse's own answer, every meter at once:\n", highlight=False)
+    _line(f"curl -s -H 'Authorization: Bearer {admin_key}' {base}/v1/organizations/{first['organization']}/usage")
+    _line(f"METERHOUSE_ADMIN_KEY={admin_key} meterhouse usage {first['organization']} --url {base}")
+    out.print()
+    print_usage(first)
+
+
+def _line(text: str) -> None:
+    out.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,174 @@
+"""Aitronos: all-time totals in Swiss francs, no envelope, mixed case exactly as its page has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from ..domain.organization import Key, KeyFormat
+from ..domain.period import ALL_TIME, Period, add_months, format_instant
+from ..domain.quantity import ZERO, add, divide, percentage, plain, round_half_up
+from ..ports import UsageReader
+from .contract import HEX, Answer, Contract, Refusal, Refused, Request, Route
+
+TOP_MODELS = 5
+
+
+class TopModel(msgspec.Struct):
+    """One model's part; `percentage` is its share of all-time cost."""
+
+    model: str
+    cost: Decimal
+    requests: int
+    percentage: Decimal
+
+
+class CurrentMonth(msgspec.Struct):
+    """The UTC calendar month to date."""
+
+    cost: Decimal
+    requests: int
+
+
+class TimeRange(msgspec.Struct):
+    """From the organization's creation or first event, whichever is earlier, to today (UTC dates)."""
+
+    start: str
+    end: str
+    period: Literal["all_time"]
+
+
+class Body(msgspec.Struct):
+    """The 200 answer. Costs are in CHF."""
+
+    organization_id: str
+    totalRequests: int  # noqa: N815 - the page mixes cases, and so do its clients
+    total_synapses: Decimal
+    totalNeurons: Decimal  # noqa: N815
+    totalCost: Decimal  # noqa: N815
+    averageCostPerRequest: Decimal  # noqa: N815
+    topModels: list[TopModel]  # noqa: N815
+    currentMonth: CurrentMonth  # noqa: N815
+    timeRange: TimeRange  # noqa: N815
+
+
+class ErrorDetail(msgspec.Struct):
+    """What went wrong, for people and for programs."""
+
+    code: str
+    message: str
+    system_message: str
+    type: str
+    status: int
+    trace_id: str
+    timestamp: str
+
+
+class Error(msgspec.Struct):
+    """Every error."""
+
+    success: Literal[False]
+    error: ErrorDetail
+
+
+def summary(request: Request, _key: Key, usage: UsageReader) -> Answer:
+    """All-time totals of the organization in the path, which must be the key's own."""
+    organization = usage.organization
+    if request.path_parameters["org_id"] != organization.id:
+        raise Refused(Refusal.FORBIDDEN)
+    now = usage.now
+    month_start = datetime(now.year, now.month, 1, tzinfo=UTC)
+    month = Period(month_start, add_months(month_start, 1))
+    costs = usage.groups("cost", ALL_TIME, "model")
+    requests = usage.groups("requests", ALL_TIME, "model")
+    cost, count = add(costs.values()), int(add(requests.values()))
+    began = min(organization.created_at, usage.first_event_at() or organization.created_at)
+    ranked = sorted(requests, key=lambda model: (-costs.get(model, ZERO), -requests[model], model))
+    body = Body(
+        organization_id=organization.id,
+        totalRequests=count,
+        total_synapses=plain(usage.total("synapses", ALL_TIME)),
+        totalNeurons=plain(usage.total("neurons", ALL_TIME)),
+        totalCost=_rounded(cost, 2),
+        averageCostPerRequest=_rounded(divide(cost, count) if count else ZERO, 2),
+        topModels=[
+            TopModel(
+                model=model,
+                cost=_rounded(costs.get(model, ZERO), 2),
+                requests=int(requests[model]),
+                percentage=_rounded(percentage(costs.get(model, ZERO), cost) if cost else ZERO, 1),
+            )
+            for model in ranked[:TOP_MODELS]
+        ],
+        currentMonth=CurrentMonth(_rounded(usage.total("cost", month), 2), int(usage.total("requests", month))),
+        timeRange=TimeRange(began.date().isoformat(), now.date().isoformat(), "all_time"),
+    )
+    return Answer(200, body, {"x-request-id": request.request_id})
+
+
+def _rounded(value: Decimal, places: int) -> Decimal:
+    """Rounded half up; printed with at least one decimal, as the page prints `0.0` and `20.0`."""
+    rounded = plain(round_half_up(value, places))
+    return rounded.quantize(Decimal("0.1")) if rounded == rounded.to_integral_value() else rounded
+
+
+def credential(headers: Mapping[str, str]) -> str | None:
+    """The `X-API-Key` header."""
+    return headers.get("x-api-key") or None
+
+
+_UNAUTHENTICATED = (401, "AUTHENTICATION_REQUIRED", "Authentication required", "client_error")
+_DENIED = (403, "ORGANIZATION_ACCESS_DENIED", "Access denied to organization", "authorization_error")
+_REFUSALS = {
+    Refusal.NO_CREDENTIAL: (*_UNAUTHENTICATED, "No API key provided"),
+    Refusal.BAD_CREDENTIAL: (*_UNAUTHENTICATED, "Invalid API key"),
+    Refusal.ORGANIZATION_GONE: (*_DENIED, "API key doesn't belong to organization"),
+    Refusal.FORBIDDEN: (*_DENIED, "API key doesn't belong to organization"),
+    Refusal.INVALID: (400, "INVALID_REQUEST", "Invalid request", "client_error", "The request is not valid"),
+    Refusal.NOT_FOUND: (404, "NOT_FOUND", "Not found", "client_error", "No such path"),
+    Refusal.METHOD_NOT_ALLOWED: (405, "METHOD_NOT_ALLOWED", "Method not allowed", "client_error", "Use GET"),
+    Refusal.INTERNAL: (500, "INTERNAL_ERROR", "An unexpected error occurred", "server_error", "Internal error"),
+}
+
+
+def refuse(request: Request, refused: Refused) -> Answer:
+    """One nested error object; its trace id is also in the `x-request-id` header."""
+    status, code, message, kind, system_message = _REFUSALS[refused.refusal]
+    detail = ErrorDetail(
+        code=code,
+        message=message,
+        system_message=refused.message or system_message,
+        type=kind,
+        status=status,
+        trace_id=request.request_id,
+        timestamp=format_instant(request.now),
+    )
+    return Answer(status, Error(success=False, error=detail), {"x-request-id": request.request_id})
+
+
+CONTRACT = Contract(
+    name="aitronos",
+    title="Aitronos usage analytics",
+    source="Aitronos API reference, GET /v1/analytics/usage/summary/{org_id}",
+    key_format=KeyFormat("oak_prod_", HEX, 48),
+    default_scopes=frozenset({"usage:read"}),
+    scopes=frozenset({"usage:read", "events:write"}),
+    security={"apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}},
+    credential=credential,
+    refuse=refuse,
+    error=Error,
+    routes=(
+        Route(
+            paths=("/v1/analytics/usage/summary/{org_id}",),
+            handle=summary,
+            scope="usage:read",
+            summary="All-time usage of an organization",
+            response=Body,
+            parameters=({"name": "org_id", "in": "path", "required": True, "schema": {"type": "string"}},),
+        ),
+    ),
+)

@@ -1,0 +1,94 @@
+"""Unsiloed: credits in cycles of 30 days, and a quota that may go below zero."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import msgspec
+
+from ..domain.organization import Key, KeyFormat
+from ..domain.period import THIRTY_DAYS, period_at
+from ..domain.quantity import ZERO, plain, subtract
+from ..ports import UsageReader
+from .contract import HEX, Answer, Contract, Refusal, Refused, Request, Route
+
+
+class Body(msgspec.Struct):
+    """The 200 answer. `remaining_quota` is limit minus usage, negative on overuse."""
+
+    org_id: str
+    org_name: str
+    current_usage: Decimal
+    usage_limit: Decimal
+    remaining_quota: Decimal
+    last_billed_date: str
+
+
+class Error(msgspec.Struct):
+    """Every error."""
+
+    detail: str
+
+
+def get_usage(_request: Request, _key: Key, usage: UsageReader) -> Answer:
+    """The current 30-day cycle, counted from the subscription's anchor, or else from the organization's creation."""
+    anchor = usage.subscription.anchor if usage.subscription else usage.organization.created_at
+    cycle = period_at(anchor, THIRTY_DAYS, usage.now)
+    assert cycle.start is not None
+    used, limit = usage.total("credits", cycle), usage.limit("credits") or ZERO
+    body = Body(
+        org_id=usage.organization.id,
+        org_name=usage.organization.name,
+        current_usage=plain(used),
+        usage_limit=plain(limit),
+        remaining_quota=plain(subtract(limit, used)),
+        last_billed_date=cycle.start.date().isoformat(),
+    )
+    return Answer(200, body)
+
+
+def credential(headers: Mapping[str, str]) -> str | None:
+    """The `api-key` header."""
+    return headers.get("api-key") or None
+
+
+_REFUSALS = {
+    Refusal.NO_CREDENTIAL: (401, "API key is required. Please provide 'api-key' in the request header."),
+    Refusal.BAD_CREDENTIAL: (401, "Invalid API key"),
+    Refusal.ORGANIZATION_GONE: (404, "Organization not found"),
+    Refusal.FORBIDDEN: (403, "Forbidden"),
+    Refusal.INVALID: (422, "Invalid request"),
+    Refusal.NOT_FOUND: (404, "Not Found"),
+    Refusal.METHOD_NOT_ALLOWED: (405, "Method Not Allowed"),
+    Refusal.INTERNAL: (500, "Internal Server Error"),
+}
+
+
+def refuse(_request: Request, refused: Refused) -> Answer:
+    """A single `detail`."""
+    status, detail = _REFUSALS[refused.refusal]
+    return Answer(status, Error(refused.message or detail))
+
+
+CONTRACT = Contract(
+    name="unsiloed",
+    title="Unsiloed organization usage",
+    source="Unsiloed API reference, GET /org/get_usage",
+    key_format=KeyFormat("unsiloed_", HEX, 48),
+    default_scopes=frozenset({"usage:read"}),
+    scopes=frozenset({"usage:read", "events:write"}),
+    security={"apiKey": {"type": "apiKey", "in": "header", "name": "api-key"}},
+    credential=credential,
+    refuse=refuse,
+    error=Error,
+    routes=(
+        Route(
+            paths=("/api/v1/org/get_usage", "/org/get_usage"),
+            handle=get_usage,
+            scope="usage:read",
+            summary="Usage and quota of the organization",
+            response=Body,
+        ),
+    ),
+)

@@ -1,0 +1,193 @@
+"""Catalogs: one namespace's meters and plans, written in TOML."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from .errors import Invalid
+from .meter import Aggregation, Meter, StateWindow
+from .plan import Plan
+from .quantity import parse_quantity
+
+_SLUG = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
+_PATH = re.compile(r"[^.\0]{1,128}(\.[^.\0]{1,128}){0,4}")
+_METER_KEYS = frozenset(
+    (
+        "slug",
+        "event_type",
+        "aggregation",
+        "description",
+        "unit",
+        "value",
+        "optional",
+        "entity",
+        "state",
+        "states",
+        "counted_states",
+        "window",
+        "group_by",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """A product: its namespace, the contract its organizations speak, its meters and plans."""
+
+    namespace: str
+    contract: str | None
+    """None: the organizations of this namespace use Meterhouse's own API only."""
+    meters: dict[str, Meter]
+    plans: dict[str, Plan]
+
+
+class CatalogError(Invalid):
+    """A catalog that cannot be used; the message names the file and the place."""
+
+    code = "catalog"
+
+
+def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
+    """A catalog from decoded TOML (numbers as `Decimal` or int). `origin` is what messages call the file."""
+    reader = _Reader(origin)
+    reader.known_keys(document, {"namespace", "contract", "meters", "plans"}, "the catalog")
+    namespace = reader.slug(document.get("namespace"), "namespace")
+    contract = document.get("contract")
+    if contract is not None:
+        contract = reader.slug(contract, "contract")
+    meters: dict[str, Meter] = {}
+    for number, table in enumerate(reader.tables(document, "meters"), 1):
+        meter = reader.meter(table, f"meter {number}")
+        if meter.slug in meters:
+            raise reader.error(f"two meters have the slug {meter.slug!r}; a slug names one meter")
+        meters[meter.slug] = meter
+    if not meters:
+        raise reader.error("no [[meters]]: a catalog needs at least one meter")
+    plans: dict[str, Plan] = {}
+    for number, table in enumerate(reader.tables(document, "plans"), 1):
+        plan = reader.plan(table, f"plan {number}", meters)
+        if plan.slug in plans:
+            raise reader.error(f"two plans have the slug {plan.slug!r}; a slug names one plan")
+        plans[plan.slug] = plan
+    return Catalog(namespace, contract, meters, plans)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    origin: str
+
+    def error(self, message: str) -> CatalogError:
+        return CatalogError(f"{self.origin}: {message}")
+
+    def known_keys(self, table: dict[str, Any], known: set[str] | frozenset[str], where: str) -> None:
+        for key in table.keys() - known:
+            raise self.error(f"{where} has the key {key!r}, which is not one of {', '.join(sorted(known))}")
+
+    def slug(self, value: object, where: str) -> str:
+        if not isinstance(value, str) or _SLUG.fullmatch(value) is None:
+            raise self.error(f"{where} must be a name of letters, digits, _ and -, not {value!r}")
+        return value
+
+    def text(self, table: dict[str, Any], key: str, where: str, default: str | None = "") -> str:
+        value = table.get(key, default)
+        if not isinstance(value, str) or (default is None and not value):
+            raise self.error(f"{where}: {key} must be a text" + (" that is not empty" if default is None else ""))
+        return value
+
+    def names(self, table: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
+        value = table.get(key, [])
+        listed = [value] if isinstance(value, str) else value
+        if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
+            raise self.error(f"{where}: {key} must be a name or a list of names")
+        if len(set(listed)) != len(listed):
+            raise self.error(f"{where}: {key} names something twice")
+        return tuple(listed)
+
+    def tables(self, document: dict[str, Any], key: str) -> list[dict[str, Any]]:
+        tables = document.get(key, [])
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise self.error(f"{key} must be written as [[{key}]]")
+        return tables
+
+    def meter(self, table: dict[str, Any], where: str) -> Meter:
+        self.known_keys(table, _METER_KEYS, where)
+        slug = self.slug(table.get("slug"), f"{where}: slug")
+        where = f"meter {slug!r}"
+        try:
+            aggregation = Aggregation(table.get("aggregation", ""))
+        except ValueError:
+            known = ", ".join(Aggregation)
+            raise self.error(
+                f"{where}: aggregation is {table.get('aggregation')!r}; it must be one of {known}"
+            ) from None
+        values = self.names(table, "value", where)
+        is_state = aggregation is Aggregation.STATE_COUNT
+        if aggregation in (Aggregation.COUNT, Aggregation.STATE_COUNT):
+            if values:
+                raise self.error(f"{where}: {aggregation} reads no value; remove `value`")
+        elif not values:
+            raise self.error(f"{where}: {aggregation} needs `value`, the property it reads")
+        elif len(values) > 1 and aggregation is not Aggregation.SUM:
+            raise self.error(f"{where}: only SUM adds several values; name one")
+        for key in ("entity", "state"):
+            if is_state != bool(table.get(key)):
+                raise self.error(f"{where}: `{key}` " + ("is missing" if is_state else "belongs to STATE_COUNT only"))
+        try:
+            window = StateWindow(table.get("window", StateWindow.CHANGED))
+        except ValueError:
+            raise self.error(f"{where}: window must be one of {', '.join(StateWindow)}") from None
+        if not is_state and any(key in table for key in ("states", "counted_states", "window")):
+            raise self.error(f"{where}: states, counted_states and window belong to STATE_COUNT only")
+        if not isinstance(table.get("optional", False), bool):
+            raise self.error(f"{where}: optional must be true or false")
+        meter = Meter(
+            slug=slug,
+            event_type=self.text(table, "event_type", where, None),
+            aggregation=aggregation,
+            description=self.text(table, "description", where),
+            unit=self.text(table, "unit", where),
+            values=values,
+            optional=table.get("optional", False),
+            entity=self.text(table, "entity", where),
+            state=self.text(table, "state", where),
+            states=self.names(table, "states", where),
+            counted_states=self.names(table, "counted_states", where),
+            window=window,
+            group_by=self.names(table, "group_by", where),
+        )
+        if unknown := set(meter.counted_states) - set(meter.states or meter.counted_states):
+            raise self.error(f"{where}: counted_states names {sorted(unknown)[0]!r}, which is not in states")
+        paths = meter.group_by if aggregation.numeric else (*meter.group_by, *meter.values, meter.entity, meter.state)
+        for path in filter(None, paths):
+            if _PATH.fullmatch(path) is None:
+                raise self.error(f"{where}: {path!r} is not a property path like 'model' or 'user.id'")
+        return meter
+
+    def plan(self, table: dict[str, Any], where: str, meters: dict[str, Meter]) -> Plan:
+        self.known_keys(table, {"slug", "description", "limits"}, where)
+        slug = self.slug(table.get("slug"), f"{where}: slug")
+        where = f"plan {slug!r}"
+        limits = table.get("limits", {})
+        if not isinstance(limits, dict):
+            raise self.error(f"{where}: limits must be a table of meter = number")
+        return Plan(
+            slug,
+            {meter: self.limit(meter, value, where, meters) for meter, value in limits.items()},
+            self.text(table, "description", where),
+        )
+
+    def limit(self, meter: str, value: object, where: str, meters: dict[str, Meter]) -> Decimal:
+        if meter not in meters:
+            raise self.error(f"{where}: unknown meter {meter!r}; this catalog has {', '.join(sorted(meters))}")
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            raise self.error(f"{where}: the limit of {meter!r} must be a number")
+        try:
+            number = parse_quantity(str(value))
+        except Invalid as wrong:
+            raise self.error(f"{where}: the limit of {meter!r}: {wrong}") from None
+        if number < 0:
+            raise self.error(f"{where}: the limit of {meter!r} must not be negative")
+        return number

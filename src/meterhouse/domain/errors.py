@@ -1,0 +1,40 @@
+"""What can be wrong with a request, as types the outer layers translate into their own shapes."""
+
+from __future__ import annotations
+
+
+class MeterhouseError(Exception):
+    """Base of every error a user can cause. `code` is stable; the message says what, where and what to do."""
+
+    code = "error"
+
+
+class Invalid(MeterhouseError):
+    """The input does not mean anything: the message names the field and what it takes."""
+
+    code = "invalid"
+
+
+class NotFound(MeterhouseError):
+    """The thing named does not exist (or is not the caller's to see)."""
+
+    code = "not_found"
+
+
+class AlreadyExists(MeterhouseError):
+    """The identifier is taken."""
+
+    code = "already_exists"
+
+
+class Overloaded(MeterhouseError):
+    """More is waiting than the server accepts; nothing of this request was stored. Try again."""
+
+    code = "overloaded"
+    retry_after_s = 1
+
+
+class FolderError(MeterhouseError):
+    """The data folder cannot be used: in use, not writable, or written by a newer version."""
+
+    code = "folder"

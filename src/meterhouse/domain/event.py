@@ -1,0 +1,278 @@
+"""Events: CloudEvents 1.0, checked one by one so that a bad one never takes its neighbours with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from .errors import Invalid
+from .meter import Aggregation, Meter
+from .period import parse_instant
+from .quantity import parse_quantity, plain
+
+MAX_TEXT = 512
+"""Longest id, source, type and subject, in characters."""
+MAX_DATA_BYTES = 65_536
+"""Largest `data` of one event."""
+MAX_DEPTH = 64
+"""How deeply `data` may be nested."""
+
+Property: TypeAlias = "str | int | Decimal | bool | list[Property] | dict[str, Property] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. Its identity is (namespace, source, id); `organization` is the CloudEvent's subject."""
+
+    namespace: str
+    source: str
+    id: str
+    type: str
+    organization: str
+    time: datetime
+    data: bytes
+    """The JSON object as it was received."""
+    numbers: dict[str, Decimal]
+    """Every top-level member of `data` that is a quantity."""
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What is counted once, forever."""
+        return self.namespace, self.source, self.id
+
+    def same_content(self, other: Event) -> bool:
+        """Whether a second delivery says the same: subject, type and data, compared as JSON values.
+
+        `time` is left out: a client that stamps each attempt anew is retrying, not contradicting itself.
+        """
+        return (self.organization, self.type) == (other.organization, other.type) and (
+            self.data == other.data or _same(decode_data(self.data), decode_data(other.data))
+        )
+
+
+class Outcome(StrEnum):
+    """What became of an event that was handed to the store."""
+
+    INGESTED = "ingested"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    """Its identity is known with other content; the first one stands."""
+
+
+class Rejected(Invalid):
+    """An event that cannot be taken, with the field at fault."""
+
+    def __init__(self, code: str, message: str, event_id: str | None = None):
+        super().__init__(message)
+        self.code = code
+        self.event_id = event_id
+
+
+class _Envelope(msgspec.Struct):
+    """The attributes of a CloudEvent that are read. Extension attributes are permitted and ignored."""
+
+    id: object = None
+    source: object = None
+    type: object = None
+    subject: object = None
+    specversion: object = None
+    time: object = None
+    data: msgspec.Raw = msgspec.Raw(b"")
+    data_base64: object = None
+
+
+# A number of any size is no text: kept as bytes it is refused like every other thing that is none.
+_envelope = msgspec.json.Decoder(_Envelope, float_hook=str.encode)
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_text = msgspec.json.Decoder(str)
+
+
+def _same(one: Property, other: Property) -> bool:
+    """Equal as JSON values: 1 and 1.0 are, 1 and true are not, members have no order."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def _depth(data: bytes) -> int:
+    """How deeply arrays and objects are nested in sound JSON."""
+    depth = deepest = 0
+    for mark in _MARKS.finditer(data):
+        if mark[0] in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark[0] in b"]}":
+            depth -= 1
+    return deepest
+
+
+_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+def _read_number(text: str) -> Decimal | str:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text  # an exponent beyond all reason: no quantity, but no reason to fail either
+
+
+_value = msgspec.json.Decoder(float_hook=_read_number)
+
+
+def decode_data(data: bytes) -> Property:
+    """`data` as Python values, numbers as exact decimals."""
+    return _value.decode(data)  # type: ignore[no-any-return]
+
+
+def parse_event(raw: bytes, namespace: str, meters: Iterable[Meter], received_at: datetime) -> Event:
+    """One CloudEvent in JSON, validated against the meters of its namespace.
+
+    `meters` are those that read this namespace's events (any type). An event without `time` gets `received_at`.
+    Raises `Rejected`, with a stable code: `invalid_event`, `invalid_time`, `invalid_value`, `too_large`.
+    """
+    try:
+        envelope = _envelope.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as wrong:
+        raise Rejected("invalid_event", f"not a CloudEvent: {wrong}") from None
+    event_id = envelope.id if isinstance(envelope.id, str) else None
+    shown_id = event_id[:MAX_TEXT] if event_id is not None else None
+    try:
+        if envelope.specversion != "1.0":
+            raise Rejected("invalid_event", 'specversion must be "1.0"')
+        event_type = _attribute("type", envelope.type)
+        organization = _attribute("subject", envelope.subject, " (the organization)")
+        data, members = _data(envelope)
+        for meter in meters:
+            if meter.event_type == event_type:
+                _check(meter, members, data)
+        return Event(
+            namespace=namespace,
+            source=_attribute("source", envelope.source),
+            id=_attribute("id", envelope.id),
+            type=event_type,
+            organization=organization,
+            time=received_at if envelope.time is None else _time(envelope.time),
+            data=data,
+            numbers=_numbers(members),
+        )
+    except Rejected as rejected:
+        rejected.event_id = shown_id
+        raise
+
+
+def _attribute(name: str, value: object, meaning: str = "") -> str:
+    if value is None:
+        raise Rejected("invalid_event", f"{name}{meaning} is missing")
+    if not isinstance(value, str) or not value:
+        raise Rejected("invalid_event", f"{name}{meaning} must be a string that is not empty")
+    if len(value) > MAX_TEXT:
+        raise Rejected("invalid_event", f"{name}{meaning} has {len(value)} characters; {MAX_TEXT} are allowed")
+    if "\0" in value:
+        raise Rejected("invalid_event", f"{name}{meaning} contains a NUL character")
+    return value
+
+
+def _time(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise Rejected("invalid_time", "time must be a string, like 2026-01-31T09:30:00Z")
+    try:
+        return parse_instant(value)
+    except Invalid as wrong:
+        raise Rejected("invalid_time", f"time: {wrong}") from None
+
+
+def _data(envelope: _Envelope) -> tuple[bytes, dict[str, bytes]]:
+    """The object itself, and the JSON text of each of its members."""
+    if envelope.data_base64 is not None:
+        raise Rejected("invalid_event", "data_base64 is not supported: send data as a JSON object")
+    data = bytes(envelope.data) or b"{}"
+    if data == b"null":
+        data = b"{}"
+    if len(data) > MAX_DATA_BYTES:
+        raise Rejected("too_large", f"data has {len(data)} bytes; {MAX_DATA_BYTES} are allowed")
+    if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
+        raise Rejected("invalid_event", f"data is nested more than {MAX_DEPTH} levels deep")
+    try:
+        decode_data(data)  # proves that every nested value is sound JSON, which splitting alone does not
+        return data, {name: bytes(value) for name, value in _members.decode(data).items()}
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as wrong:
+        raise Rejected("invalid_event", f"data must be a JSON object: {wrong}") from None
+
+
+def _numbers(members: dict[str, bytes]) -> dict[str, Decimal]:
+    found = {}
+    for name, raw in members.items():
+        try:
+            number = _quantity(raw)
+        except Invalid:
+            continue  # too long to be a quantity, and no meter reads it: _check has seen to those
+        if number is not None:
+            found[name] = number
+    return found
+
+
+def _quantity(raw: bytes) -> Decimal | None:
+    """The number in a JSON value; None when it is not meant as one."""
+    first = raw[:1]
+    if first == b'"':
+        text = _text.decode(raw)
+        return parse_quantity(text) if text[:1] in _NUMBER_STARTS else None
+    return parse_quantity(raw.decode()) if first.decode("utf-8", "replace") in _NUMBER_STARTS else None
+
+
+_NUMBER_STARTS = frozenset("-0123456789")
+
+
+def _check(meter: Meter, members: dict[str, bytes], data: bytes) -> None:
+    """Raises `Rejected` unless the meter can read what it needs from the event."""
+    if meter.aggregation.numeric:
+        for name in meter.values:
+            raw = members.get(name)
+            if raw is None or raw == b"null":
+                if meter.optional:
+                    continue
+                raise Rejected("invalid_value", f"data.{name} is missing; the meter {meter.slug!r} needs it")
+            try:
+                number = _quantity(raw)
+            except Invalid as wrong:
+                raise Rejected("invalid_value", f"data.{name}: {wrong}") from None
+            if number is None:
+                shown = raw[:60].decode("utf-8", "replace")
+                raise Rejected("invalid_value", f"data.{name} must be a number or a decimal string, not {shown}")
+        return
+    names = meter.values if meter.aggregation is Aggregation.UNIQUE_COUNT else (meter.entity, meter.state)
+    for name in filter(None, names):
+        text = read_text(decode_data(data), name)
+        if not text:
+            raise Rejected("invalid_value", f"data.{name} is missing; the meter {meter.slug!r} needs it")
+        if name == meter.state and meter.states and text not in meter.states:
+            known = ", ".join(meter.states)
+            raise Rejected("invalid_value", f"data.{name} is {text[:60]!r}; the meter {meter.slug!r} knows {known}")
+
+
+def read_text(data: Property, path: str) -> str:
+    """The text of a property by its dotted path: strings as they are, booleans as JSON, numbers without exponent and
+    without trailing zeros; "" for anything else."""
+    for name in path.split("."):
+        if not isinstance(data, dict):
+            return ""
+        data = data.get(name)
+    if isinstance(data, bool):
+        return "true" if data else "false"
+    if isinstance(data, str):
+        return data
+    if not isinstance(data, int | Decimal):
+        return ""
+    try:
+        return format(plain(parse_quantity(str(data))), "f")
+    except Invalid:
+        return ""  # too long to be a quantity, and so to be a name

@@ -1,0 +1,102 @@
+"""Meters: what is counted, as data. And the questions one can ask of a meter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Aggregation(StrEnum):
+    """How the events of a meter become a number."""
+
+    COUNT = "COUNT"
+    SUM = "SUM"
+    MIN = "MIN"
+    MAX = "MAX"
+    AVG = "AVG"
+    UNIQUE_COUNT = "UNIQUE_COUNT"
+    LATEST = "LATEST"
+    STATE_COUNT = "STATE_COUNT"
+
+    @property
+    def additive(self) -> bool:
+        """Whether the values of adjoining windows add up to the value of the whole."""
+        return self in (Aggregation.COUNT, Aggregation.SUM)
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the meter reads a number from each event."""
+        return self in (Aggregation.SUM, Aggregation.MIN, Aggregation.MAX, Aggregation.AVG, Aggregation.LATEST)
+
+
+class StateWindow(StrEnum):
+    """Which moment of an entity decides whether a STATE_COUNT window holds it."""
+
+    CHANGED = "changed"
+    """its latest change"""
+    CREATED = "created"
+    """its first event"""
+    NOW = "now"
+    """none: every entity counts, by the state it is in now"""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """One thing that is counted. Property names may be dotted paths (`user.id`), except those of values."""
+
+    slug: str
+    event_type: str
+    aggregation: Aggregation
+    description: str = ""
+    unit: str = ""
+    values: tuple[str, ...] = ()
+    """The properties read from each event; several are added up (SUM). UNIQUE_COUNT has one: what is distinct."""
+    optional: bool = False
+    """An absent value counts as 0 instead of rejecting the event."""
+    entity: str = ""
+    """STATE_COUNT: the property that names the entity."""
+    state: str = ""
+    """STATE_COUNT: the property that holds the entity's new state."""
+    states: tuple[str, ...] = ()
+    """STATE_COUNT: the known states; an event with another one is rejected. Empty: any."""
+    counted_states: tuple[str, ...] = ()
+    """STATE_COUNT: the states whose entities make up `used`. Empty: every state."""
+    window: StateWindow = StateWindow.CHANGED
+    """STATE_COUNT: the moment that `used` goes by."""
+    group_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MeterQuery:
+    """One question: a meter of an organization over adjoining half-open windows.
+
+    `edges` are n + 1 instants, ascending, that bound n windows `[edges[i], edges[i + 1])`; a first or last edge of
+    None is open. `filters` keep only the events whose property has exactly that text. `as_of_commit` leaves out
+    everything stored later, so that several questions can be answered from one state of the store.
+    """
+
+    namespace: str
+    organization: str
+    meter: Meter
+    edges: tuple[datetime | None, ...]
+    as_of_commit: int
+    group_by: tuple[str, ...] = ()
+    filters: tuple[tuple[str, str], ...] = ()
+    state_window: StateWindow | None = None
+    """STATE_COUNT: overrides the meter's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """The answer for one window and group. A window or group without events has no measure at all."""
+
+    window: int
+    """Index of the window in the query."""
+    value: Decimal
+    """What the aggregation gives; for STATE_COUNT the number of entities in `state`."""
+    group: tuple[str, ...] = field(default=())
+    """The texts of the `group_by` properties, in their order; "" where an event has none."""
+    state: str = ""
+    """STATE_COUNT only."""

@@ -1,0 +1,84 @@
+"""Organizations and the keys that speak for them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from .errors import Invalid
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """Who uses and pays. Ids are unique over all namespaces; events carry them as their subject."""
+
+    id: str
+    name: str
+    namespace: str
+    created_at: datetime
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A credential of one organization. The secret itself is known to its holder alone: here is only its hash."""
+
+    id: str
+    organization: str
+    prefix: str
+    """The first characters of the secret, to recognise it by."""
+    secret_hash: str
+    scopes: frozenset[str]
+    user_id: str | None
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def valid_at(self, now: datetime) -> bool:
+        """Neither revoked nor expired; a key is no longer valid at the very instant it expires."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFormat:
+    """How the keys of a contract look: a prefix, then random characters of an alphabet (160 bits or more)."""
+
+    prefix: str
+    alphabet: str
+    length: int
+
+    def mint(self, random: bytes) -> str:
+        """A secret made from 64 random bytes: their number, written in the alphabet."""
+        number, base, digits = int.from_bytes(random), len(self.alphabet), ""
+        for _ in range(self.length):
+            number, digit = divmod(number, base)
+            digits += self.alphabet[digit]
+        return self.prefix + digits
+
+    def matches(self, secret: str) -> bool:
+        """Whether a secret can be one of these at all; bounds what is hashed and looked up."""
+        body = secret.removeprefix(self.prefix)
+        return (
+            secret.startswith(self.prefix)
+            and len(body) == self.length
+            and all(character in self.alphabet for character in body)
+        )
+
+
+def hash_secret(secret: str) -> str:
+    """SHA-256 in hex. Secrets have 160 random bits, so a slow, salted hash would add cost and no safety."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def check_organization_id(text: str) -> str:
+    """The id itself; raises `Invalid` when it could not stand in a path or a subject."""
+    if _ID.fullmatch(text) is None:
+        raise Invalid(
+            f"organization id {text[:60]!r} is not allowed: 1 to 128 letters, digits and . _ : @ - "
+            "that begin with a letter or digit"
+        )
+    return text

@@ -1,0 +1,82 @@
+"""Plans, and what an organization has subscribed to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from .meter import Meter
+from .period import ALL_TIME, Interval, Period, period_at
+from .quantity import EXACT, ZERO, add
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A named set of limits. A meter that is not named is not limited by the plan."""
+
+    slug: str
+    limits: dict[str, Decimal] = field(default_factory=dict)
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Extra allowance for one meter: `recurring` in every usage period, `one_time` in the one of `granted_at` only."""
+
+    one_time: Decimal = ZERO
+    recurring: Decimal = ZERO
+    granted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flex:
+    """Metered overage under a budget: what goes beyond the limit is sold at a price until the budget is spent."""
+
+    enabled: bool
+    budget_cents: Decimal
+    unit_price_cents: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Which plan an organization has, and how its usage periods run. `plan` None: only overrides and add-ons count."""
+
+    plan: str | None
+    anchor: datetime
+    interval: Interval | None
+    """None: a single period, from the anchor on, that never resets."""
+    limits: dict[str, Decimal] = field(default_factory=dict)
+    """Overrides of the plan's limits, meter by meter."""
+    addons: dict[str, Grant] = field(default_factory=dict)
+    flex: Flex | None = None
+
+
+def usage_period(subscription: Subscription | None, now: datetime) -> Period:
+    """The usage period that contains `now`. Without a subscription there is nothing to reset: all time."""
+    if subscription is None:
+        return ALL_TIME
+    if subscription.interval is None:
+        return Period(subscription.anchor, None)
+    return period_at(subscription.anchor, subscription.interval, now)
+
+
+def limit_of(subscription: Subscription | None, plan: Plan | None, meter: Meter, period: Period) -> Decimal | None:
+    """How much of a meter may be used in `period`; None when nothing limits it.
+
+    `plan` is the subscription's, looked up. Without a subscription, and without a plan that is not overridden,
+    the base is 0; add-ons come on top of whatever the base is.
+    """
+    if subscription is None:
+        return ZERO
+    base = subscription.limits.get(meter.slug, ZERO if plan is None else plan.limits.get(meter.slug))
+    if base is None:
+        return None
+    grant = subscription.addons.get(meter.slug, Grant())
+    one_time = grant.one_time if grant.granted_at is not None and period.contains(grant.granted_at) else ZERO
+    return add((base, grant.recurring, one_time))
+
+
+def flex_capacity(flex: Flex) -> Decimal:
+    """How many units the flex budget buys: whole units only, 0 at no price."""
+    return EXACT.divide_int(flex.budget_cents, flex.unit_price_cents) if flex.unit_price_cents > 0 else ZERO

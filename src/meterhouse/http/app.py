@@ -1,0 +1,81 @@
+"""The application: routers, one error shape for our own API, and each contract's own for its paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from litestar import Litestar, Response
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+
+from ..contracts.contract import Contract, Refusal
+from ..domain.errors import MeterhouseError
+from ..domain.organization import hash_secret
+from ..ports import Clock, EventStore
+from ..services.accounts import Accounts
+from ..services.catalogs import Catalogs
+from ..services.ingest import Ingest
+from ..services.usage import Usage
+from . import problems
+from .authentication import Authentication
+from .contracts import ContractEndpoints
+from .documents import documents_router, openapi_config
+from .events import events_router
+from .health import health_router
+from .observability import Metrics, Observability
+from .organizations import organizations_router
+from .request import HttpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """The part that needs the event store."""
+
+    store: EventStore
+    ingest: Ingest
+    usage: Usage
+
+
+def create_app(
+    *,
+    version: str,
+    admin_key: str,
+    accounts: Accounts,
+    catalogs: Catalogs,
+    contracts: dict[str, Contract],
+    metering: Metering | None,
+    clock: Clock,
+    max_body_bytes: int,
+) -> Litestar:
+    """The ASGI application. Without `metering` it manages accounts only."""
+    metrics = Metrics()
+    authentication = Authentication(hash_secret(admin_key), accounts)
+    routers = [
+        organizations_router(accounts, catalogs, metering.usage if metering else None, authentication),
+        health_router(metering.store if metering else None, accounts.ledger, metrics),
+        documents_router(version, contracts),
+    ]
+    endpoints = None
+    if metering is not None:
+        endpoints = ContractEndpoints(contracts, accounts, catalogs, metering.usage, clock)
+        routers += [events_router(metering.ingest, authentication, metrics, max_body_bytes), endpoints.router()]
+
+    def unrouted(request: HttpRequest, error: HTTPException) -> Response[bytes]:
+        """No such path, or another method: in the shape of the contract that owns the path."""
+        refusal = Refusal.METHOD_NOT_ALLOWED if error.status_code == 405 else Refusal.NOT_FOUND
+        shaped = endpoints.refuse_unrouted(request.url.path, request, refusal) if endpoints is not None else None
+        return shaped or problems.http_error(request, error)
+
+    return Litestar(
+        route_handlers=routers,
+        middleware=[Observability(metrics)],
+        exception_handlers={
+            MeterhouseError: problems.meterhouse_error,
+            NotFoundException: unrouted,
+            MethodNotAllowedException: unrouted,
+            HTTPException: problems.http_error,
+            Exception: problems.unexpected_error,
+        },
+        openapi_config=openapi_config(version, contracts),
+        request_max_body_size=max_body_bytes,
+        logging_config=None,
+    )

@@ -1,0 +1,41 @@
+"""Is it up, can it serve, and how is it doing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from litestar import Response, Router, get
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from ..ports import EventStore, Ledger
+from .observability import Metrics
+
+
+def health_router(store: EventStore | None, ledger: Ledger, metrics: Metrics) -> Router:
+    """The three probes; none needs a key, none tells about an organization."""
+
+    @get("/healthz", operation_id="health", tags=["Health"], security=[])
+    async def healthz() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @get("/readyz", operation_id="ready", tags=["Health"], security=[])
+    async def readyz() -> Response[dict[str, str]]:
+        """Events and ledger answer; 503 names the one that does not."""
+        status = {"events": "ok", "ledger": "ok"}
+        checks = {"ledger": ledger.ping, **({"events": store.count} if store is not None else {})}
+        for name, check in checks.items():
+            try:
+                await asyncio.to_thread(check)
+            except Exception:  # noqa: BLE001 - any failure means "not ready"; the endpoint's answer says which
+                status[name] = "failing"
+        return Response(status, status_code=200 if set(status.values()) == {"ok"} else 503)
+
+    @get("/metrics", operation_id="metrics", tags=["Health"], security=[])
+    async def prometheus() -> Response[bytes]:
+        """Prometheus text format."""
+        if store is not None:
+            metrics.stored_events.set(await asyncio.to_thread(store.count))
+        return Response(generate_latest(metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    return Router("/", route_handlers=[healthz, readyz, prometheus])

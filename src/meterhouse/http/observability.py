@@ -1,0 +1,73 @@
+"""Every request has an id, a line in the log and a place in the metrics."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_log = structlog.get_logger(__name__)
+
+
+class Metrics:
+    """The figures of one server; `docs/reference/metrics.md` lists them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "meterhouse_http_requests_total", "HTTP requests", ["method", "path", "status"], registry=self.registry
+        )
+        self.duration = Histogram(
+            "meterhouse_http_request_duration_seconds",
+            "Time to answer",
+            ["path"],
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self.registry,
+        )
+        self.events = Counter(
+            "meterhouse_events_total", "Events received, by what became of them", ["outcome"], registry=self.registry
+        )
+        self.stored_events = Gauge("meterhouse_stored_events", "Events stored", registry=self.registry)
+        for outcome in ("ingested", "duplicates", "conflicts", "rejected"):
+            self.events.labels(outcome)
+
+
+class Observability(ASGIMiddleware):
+    """Gives each request its id, and accounts for it when it is answered."""
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, metrics: Metrics):
+        self._metrics = metrics
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """See `ASGIMiddleware`."""
+        began = time.perf_counter()
+        request_id = str(uuid.uuid4())
+        method = str(scope.get("method"))
+        scope["state"]["request_id"] = request_id
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [pair for pair in message["headers"] if pair[0].lower() != b"x-request-id"]
+                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await next_app(scope, receive, send_with_id)
+            finally:
+                # The template, never the path itself: paths hold ids, and any number of unknown ones.
+                path = scope.get("path_template") or "unknown"
+                seconds = time.perf_counter() - began
+                self._metrics.requests.labels(method, path, str(status)).inc()
+                self._metrics.duration.labels(path).observe(seconds)
+                _log.info("request", method=method, path=path, status=status, ms=round(seconds * 1000, 1))

@@ -1,0 +1,407 @@
+"""Meterhouse's own API: organizations, subscriptions, keys and the one-call usage summary."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+
+import msgspec
+from litestar import Response, Router, delete, get, post, put
+
+from ..domain.errors import Invalid
+from ..domain.meter import Meter
+from ..domain.organization import Key, Organization
+from ..domain.period import Interval, Period, format_instant, parse_instant
+from ..domain.plan import Flex, Grant, Subscription
+from ..domain.quantity import MAX_DECIMAL_PLACES, ZERO, parse_quantity, plain, round_half_even
+from ..domain.summary import MeterSummary, UsageSummary
+from ..services.accounts import USAGE_READ, Accounts
+from ..services.catalogs import Catalogs
+from ..services.usage import Usage
+from .authentication import Authentication
+from .problems import Forbidden
+from .request import HttpRequest
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+class NewOrganization(msgspec.Struct, forbid_unknown_fields=True):
+    """An organization to add. `created_at` is RFC 3339; now when absent."""
+
+    id: str
+    name: str
+    namespace: str
+    created_at: str | None = None
+
+
+class OrganizationBody(msgspec.Struct):
+    """An organization."""
+
+    id: str
+    name: str
+    namespace: str
+    created_at: str
+
+
+class GrantBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Extra allowance: once, in the usage period it was granted in, or in every one."""
+
+    one_time: Decimal = ZERO
+    recurring: Decimal = ZERO
+
+
+class FlexBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Metered overage under a budget."""
+
+    enabled: bool
+    budget_cents: Decimal = ZERO
+    unit_price_cents: Decimal = ZERO
+
+
+class SubscriptionBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Plan and usage periods. `anchor` is an RFC 3339 instant or a date (UTC); `interval` P1M, P30D … or null."""
+
+    plan: str | None
+    anchor: str
+    interval: str | None
+    limits: dict[str, Decimal] = {}
+    addons: dict[str, GrantBody] = {}
+    flex: FlexBody | None = None
+
+
+class NewKey(msgspec.Struct, forbid_unknown_fields=True):
+    """A key to make. Without `scopes` it gets what its contract needs for reading."""
+
+    scopes: list[str] | None = None
+    user_id: str | None = None
+    expires_at: str | None = None
+
+
+class KeyBody(msgspec.Struct):
+    """A key, without its secret."""
+
+    id: str
+    prefix: str
+    scopes: list[str]
+    user_id: str | None
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+class CreatedKey(KeyBody):
+    """A new key; `key` is the secret and is shown this once."""
+
+    key: str = ""
+
+
+class PeriodBody(msgspec.Struct):
+    """A half-open span in UTC; null sides are open."""
+
+    start: str | None
+    end: str | None
+
+
+class MeterUsage(msgspec.Struct):
+    """One meter: null limits mean unlimited; `remaining` is never negative, `overage` is what went beyond."""
+
+    unit: str
+    aggregation: str
+    used: Decimal | None
+    limit: Decimal | None
+    remaining: Decimal | None
+    overage: Decimal | None
+    percent: Decimal | None
+    period: PeriodBody
+    resets_at: str | None
+
+
+class UsageBody(msgspec.Struct):
+    """Every meter of an organization, now."""
+
+    organization: str
+    name: str
+    namespace: str
+    plan: str | None
+    as_of: str
+    period: PeriodBody
+    resets_at: str | None
+    meters: dict[str, MeterUsage]
+
+
+class MeterBody(msgspec.Struct):
+    """A meter of a catalog."""
+
+    slug: str
+    event_type: str
+    aggregation: str
+    unit: str
+    description: str
+    value: list[str]
+    group_by: list[str]
+
+
+class PlanBody(msgspec.Struct):
+    """A plan of a catalog; meters that it does not name are not limited by it."""
+
+    slug: str
+    description: str
+    limits: dict[str, Decimal]
+
+
+class NamespaceBody(msgspec.Struct):
+    """A namespace: its contract, meters and plans."""
+
+    namespace: str
+    contract: str | None
+    meters: list[MeterBody]
+    plans: list[PlanBody]
+
+
+def organizations_router(
+    accounts: Accounts, catalogs: Catalogs, usage: Usage | None, authentication: Authentication
+) -> Router:
+    """The routes, closed over what they need. Without `usage` (no engine was opened) there is no usage route."""
+
+    @post("/v1/organizations", operation_id="createOrganization", tags=["Organizations"])
+    async def create_organization(request: HttpRequest, data: NewOrganization) -> Response[OrganizationBody]:
+        """Adds an organization; 409 when the id is taken."""
+        authentication.require_admin(request)
+        created_at = parse_instant(data.created_at) if data.created_at is not None else None
+        added = await asyncio.to_thread(accounts.create_organization, data.id, data.name, data.namespace, created_at)
+        return Response(_organization(added), status_code=201)
+
+    @get("/v1/organizations", operation_id="listOrganizations", tags=["Organizations"])
+    async def list_organizations(request: HttpRequest) -> list[OrganizationBody]:
+        """All organizations, by id."""
+        authentication.require_admin(request)
+        return [_organization(each) for each in await asyncio.to_thread(accounts.ledger.organizations)]
+
+    @get("/v1/organizations/{organization_id:str}", operation_id="getOrganization", tags=["Organizations"])
+    async def get_organization(request: HttpRequest, organization_id: str) -> OrganizationBody:
+        """One organization."""
+        authentication.require_admin(request)
+        return _organization(await asyncio.to_thread(accounts.organization, organization_id))
+
+    @delete("/v1/organizations/{organization_id:str}", operation_id="deleteOrganization", tags=["Organizations"])
+    async def delete_organization(request: HttpRequest, organization_id: str) -> None:
+        """Deletes an organization: its keys then get their contract's answer for one that is gone."""
+        authentication.require_admin(request)
+        await asyncio.to_thread(accounts.delete_organization, organization_id)
+
+    @get("/v1/organizations/{organization_id:str}/subscription", operation_id="getSubscription", tags=["Subscriptions"])
+    async def get_subscription(request: HttpRequest, organization_id: str) -> Response[bytes]:
+        """The subscription, or null."""
+        authentication.require_admin(request)
+        organization = await asyncio.to_thread(accounts.organization, organization_id)
+        subscription = await asyncio.to_thread(accounts.subscription, organization.id)
+        return _json(None if subscription is None else _subscription(subscription))
+
+    @put("/v1/organizations/{organization_id:str}/subscription", operation_id="putSubscription", tags=["Subscriptions"])
+    async def put_subscription(request: HttpRequest, organization_id: str, data: SubscriptionBody) -> Response[bytes]:
+        """Replaces the subscription. An unchanged one-time grant is not granted anew."""
+        authentication.require_admin(request)
+        wanted = _read_subscription(data)
+        return _json(_subscription(await asyncio.to_thread(accounts.subscribe, organization_id, wanted)))
+
+    @post("/v1/organizations/{organization_id:str}/keys", operation_id="createKey", tags=["Keys"])
+    async def create_key(
+        request: HttpRequest, organization_id: str, data: NewKey | None = None
+    ) -> Response[CreatedKey]:
+        """Makes a key in the format of the organization's contract. The secret is shown this once."""
+        authentication.require_admin(request)
+        wanted = data or NewKey()
+        expires_at = parse_instant(wanted.expires_at) if wanted.expires_at is not None else None
+        key, secret = await asyncio.to_thread(
+            accounts.create_key, organization_id, wanted.scopes, wanted.user_id, expires_at
+        )
+        body = CreatedKey(**msgspec.structs.asdict(_key(key)), key=secret)
+        return Response(body, status_code=201, headers={"Cache-Control": "no-store"})
+
+    @get("/v1/organizations/{organization_id:str}/keys", operation_id="listKeys", tags=["Keys"])
+    async def list_keys(request: HttpRequest, organization_id: str) -> list[KeyBody]:
+        """The organization's keys, without their secrets."""
+        authentication.require_admin(request)
+        return [_key(key) for key in await asyncio.to_thread(accounts.keys, organization_id)]
+
+    @delete("/v1/organizations/{organization_id:str}/keys/{key_id:str}", operation_id="revokeKey", tags=["Keys"])
+    async def revoke_key(request: HttpRequest, organization_id: str, key_id: str) -> None:
+        """Ends a key at once."""
+        authentication.require_admin(request)
+        await asyncio.to_thread(accounts.revoke_key, organization_id, key_id)
+
+    @get("/v1/namespaces", operation_id="listNamespaces", tags=["Catalogs"])
+    async def list_namespaces(request: HttpRequest) -> Response[bytes]:
+        """The catalogs this server runs with: meters and plans by namespace."""
+        authentication.require_admin(request)
+        return _json(
+            [
+                NamespaceBody(
+                    catalog.namespace,
+                    catalog.contract,
+                    [_meter(meter) for meter in catalog.meters.values()],
+                    [PlanBody(plan.slug, plan.description, plan.limits) for plan in catalog.plans.values()],
+                )
+                for catalog in catalogs
+            ]
+        )
+
+    @get("/v1/organizations/{organization_id:str}/usage", operation_id="getUsage", tags=["Usage"])
+    async def get_usage(request: HttpRequest, organization_id: str) -> Response[bytes]:
+        """Every meter in the current usage period: used, limit, remaining, percent, and when it resets.
+
+        For the admin key, or a key of the organization itself with a scope that reads usage.
+        """
+        assert usage is not None
+        caller = await asyncio.to_thread(authentication.caller, request)
+        if caller is not None:
+            readable = accounts.policies[caller.organization.namespace].default_scopes | {USAGE_READ}
+            if caller.organization.id != organization_id or not caller.key.scopes & readable:
+                raise Forbidden("this key may not read the usage of that organization")
+        organization = await asyncio.to_thread(accounts.organization, organization_id)
+        reader = await asyncio.to_thread(usage.of, organization)
+        return _json(_usage(await asyncio.to_thread(reader.summary), reader.now))
+
+    routes = [
+        create_organization,
+        list_organizations,
+        get_organization,
+        delete_organization,
+        get_subscription,
+        put_subscription,
+        create_key,
+        list_keys,
+        revoke_key,
+        list_namespaces,
+    ]
+    return Router("/", route_handlers=[*routes, get_usage] if usage is not None else routes)
+
+
+def _json(body: object) -> Response[bytes]:
+    """Decimals as JSON numbers with exactly their digits."""
+    return Response(_encoder.encode(body), media_type="application/json")
+
+
+def _organization(organization: Organization) -> OrganizationBody:
+    return OrganizationBody(
+        organization.id, organization.name, organization.namespace, format_instant(organization.created_at)
+    )
+
+
+def _read_subscription(body: SubscriptionBody) -> Subscription:
+    return Subscription(
+        plan=body.plan,
+        anchor=_read_anchor(body.anchor),
+        interval=Interval.parse(body.interval) if body.interval is not None else None,
+        limits={meter: _amount(limit, f"limits.{meter}") for meter, limit in body.limits.items()},
+        addons={
+            meter: Grant(
+                _amount(grant.one_time, f"addons.{meter}.one_time"),
+                _amount(grant.recurring, f"addons.{meter}.recurring"),
+            )
+            for meter, grant in body.addons.items()
+        },
+        flex=Flex(
+            body.flex.enabled,
+            _amount(body.flex.budget_cents, "flex.budget_cents"),
+            _amount(body.flex.unit_price_cents, "flex.unit_price_cents"),
+        )
+        if body.flex is not None
+        else None,
+    )
+
+
+def _read_anchor(text: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(text), time(), UTC) if len(text) == 10 else parse_instant(text)
+    except ValueError:
+        raise Invalid(f"anchor {text!r} is neither a date nor an RFC 3339 instant") from None
+
+
+def _amount(value: Decimal, place: str) -> Decimal:
+    try:
+        amount = parse_quantity(str(value))
+    except Invalid as wrong:
+        raise Invalid(f"{place}: {wrong}") from None
+    if amount < 0:
+        raise Invalid(f"{place} must not be negative")
+    return amount
+
+
+def _subscription(subscription: Subscription) -> SubscriptionBody:
+    flex = subscription.flex
+    return SubscriptionBody(
+        plan=subscription.plan,
+        anchor=format_instant(subscription.anchor),
+        interval=str(subscription.interval) if subscription.interval is not None else None,
+        limits={meter: plain(limit) for meter, limit in subscription.limits.items()},
+        addons={
+            meter: GrantBody(plain(grant.one_time), plain(grant.recurring))
+            for meter, grant in subscription.addons.items()
+        },
+        flex=FlexBody(flex.enabled, plain(flex.budget_cents), plain(flex.unit_price_cents)) if flex else None,
+    )
+
+
+def _key(key: Key) -> KeyBody:
+    return KeyBody(
+        key.id,
+        key.prefix,
+        sorted(key.scopes),
+        key.user_id,
+        format_instant(key.created_at),
+        format_instant(key.expires_at) if key.expires_at else None,
+        format_instant(key.revoked_at) if key.revoked_at else None,
+    )
+
+
+def _meter(meter: Meter) -> MeterBody:
+    return MeterBody(
+        meter.slug,
+        meter.event_type,
+        meter.aggregation,
+        meter.unit,
+        meter.description,
+        list(meter.values),
+        list(meter.group_by),
+    )
+
+
+def _period(period: Period) -> PeriodBody:
+    return PeriodBody(
+        format_instant(period.start) if period.start else None, format_instant(period.end) if period.end else None
+    )
+
+
+def _usage(summary: UsageSummary, now: datetime) -> UsageBody:
+    subscription, organization = summary.subscription, summary.organization
+    return UsageBody(
+        organization=organization.id,
+        name=organization.name,
+        namespace=organization.namespace,
+        plan=subscription.plan if subscription else None,
+        as_of=format_instant(now),
+        period=_period(summary.period),
+        resets_at=format_instant(summary.period.end) if summary.period.end else None,
+        meters={each.meter.slug: _meter_usage(each) for each in summary.meters},
+    )
+
+
+def _meter_usage(each: MeterSummary) -> MeterUsage:
+    return MeterUsage(
+        unit=each.meter.unit,
+        aggregation=each.meter.aggregation,
+        used=_exact(each.used),
+        limit=_exact(each.limit),
+        remaining=_exact(each.remaining),
+        overage=_exact(each.overage),
+        percent=_exact(round_half_even(each.percent, 2)) if each.percent is not None else None,
+        period=_period(each.period),
+        resets_at=format_instant(each.resets_at) if each.resets_at else None,
+    )
+
+
+def _exact(value: Decimal | None) -> Decimal | None:
+    # Only an average can have more places than a quantity.
+    return None if value is None else plain(round_half_even(value, MAX_DECIMAL_PLACES))

@@ -1,0 +1,77 @@
+"""Errors of Meterhouse's own API: RFC 9457 problem details."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import msgspec
+import structlog
+from litestar import Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from ..domain.errors import AlreadyExists, MeterhouseError, NotFound, Overloaded
+from .request import HttpRequest
+
+_log = structlog.get_logger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+
+_STATUS: dict[type[MeterhouseError], int] = {NotFound: 404, AlreadyExists: 409, Overloaded: 429}
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """A problem: `code` is stable, `detail` says what was wrong, where, and what to do."""
+
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    type: str = "about:blank"
+
+
+class Unauthorized(HTTPException):
+    """No credential, or one that is not valid here."""
+
+    status_code = 401
+
+
+class Forbidden(HTTPException):
+    """A valid credential that may not do this."""
+
+    status_code = 403
+
+
+def problem(
+    request: HttpRequest, status: int, code: str, detail: str, headers: dict[str, str] | None = None
+) -> Response[bytes]:
+    """A problem as a response."""
+    body = Problem(HTTPStatus(status).phrase, status, detail, code, request.state.request_id)
+    content = msgspec.json.encode({"type": body.type, **msgspec.to_builtins(body)})
+    return Response(content, status_code=status, media_type=PROBLEM_JSON, headers=headers)
+
+
+def meterhouse_error(request: HttpRequest, error: MeterhouseError) -> Response[bytes]:
+    """What a user got wrong."""
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 400)
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Overloaded) else None
+    return problem(request, status, error.code, str(error), headers)
+
+
+def http_error(request: HttpRequest, error: HTTPException) -> Response[bytes]:
+    """What the framework refuses: unknown paths, other methods, bodies of the wrong shape or size."""
+    detail, extra = error.detail, error.extra
+    if isinstance(error, ValidationException) and isinstance(extra, list):
+        listed = [f"{item.get('key', 'body')}: {item.get('message', '')}" for item in extra if isinstance(item, dict)]
+        detail = "; ".join(listed) or detail
+    headers = dict(error.headers or {})
+    if error.status_code == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="meterhouse"'
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    return problem(request, error.status_code, code, detail, headers)
+
+
+def unexpected_error(request: HttpRequest, error: Exception) -> Response[bytes]:
+    """What we got wrong: the log has it, under the request id; the client learns nothing of the inside."""
+    _log.error("unexpected error", exc_info=error)
+    return problem(request, 500, "internal_error", "something went wrong; the log has more under this request_id")

@@ -1,0 +1,162 @@
+"""What the use cases need from the outside. The docstrings are the specification; tests/conformance holds every
+implementation to them. All methods may be called from many threads at once and block the calling thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from .domain.event import Event, Outcome
+from .domain.meter import Measure, MeterQuery, StateWindow
+from .domain.organization import Key, Organization
+from .domain.period import Period
+from .domain.plan import Subscription
+
+
+class Clock(Protocol):
+    """Where "now" comes from."""
+
+    def now(self) -> datetime:
+        """The present instant, in UTC."""
+        ...
+
+
+class EventStore(Protocol):
+    """Every event, once, forever."""
+
+    def append(self, events: Sequence[Event], received_at: datetime) -> list[Outcome]:
+        """Stores the events whose identity is not known yet; answers one outcome per event, in order.
+
+        When it returns, what it calls ingested is on disk (fsync'd), all of it or, after a crash, none of it, and is
+        seen by every later `measure`. Identities are compared with everything ever stored and with the earlier
+        events of the same call. Repeating a call that raised is safe: nothing is counted twice. One caller at a
+        time writes; readers are not blocked.
+        """
+        ...
+
+    def latest_commit(self) -> int:
+        """The number of the newest finished commit, 0 before the first. Numbers only grow, over restarts too."""
+        ...
+
+    def measure(self, query: MeterQuery) -> list[Measure]:
+        """The answer to the query, in no particular order; windows and groups without events are absent.
+
+        Exact: sums never round. LATEST takes the event with the greatest time, among equals the last stored.
+        STATE_COUNT takes each entity's latest event by the same rule, and counts the entity in the window that
+        holds the moment the query's state window names (`NOW` puts every entity in window 0).
+        """
+        ...
+
+    def first_event_at(self, namespace: str, organization: str) -> datetime | None:
+        """The earliest `time` among the organization's events."""
+        ...
+
+    def count(self) -> int:
+        """How many events are stored."""
+        ...
+
+    def close(self) -> None:
+        """Releases the folder. The store cannot be used afterwards."""
+        ...
+
+
+class Ledger(Protocol):
+    """Organizations, their keys and subscriptions. Every method is one transaction."""
+
+    def add_organization(self, organization: Organization) -> None:
+        """Raises `AlreadyExists` when the id is taken, also by a deleted organization."""
+        ...
+
+    def organization(self, organization_id: str) -> Organization | None:
+        """The organization, deleted ones included; None when there never was one of that id."""
+        ...
+
+    def organizations(self) -> list[Organization]:
+        """All of them except the deleted ones, by id."""
+        ...
+
+    def delete_organization(self, organization_id: str, at: datetime) -> None:
+        """Marks it deleted; its keys stay known. Raises `NotFound` when there is none, or it is deleted already."""
+        ...
+
+    def put_subscription(self, organization_id: str, subscription: Subscription) -> None:
+        """Replaces the organization's subscription. The organization exists."""
+        ...
+
+    def subscription(self, organization_id: str) -> Subscription | None:
+        """The organization's subscription, None when it has none. Amounts come back exactly as they were put."""
+        ...
+
+    def add_key(self, key: Key) -> None:
+        """Stores a key. Its organization exists; its id and hash are new."""
+        ...
+
+    def key_by_hash(self, secret_hash: str) -> Key | None:
+        """The key of that hash, revoked and expired ones included."""
+        ...
+
+    def keys(self, organization_id: str) -> list[Key]:
+        """The organization's keys, oldest first, revoked ones included."""
+        ...
+
+    def revoke_key(self, organization_id: str, key_id: str, at: datetime) -> None:
+        """Revokes a key of that organization. Raises `NotFound` when it has no such key, or it is revoked already."""
+        ...
+
+    def ping(self) -> None:
+        """Raises unless the database answers."""
+        ...
+
+    def close(self) -> None:
+        """Releases connections."""
+        ...
+
+
+class UsageReader(Protocol):
+    """One organization's usage at one moment: all that a contract may ask. Every answer comes from the same state
+    of the store. Meters are named by slug; `filters` keep only events whose property has exactly that text."""
+
+    @property
+    def organization(self) -> Organization:
+        """Whose usage it is."""
+        ...
+
+    @property
+    def subscription(self) -> Subscription | None:
+        """What the organization has subscribed to."""
+        ...
+
+    @property
+    def now(self) -> datetime:
+        """The moment of the question."""
+        ...
+
+    def period(self) -> Period:
+        """The usage period that `now` lies in; all time without a subscription."""
+        ...
+
+    def limit(self, meter: str) -> Decimal | None:
+        """How much of the meter may be used in the period; None when nothing limits it."""
+        ...
+
+    def total(self, meter: str, period: Period, filters: Mapping[str, str] | None = None) -> Decimal:
+        """The meter over the period; 0 without events. A STATE_COUNT counts the entities in its counted states."""
+        ...
+
+    def windows(self, meter: str, edges: Sequence[datetime], filters: Mapping[str, str] | None = None) -> list[Decimal]:
+        """`total` for each of the adjoining windows that the n + 1 edges bound."""
+        ...
+
+    def groups(self, meter: str, period: Period, by: str) -> dict[str, Decimal]:
+        """The meter over the period for each text of a property; "" stands for events without it."""
+        ...
+
+    def states(self, meter: str, period: Period, by: StateWindow) -> dict[str, Decimal]:
+        """How many entities are in each state, of those whose change or creation falls in the period."""
+        ...
+
+    def first_event_at(self) -> datetime | None:
+        """The time of the organization's first event."""
+        ...

@@ -1,0 +1,1 @@
+"""Use cases: taking events in, answering usage, keeping accounts."""

@@ -1,0 +1,153 @@
+"""Organizations, their subscriptions and keys; and who a credential belongs to."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ..domain.errors import Invalid, NotFound
+from ..domain.organization import Key, KeyFormat, Organization, check_organization_id, hash_secret
+from ..domain.plan import Grant, Subscription
+from ..ports import Clock, Ledger
+from .catalogs import Catalogs
+
+EVENTS_WRITE = "events:write"
+USAGE_READ = "usage:read"
+_SHOWN_SECRET_CHARACTERS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """How the keys of a namespace look and what they may do."""
+
+    format: KeyFormat
+    default_scopes: frozenset[str]
+    scopes: frozenset[str]
+    """Every scope that can be given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a valid key speaks for. The organization may be deleted; its contract says what such a caller is told."""
+
+    key: Key
+    organization: Organization
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The use cases around the ledger. `policies` has one entry per namespace."""
+
+    ledger: Ledger
+    catalogs: Catalogs
+    policies: Mapping[str, KeyPolicy]
+    clock: Clock
+    random_bytes: Callable[[int], bytes]
+
+    def create_organization(
+        self, organization_id: str, name: str, namespace: str, created_at: datetime | None = None
+    ) -> Organization:
+        """Adds an organization. Raises `Invalid`, `NotFound` (namespace) or `AlreadyExists`."""
+        self.catalogs.get(namespace)
+        check_organization_id(organization_id)
+        if not 1 <= len(name) <= 200:
+            raise Invalid("name must have 1 to 200 characters")
+        organization = Organization(organization_id, name, namespace, created_at or self.clock.now())
+        self.ledger.add_organization(organization)
+        return organization
+
+    def organization(self, organization_id: str) -> Organization:
+        """The organization; raises `NotFound` when there is none, or it was deleted."""
+        organization = self.ledger.organization(organization_id)
+        if organization is None or organization.deleted_at is not None:
+            raise NotFound(f"there is no organization {organization_id[:128]!r}")
+        return organization
+
+    def delete_organization(self, organization_id: str) -> None:
+        """Deletes it; raises `NotFound`. Its events stay stored and its keys keep resolving."""
+        self.ledger.delete_organization(self.organization(organization_id).id, self.clock.now())
+
+    def subscribe(self, organization_id: str, subscription: Subscription) -> Subscription:
+        """Replaces the subscription. A one-time grant counts from now, unless the same one was there before.
+
+        Raises `NotFound` for the organization, `Invalid` for an unknown plan or meter.
+        """
+        organization = self.organization(organization_id)
+        catalog = self.catalogs.get(organization.namespace)
+        if subscription.plan is not None and subscription.plan not in catalog.plans:
+            known = ", ".join(sorted(catalog.plans)) or "no plans"
+            raise Invalid(f"unknown plan {subscription.plan[:60]!r}; the namespace {catalog.namespace} has {known}")
+        for meter in (*subscription.limits, *subscription.addons):
+            if meter not in catalog.meters:
+                known = ", ".join(sorted(catalog.meters))
+                raise Invalid(f"unknown meter {meter[:60]!r}; the namespace {catalog.namespace} has {known}")
+        before = self.ledger.subscription(organization_id)
+        known_grants = before.addons if before is not None else {}
+        addons = {
+            meter: replace(grant, granted_at=self._granted_at(grant, known_grants.get(meter)))
+            for meter, grant in subscription.addons.items()
+        }
+        subscription = replace(subscription, addons=addons)
+        self.ledger.put_subscription(organization_id, subscription)
+        return subscription
+
+    def _granted_at(self, grant: Grant, before: Grant | None) -> datetime | None:
+        if not grant.one_time:
+            return None
+        if before is not None and before.one_time == grant.one_time:
+            return before.granted_at
+        return self.clock.now()
+
+    def subscription(self, organization_id: str) -> Subscription | None:
+        """The organization's subscription, if it has one."""
+        return self.ledger.subscription(organization_id)
+
+    def create_key(
+        self,
+        organization_id: str,
+        scopes: Iterable[str] | None = None,
+        user_id: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> tuple[Key, str]:
+        """A new key and its secret, which is nowhere else. Raises `NotFound`, `Invalid` for an unknown scope."""
+        organization = self.organization(organization_id)
+        policy = self.policies[organization.namespace]
+        granted = policy.default_scopes if scopes is None else frozenset(scopes)
+        if unknown := granted - policy.scopes:
+            known = ", ".join(sorted(policy.scopes))
+            raise Invalid(f"unknown scope {sorted(unknown)[0][:60]!r}; keys of {organization.namespace} take {known}")
+        secret = policy.format.mint(self.random_bytes(64))
+        key = Key(
+            id=str(uuid.UUID(bytes=self.random_bytes(16), version=4)),
+            organization=organization_id,
+            prefix=secret[: len(policy.format.prefix) + _SHOWN_SECRET_CHARACTERS],
+            secret_hash=hash_secret(secret),
+            scopes=granted,
+            user_id=user_id,
+            created_at=self.clock.now(),
+            expires_at=expires_at,
+        )
+        self.ledger.add_key(key)
+        return key, secret
+
+    def keys(self, organization_id: str) -> list[Key]:
+        """The organization's keys; raises `NotFound`."""
+        return self.ledger.keys(self.organization(organization_id).id)
+
+    def revoke_key(self, organization_id: str, key_id: str) -> None:
+        """Ends a key at once; raises `NotFound`."""
+        self.ledger.revoke_key(self.organization(organization_id).id, key_id, self.clock.now())
+
+    def resolve(self, secret: str, namespaces: Iterable[str]) -> Caller | None:
+        """Who a secret belongs to, if it is a valid key of one of these namespaces. Nothing else is told."""
+        if not any(self.policies[namespace].format.matches(secret) for namespace in namespaces):
+            return None
+        key = self.ledger.key_by_hash(hash_secret(secret))
+        if key is None or not key.valid_at(self.clock.now()):
+            return None
+        organization = self.ledger.organization(key.organization)
+        if organization is None or organization.namespace not in namespaces:
+            return None
+        return Caller(key, organization)

@@ -1,0 +1,82 @@
+"""Every setting, where it comes from, and what it means. `docs/reference/settings.md` is held to this list."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from .domain.errors import Invalid
+from .domain.period import parse_instant
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server runs with. Each field can be given as the environment variable in its metadata."""
+
+    data: Path = field(default=Path("meterhouse-data"), metadata={"env": "METERHOUSE_DATA"})
+    """The data folder: events, and the ledger unless `ledger_url` says otherwise."""
+    host: str = field(default="127.0.0.1", metadata={"env": "METERHOUSE_HOST"})
+    """The address to listen on."""
+    port: int = field(default=8000, metadata={"env": "METERHOUSE_PORT"})
+    """The port to listen on."""
+    admin_key: str | None = field(default=None, metadata={"env": "METERHOUSE_ADMIN_KEY"}, repr=False)
+    """The admin credential; generated and printed once when unset."""
+    catalogs: tuple[Path, ...] = field(default=(), metadata={"env": "METERHOUSE_CATALOGS"})
+    """Catalog files, in the environment separated by `:`; the five built-in ones when none is named."""
+    ledger_url: str | None = field(default=None, metadata={"env": "METERHOUSE_LEDGER_URL"}, repr=False)
+    """A SQLAlchemy URL, `postgresql+psycopg://…`; SQLite in the data folder when unset."""
+    now: datetime | None = field(default=None, metadata={"env": "METERHOUSE_NOW"})
+    """Freezes the clock at an RFC 3339 instant, for tests and demos."""
+    max_body_bytes: int = field(default=32 * 1024 * 1024, metadata={"env": "METERHOUSE_MAX_BODY_BYTES"})
+    """The largest request body, compressed or not; beyond it the answer is 413."""
+    log_level: str = field(default="warning", metadata={"env": "METERHOUSE_LOG_LEVEL"})
+    """debug, info (a line per request), warning or error."""
+
+
+LOG_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the environment gives. Raises `Invalid`, naming the variable."""
+    read = _Environment(environment)
+    default = Settings()
+    return Settings(
+        data=Path(read.text("METERHOUSE_DATA", str(default.data))),
+        host=read.text("METERHOUSE_HOST", default.host),
+        port=read.number("METERHOUSE_PORT", default.port, 0, 65535),
+        admin_key=read.admin_key("METERHOUSE_ADMIN_KEY"),
+        catalogs=tuple(Path(part) for part in read.text("METERHOUSE_CATALOGS", "").split(":") if part),
+        ledger_url=read.text("METERHOUSE_LEDGER_URL", "") or None,
+        now=parse_instant(environment["METERHOUSE_NOW"]) if environment.get("METERHOUSE_NOW") else None,
+        max_body_bytes=read.number("METERHOUSE_MAX_BODY_BYTES", default.max_body_bytes, 1024, 1024**3),
+        log_level=read.choice("METERHOUSE_LOG_LEVEL", default.log_level, LOG_LEVELS),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    variables: Mapping[str, str]
+
+    def text(self, name: str, default: str) -> str:
+        return self.variables.get(name) or default
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        text = self.text(name, str(default))
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise Invalid(f"{name} is {text[:40]!r}; it must be a whole number from {least} to {most}")
+        return int(text)
+
+    def choice(self, name: str, default: str, choices: Mapping[str, int]) -> str:
+        text = self.text(name, default).lower()
+        if text not in choices:
+            raise Invalid(f"{name} is {text[:40]!r}; it must be one of {', '.join(choices)}")
+        return text
+
+    def admin_key(self, name: str) -> str | None:
+        text = self.text(name, "")
+        if text and (len(text) < 16 or not text.isascii() or any(character.isspace() for character in text)):
+            raise Invalid(f"{name} must have at least 16 ASCII characters and no spaces")
+        return text or None

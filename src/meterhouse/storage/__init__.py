@@ -1,0 +1,1 @@
+"""Where data lives: events in ClickHouse, organizations in a SQL ledger."""

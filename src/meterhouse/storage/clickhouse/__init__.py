@@ -1,0 +1,1 @@
+"""The event store on ClickHouse: `queries` is all its SQL, `chdb_engine` runs it in this process."""

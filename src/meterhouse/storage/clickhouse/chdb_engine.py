@@ -1,0 +1,59 @@
+"""ClickHouse inside this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import chdb
+import msgspec
+
+from .engine import EngineError, Parameters
+
+_row = msgspec.json.Decoder(list[list[Any]])
+
+# A commit is far below these, so that it becomes exactly one part.
+_INSERT_SETTINGS = (
+    "max_insert_threads = 1, input_format_parallel_parsing = 0, max_insert_block_size = 10000000, "
+    "min_insert_block_size_rows = 10000000, min_insert_block_size_bytes = 4000000000"
+)
+
+
+class ChdbEngine:
+    """One embedded ClickHouse over one folder. A process can have one at a time."""
+
+    def __init__(self, folder: Path):
+        self._connection = chdb.connect(str(folder))
+
+    def execute(self, sql: str) -> None:
+        """See `Engine`."""
+        self._query(sql, "TSV", {})
+
+    def rows(self, sql: str, parameters: Parameters) -> list[list[Any]]:
+        """See `Engine`."""
+        answer = self._query(sql, "JSONCompactEachRow", parameters).bytes()
+        return _row.decode(b"[" + answer.replace(b"]\n[", b"],[") + b"]")
+
+    def uint64s(self, sql: str) -> bytes:
+        """See `Engine`."""
+        return bytes(self._query(sql, "RowBinary", {}).bytes())
+
+    def insert(self, table: str, ndjson: bytes) -> None:
+        """See `Engine`."""
+        self._query(f"INSERT INTO {table} SETTINGS {_INSERT_SETTINGS} FORMAT JSONEachRow {ndjson.decode()}", "TSV", {})
+
+    def close(self) -> None:
+        """See `Engine`."""
+        self._connection.close()
+
+    def _query(self, sql: str, output_format: str, parameters: Parameters) -> Any:
+        escaped = {name: _escape(value) if isinstance(value, str) else value for name, value in parameters.items()}
+        try:
+            return self._connection.query(sql, output_format, params=escaped)
+        except RuntimeError as failure:  # everything that chdb raises is one
+            raise EngineError(str(failure)) from failure
+
+
+def _escape(text: str) -> str:
+    """A string parameter in the tab-separated notation in which ClickHouse reads parameters."""
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")

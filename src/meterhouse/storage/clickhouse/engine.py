@@ -1,0 +1,40 @@
+"""What the event store needs of a ClickHouse, wherever it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+Parameter = str | int | Sequence[int]
+Parameters = Mapping[str, Parameter]
+
+
+class Engine(Protocol):
+    """A ClickHouse that takes SQL. Calls block, and may come from many threads at once.
+
+    Values reach a statement as `{name:Type}` parameters only. Any failure raises `EngineError`.
+    """
+
+    def execute(self, sql: str) -> None:
+        """Runs a statement that answers nothing."""
+        ...
+
+    def rows(self, sql: str, parameters: Parameters) -> list[list[Any]]:
+        """The rows of a query; 64-bit integers as int. Wider numbers must be selected as text."""
+        ...
+
+    def uint64s(self, sql: str) -> bytes:
+        """The single UInt64 column of a query, as packed little-endian bytes."""
+        ...
+
+    def insert(self, table: str, ndjson: bytes) -> None:
+        """Inserts JSON rows as one part: on disk when it returns, all or nothing."""
+        ...
+
+    def close(self) -> None:
+        """Ends the engine."""
+        ...
+
+
+class EngineError(Exception):
+    """The engine refused or failed; the message is the engine's own and may hold data: for logs, not for clients."""

@@ -1,0 +1,173 @@
+"""All the SQL that is spoken to ClickHouse. Names and values are parameters; nothing a user wrote stands in a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from ...domain.meter import Aggregation, MeterQuery, StateWindow
+from ...domain.period import FIRST_INSTANT
+from .engine import Parameter
+
+# Sorted for the reads: an organization's events of one type lie together in time order. Not partitioned, so that one
+# insert is one part and therefore atomic. `commit` and `position` order events as they were stored.
+CREATE_EVENTS = """
+CREATE TABLE IF NOT EXISTS events (
+    namespace    LowCardinality(String),
+    organization String,
+    type         LowCardinality(String),
+    time         DateTime64(6, 'UTC'),
+    source       String CODEC(ZSTD(1)),
+    id           String CODEC(ZSTD(1)),
+    identity     UInt64,
+    commit       UInt64 CODEC(ZSTD(1)),
+    position     UInt32,
+    stored_at    DateTime64(6, 'UTC') CODEC(ZSTD(1)),
+    data         String CODEC(ZSTD(1)),
+    numbers      Map(LowCardinality(String), Decimal(76, 28)) CODEC(ZSTD(1)),
+    INDEX identity_index identity TYPE bloom_filter(0.001) GRANULARITY 1
+)
+ENGINE = MergeTree ORDER BY (namespace, organization, type, time)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+"""
+
+LATEST_COMMIT = "SELECT max(commit) FROM events"
+
+COUNT_EVENTS = "SELECT count() FROM events"
+
+ALL_IDENTITIES = "SELECT identity FROM events"
+
+# The stored events whose identity hash is one of these; the caller compares the full identities.
+EVENTS_BY_IDENTITY = """
+SELECT namespace, source, id, type, organization, toUnixTimestamp64Micro(time), data
+FROM events WHERE identity IN {identities:Array(UInt64)}
+"""
+
+FIRST_EVENT_AT = """
+SELECT toUnixTimestamp64Micro(min(time)), count() FROM events
+WHERE namespace = {namespace:String} AND organization = {organization:String}
+"""
+
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+def micros(instant: datetime) -> int:
+    """Microseconds since 1970, exactly."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def instant(microseconds: int) -> datetime:
+    """The inverse of `micros`."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+class MeasureQuery:
+    """The statement for one `MeterQuery`. Its rows: window, a text per group, terms, events, state.
+
+    `terms` are texts whose sum is the value: the slim engine build can sum a column of
+    256-bit decimals, but not add two of them.
+    """
+
+    def __init__(self, query: MeterQuery):
+        self.parameters: dict[str, Parameter] = {}
+        self._query = query
+        self.sql = self._state_count() if query.meter.aggregation is Aggregation.STATE_COUNT else self._aggregate()
+
+    def _aggregate(self) -> str:
+        """Every aggregation of single events."""
+        conditions = [*self._conditions(), *self._time_conditions("time")]
+        value = self._value(conditions)
+        groups = self._groups()
+        keys = ", ".join(["window", *(f"g{n}" for n in range(len(groups)))])
+        columns = ", ".join(
+            [f"{self._window('time')} AS window", *(f"{text} AS g{n}" for n, text in enumerate(groups))]
+        )
+        return f"SELECT {columns}, {value}, count(), '' FROM events WHERE {' AND '.join(conditions)} GROUP BY {keys}"
+
+    def _value(self, conditions: list[str]) -> str:
+        """The terms of the aggregate, adding the conditions that an event must meet to have a value at all."""
+        meter = self._query.meter
+        if meter.aggregation is Aggregation.COUNT:
+            return "[toString(count())]"
+        if meter.aggregation is Aggregation.UNIQUE_COUNT:
+            text = self._text(meter.values[0])
+            conditions.append(f"{text} != ''")
+            return f"[toString(uniqExact({text}))]"
+        names = [self._parameter("String", name) for name in meter.values]
+        if not meter.optional:
+            conditions += [f"mapContains(numbers, {name})" for name in names]
+        if meter.aggregation in (Aggregation.SUM, Aggregation.AVG):
+            return f"[{', '.join(f'toString(sum(numbers[{name}]))' for name in names)}]"
+        number = f"numbers[{names[0]}]"
+        if meter.aggregation is Aggregation.LATEST:
+            return f"[toString(argMax({number}, (time, commit, position)))]"
+        return f"[toString({'min' if meter.aggregation is Aggregation.MIN else 'max'}({number}))]"
+
+    def _state_count(self) -> str:
+        """Entities by the state of their latest event."""
+        meter, conditions = self._query.meter, self._conditions()
+        entity, state = self._text(meter.entity), self._text(meter.state)
+        conditions += [f"{entity} != ''", f"{state} != ''"]
+        moment = {"changed": "max(time)", "created": "min(time)", "now": "max(time)"}
+        by = self._query.state_window or meter.window
+        groups = self._groups()
+        latest = ", ".join([state, *groups])
+        keys = ", ".join(["window", *(f"g{n}" for n in range(len(groups))), "state"])
+        window = "0" if by is StateWindow.NOW else self._window("moment")
+        within = [] if by is StateWindow.NOW else self._time_conditions("moment")
+        columns = [f"{window} AS window", *(f"latest.{n + 2} AS g{n}" for n in range(len(groups)))]
+        return (
+            f"SELECT {', '.join(columns)}, [toString(count())], count(), latest.1 AS state FROM ("
+            f"SELECT argMax(tuple({latest}), (time, commit, position)) AS latest, {moment[by]} AS moment "
+            f"FROM events WHERE {' AND '.join(conditions)} GROUP BY {entity})"
+            f" WHERE {' AND '.join(within) or '1'} GROUP BY {keys}"
+        )
+
+    def _conditions(self) -> list[str]:
+        query = self._query
+        conditions = [
+            f"namespace = {self._parameter('String', query.namespace)}",
+            f"organization = {self._parameter('String', query.organization)}",
+            f"type = {self._parameter('String', query.meter.event_type)}",
+            f"commit <= {self._parameter('UInt64', query.as_of_commit)}",
+        ]
+        for name, text in query.filters:
+            conditions.append(f"{self._text(name)} = {self._parameter('String', text)}")
+        return conditions
+
+    def _time_conditions(self, column: str) -> list[str]:
+        first, last = self._query.edges[0], self._query.edges[-1]
+        sides = ((first, ">="), (last, "<"))
+        return [f"{column} {sign} {self._instant(edge)}" for edge, sign in sides if edge is not None]
+
+    def _window(self, column: str) -> str:
+        """The index of the window that holds the instant: how many inner edges are not after it."""
+        inner = [micros(edge or FIRST_INSTANT) for edge in self._query.edges[1:-1]]
+        if not inner:
+            return "0"
+        edges = self._parameter("Array(Int64)", inner)
+        return f"arrayCount(edge -> edge <= toUnixTimestamp64Micro({column}), {edges})"
+
+    def _groups(self) -> list[str]:
+        return [self._text(path) for path in self._query.group_by]
+
+    def _text(self, path: str) -> str:
+        """A property as text, as `domain.event.read_text` defines it."""
+        names = [self._parameter("String", name) for name in path.split(".")]
+        place = ", ".join(["data", *names])
+        number = f"JSONExtractRaw({place})"
+        if len(names) == 1:  # the exact digits; nested numbers have those of a double
+            number = f"if(mapContains(numbers, {names[0]}), toString(numbers[{names[0]}]), '')"
+        return (
+            f"multiIf(JSONType({place}) = 'String', JSONExtractString({place}), "
+            f"JSONType({place}) = 'Bool', JSONExtractRaw({place}), "
+            f"JSONType({place}) IN ('Int64', 'UInt64', 'Double'), {number}, '')"
+        )
+
+    def _instant(self, edge: datetime) -> str:
+        return f"fromUnixTimestamp64Micro({self._parameter('Int64', micros(edge))}, 'UTC')"
+
+    def _parameter(self, sql_type: str, value: str | int | Sequence[int]) -> str:
+        name = f"p{len(self.parameters)}"
+        self.parameters[name] = value
+        return f"{{{name}:{sql_type}}}"

@@ -1,0 +1,79 @@
+"""The data folder: who may use it, and which version of Meterhouse wrote it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from ..domain.errors import FolderError
+
+FORMAT = 1
+"""Version of the folder's layout; raised when an older Meterhouse could not read what a newer one writes."""
+
+
+class DataFolder:
+    """A folder held by this process until it is closed or the process ends, however it ends."""
+
+    def __init__(self, path: Path):
+        """Takes the folder, making it when there is none. Raises `FolderError` when it cannot be had."""
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = self._acquire(path / "lock")
+        except OSError as wrong:
+            raise FolderError(
+                f"the data folder {path} cannot be used: {wrong.strerror}; name another with --data"
+            ) from None
+        try:
+            self._check_format(path / "format")
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _acquire(lock_path: Path) -> BinaryIO:
+        lock = lock_path.open("a+b")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read(20).decode("ascii", "replace").strip() or "unknown"
+            lock.close()
+            raise FolderError(
+                f"the data folder {lock_path.parent} is in use by process {holder}: one process owns a folder. "
+                "Talk to the running server with --url http://127.0.0.1:8000, or name another folder with --data"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()).encode())
+        lock.flush()
+        return lock
+
+    @staticmethod
+    def _check_format(format_path: Path) -> None:
+        if not format_path.exists():
+            with format_path.open("wb") as file:
+                file.write(str(FORMAT).encode())
+                file.flush()
+                os.fsync(file.fileno())
+        written = format_path.read_text("ascii", "replace").strip()
+        if written != str(FORMAT):
+            raise FolderError(
+                f"{format_path.parent} was written in data format {written[:20]}, this version reads {FORMAT}: "
+                "use the version of meterhouse that wrote it, or a newer one"
+            )
+
+    @property
+    def events(self) -> Path:
+        """Where ClickHouse keeps the events."""
+        return self.path / "events"
+
+    @property
+    def ledger_url(self) -> str:
+        """The SQLite ledger, as a database URL."""
+        return f"sqlite:///{self.path / 'ledger.sqlite'}"
+
+    def close(self) -> None:
+        """Lets another process have the folder."""
+        self._lock.close()

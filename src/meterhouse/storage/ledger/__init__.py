@@ -1,0 +1,1 @@
+"""The ledger in SQL: organizations, keys and subscriptions, on SQLite or PostgreSQL."""

@@ -1,0 +1,195 @@
+"""The `Ledger` port on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, Table, create_engine, event, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from ...domain.errors import AlreadyExists, FolderError, NotFound
+from ...domain.organization import Key, Organization
+from ...domain.plan import Subscription
+from .cache import ReadCache
+from .migrations import migrate
+from .tables import keys, organizations, subscriptions
+
+_CACHED = 10_000
+
+_INSERT: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+
+R = TypeVar("R")
+
+
+def _query(table: Table, record: type[Any]) -> Select[Any]:
+    return select(*(table.c[field.name] for field in fields(record)))
+
+
+def _values(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+_ORGANIZATIONS = _query(organizations, Organization)
+_KEYS = _query(keys, Key)
+_SUBSCRIPTIONS = _query(subscriptions, Subscription)
+
+
+class SqlLedger:
+    """A `Ledger` in a database that this process alone writes to: what it has read, it remembers."""
+
+    def __init__(self, url: str):
+        """Takes the ledger at an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`, its tables as they are."""
+        self._engine = create_engine(url, pool_pre_ping=True)
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _prepare_sqlite)
+            event.listen(self._engine, "begin", _begin_sqlite)
+        self._organizations: ReadCache[Organization] = ReadCache(_CACHED)
+        self._keys: ReadCache[Key] = ReadCache(_CACHED)
+        self._subscriptions: ReadCache[Subscription] = ReadCache(_CACHED)
+
+    @classmethod
+    def open(cls, url: str) -> SqlLedger:
+        """The ledger at the URL, its tables created or migrated.
+
+        Raises `FolderError` when the database cannot be opened, or was written by a newer version.
+        """
+        ledger = cls(url)
+        with ExitStack() as on_failure:
+            on_failure.callback(ledger.close)
+            try:
+                migrate(ledger._engine)
+            except DBAPIError as wrong:
+                raise FolderError(
+                    f"the ledger {ledger._engine.url} cannot be opened: {str(wrong.orig).strip()}; "
+                    "check that it is there and that this user may write to it"
+                ) from wrong
+            on_failure.pop_all()
+        return ledger
+
+    def add_organization(self, organization: Organization) -> None:
+        """See `Ledger.add_organization`."""
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(organizations).values(_values(organization)))
+        except IntegrityError:
+            raise AlreadyExists(
+                f"organization id {organization.id!r} is taken (a deleted organization keeps its id): choose another"
+            ) from None
+
+    def organization(self, organization_id: str) -> Organization | None:
+        """See `Ledger.organization`."""
+        return self._organizations.get(
+            organization_id,
+            lambda: self._read_one(Organization, _ORGANIZATIONS.where(organizations.c.id == organization_id)),
+        )
+
+    def organizations(self) -> list[Organization]:
+        """See `Ledger.organizations`."""
+        found = self._read(Organization, _ORGANIZATIONS.where(organizations.c.deleted_at.is_(None)))
+        return sorted(found, key=lambda organization: organization.id)  # databases differ in how they sort text
+
+    def delete_organization(self, organization_id: str, at: datetime) -> None:
+        """See `Ledger.delete_organization`."""
+        change = (
+            update(organizations)
+            .where(organizations.c.id == organization_id, organizations.c.deleted_at.is_(None))
+            .values(deleted_at=at)
+        )
+        with self._organizations.changing(organization_id), self._engine.begin() as connection:
+            deleted = connection.execute(change).rowcount
+        if not deleted:
+            raise NotFound(f"there is no organization {organization_id!r}, or it is deleted already: check the id")
+
+    def put_subscription(self, organization_id: str, subscription: Subscription) -> None:
+        """See `Ledger.put_subscription`."""
+        values = _values(subscription)
+        new = _INSERT[self._engine.dialect.name](subscriptions).values(organization=organization_id, **values)
+        change = new.on_conflict_do_update(index_elements=["organization"], set_=values)
+        try:
+            with self._subscriptions.changing(organization_id), self._engine.begin() as connection:
+                connection.execute(change)
+        except IntegrityError:
+            raise _no_organization(organization_id) from None
+
+    def subscription(self, organization_id: str) -> Subscription | None:
+        """See `Ledger.subscription`."""
+        return self._subscriptions.get(
+            organization_id,
+            lambda: self._read_one(Subscription, _SUBSCRIPTIONS.where(subscriptions.c.organization == organization_id)),
+        )
+
+    def add_key(self, key: Key) -> None:
+        """See `Ledger.add_key`. Raises `NotFound` without the organization, `AlreadyExists` for an id or hash taken."""
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(keys).values(_values(key)))
+        except IntegrityError:
+            if self.organization(key.organization) is None:
+                raise _no_organization(key.organization) from None
+            raise AlreadyExists(f"key id {key.id!r} or its secret is taken: make a new key") from None
+
+    def key_by_hash(self, secret_hash: str) -> Key | None:
+        """See `Ledger.key_by_hash`."""
+        return self._keys.get(secret_hash, lambda: self._read_one(Key, _KEYS.where(keys.c.secret_hash == secret_hash)))
+
+    def keys(self, organization_id: str) -> list[Key]:
+        """See `Ledger.keys`."""
+        mine = _KEYS.where(keys.c.organization == organization_id)
+        return self._read(Key, mine.order_by(keys.c.created_at, keys.c.number))
+
+    def revoke_key(self, organization_id: str, key_id: str, at: datetime) -> None:
+        """See `Ledger.revoke_key`."""
+        change = (
+            update(keys)
+            .where(keys.c.organization == organization_id, keys.c.id == key_id, keys.c.revoked_at.is_(None))
+            .values(revoked_at=at)
+            .returning(keys.c.secret_hash)
+        )
+        with ExitStack() as after_commit, self._engine.begin() as connection:
+            secret_hash = connection.scalar(change)
+            if secret_hash is None:
+                raise NotFound(
+                    f"organization {organization_id!r} has no key {key_id!r}, or it is revoked already: "
+                    "check the id in its list of keys"
+                )
+            after_commit.enter_context(self._keys.changing(secret_hash))
+
+    def ping(self) -> None:
+        """See `Ledger.ping`."""
+        with self._engine.connect() as connection:
+            connection.execute(select(organizations.c.id).limit(1))  # SQLite answers SELECT 1 without its file
+
+    def close(self) -> None:
+        """See `Ledger.close`."""
+        self._engine.dispose()
+
+    def _read(self, record: Callable[..., R], query: Select[Any]) -> list[R]:
+        with self._engine.connect() as connection:
+            return [record(**row) for row in connection.execute(query).mappings()]
+
+    def _read_one(self, record: Callable[..., R], query: Select[Any]) -> R | None:
+        return next(iter(self._read(record, query)), None)
+
+
+def _no_organization(organization_id: str) -> NotFound:
+    return NotFound(f"there is no organization {organization_id!r}: create it first")
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # The driver itself would begin only before the first change: too late for CREATE TABLE.
+    mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")

@@ -1,0 +1,135 @@
+"""The one place that knows which parts a Meterhouse is built from."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import secrets
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+
+from litestar import Litestar
+
+from .contracts import BUILT_IN
+from .contracts.contract import BASE62
+from .domain.catalog import Catalog, CatalogError, parse_catalog
+from .domain.organization import KeyFormat
+from .http.app import Metering, create_app
+from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
+from .services.catalogs import Catalogs
+from .services.ingest import Ingest
+from .services.usage import Usage
+from .settings import Settings
+from .storage.folder import DataFolder
+from .storage.ledger.sql_ledger import SqlLedger
+
+VERSION = importlib.metadata.version("meterhouse")
+
+_OWN_KEYS = KeyPolicy(KeyFormat("mh_live_", BASE62, 32), frozenset({USAGE_READ}), frozenset({USAGE_READ, EVENTS_WRITE}))
+"""For namespaces whose organizations speak no contract but our own."""
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def now(self) -> datetime:
+        """See `ports.Clock`."""
+        return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenClock:
+    """Always the same instant."""
+
+    instant: datetime
+
+    def now(self) -> datetime:
+        """See `ports.Clock`."""
+        return self.instant
+
+
+@dataclass(frozen=True, slots=True)
+class Meterhouse:
+    """A running Meterhouse without its network side."""
+
+    app: Litestar
+    admin_key: str
+    generated_admin_key: bool
+    catalogs: Catalogs
+
+
+def load_catalogs(paths: tuple[Path, ...]) -> Catalogs:
+    """The named catalogs, or the five built-in ones. Raises `CatalogError`, naming the file and the place."""
+    folder = resources.files("meterhouse") / "catalogs"
+    sources = (
+        {str(path): path for path in paths}
+        if paths
+        else {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".toml")}
+    )
+    return Catalogs(_load_catalog(name, source) for name, source in sorted(sources.items()))
+
+
+def _load_catalog(name: str, source: Path | resources.abc.Traversable) -> Catalog:
+    try:
+        document = tomllib.loads(source.read_text("utf-8"), parse_float=Decimal)
+    except OSError as wrong:
+        raise CatalogError(f"{name}: cannot be read: {wrong.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+        raise CatalogError(f"{name}: not TOML: {wrong}") from None
+    catalog = parse_catalog(document, name)
+    if catalog.contract is not None and catalog.contract not in BUILT_IN:
+        raise CatalogError(f"{name}: unknown contract {catalog.contract!r}; there is {', '.join(BUILT_IN)}")
+    return catalog
+
+
+def _policy(catalog: Catalog) -> KeyPolicy:
+    if catalog.contract is None:
+        return _OWN_KEYS
+    contract = BUILT_IN[catalog.contract]
+    return KeyPolicy(contract.key_format, contract.default_scopes, contract.scopes)
+
+
+@contextmanager
+def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Meterhouse]:
+    """Everything up to the ASGI application, closed in order at the end.
+
+    `engine=False` leaves ClickHouse out, for work on accounts and catalogs only. Raises `FolderError`,
+    `CatalogError`.
+    """
+    catalogs = load_catalogs(settings.catalogs)
+    clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
+    with ExitStack() as cleanup:
+        folder = DataFolder(settings.data)
+        cleanup.callback(folder.close)
+        ledger = SqlLedger.open(settings.ledger_url or folder.ledger_url)
+        cleanup.callback(ledger.close)
+        policies = {catalog.namespace: _policy(catalog) for catalog in catalogs}
+        accounts = Accounts(ledger, catalogs, policies, clock, os.urandom)
+        metering = None
+        if engine:
+            from .storage.clickhouse.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
+            from .storage.clickhouse.event_store import ClickHouseEventStore  # noqa: PLC0415
+
+            store = ClickHouseEventStore(ChdbEngine(folder.events))
+            cleanup.callback(store.close)
+            ingest = Ingest(store, catalogs, clock)
+            cleanup.callback(ingest.close)
+            metering = Metering(store, ingest, Usage(store, ledger, catalogs, clock))
+        admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
+        app = create_app(
+            version=VERSION,
+            admin_key=admin_key,
+            accounts=accounts,
+            catalogs=catalogs,
+            contracts=BUILT_IN,
+            metering=metering,
+            clock=clock,
+            max_body_bytes=settings.max_body_bytes,
+        )
+        yield Meterhouse(app, admin_key, settings.admin_key is None, catalogs)

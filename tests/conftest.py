@@ -1,0 +1,33 @@
+"""What all tests share: skips that count, and one running server for those that need no server of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from server import Server, serve
+
+# One seed for all: a failure is found again by running the same command.
+settings.register_profile("meterhouse", derandomize=True, print_blob=True)
+settings.load_profile("meterhouse")
+
+NOW = "2026-03-15T12:00:00Z"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--strict-skips", action="store_true", help="a skipped test fails the run")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--strict-skips") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose clock stands at 15 March 2026, noon UTC."""
+    with serve(tmp_path_factory.mktemp("server") / "data", now=NOW) as running:
+        yield running

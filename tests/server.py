@@ -1,0 +1,117 @@
+"""The real server, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+ADMIN_KEY = "test-admin-key-0123456789"
+_numbers = count(1)
+_decoder = msgspec.json.Decoder(float_hook=Decimal)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """A server on loopback, with what tests do to one."""
+
+    data: Path
+    port: int
+    process: subprocess.Popen[bytes]
+    http: httpx.Client
+
+    def admin(self, method: str, path: str, body: object = None, **options: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {ADMIN_KEY}", **options.pop("headers", {})}
+        return self.http.request(method, path, json=body, headers=headers, **options)
+
+    def organization(self, namespace: str, subscription: dict[str, Any] | None = None, **fields: Any) -> str:
+        """A new organization with an id of its own."""
+        body = {"id": f"org-{next(_numbers)}", "name": "Acme", "namespace": namespace, **fields}
+        made = self.admin("POST", "/v1/organizations", body)
+        assert made.status_code == 201, made.text
+        if subscription is not None:
+            self.subscribe(body["id"], subscription)
+        return str(body["id"])
+
+    def subscribe(self, organization: str, subscription: dict[str, Any]) -> None:
+        put = self.admin("PUT", f"/v1/organizations/{organization}/subscription", subscription)
+        assert put.status_code == 200, put.text
+
+    def key(self, organization: str, **fields: Any) -> str:
+        made = self.admin("POST", f"/v1/organizations/{organization}/keys", fields)
+        assert made.status_code == 201, made.text
+        return str(made.json()["key"])
+
+    def send(self, namespace: str, events: list[dict[str, Any]]) -> dict[str, Any]:
+        sent = self.admin("POST", "/v1/events", events, params={"namespace": namespace})
+        assert sent.status_code == 200, sent.text
+        return sent.json()  # type: ignore[no-any-return]
+
+    def usage(self, organization: str) -> dict[str, Any]:
+        """Meterhouse's own answer, numbers exact."""
+        answer = self.admin("GET", f"/v1/organizations/{organization}/usage")
+        assert answer.status_code == 200, answer.text
+        return _decoder.decode(answer.content)  # type: ignore[no-any-return]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+def event(kind: str, organization: str, data: dict[str, Any], *, at: str | None = None, **more: Any) -> dict[str, Any]:
+    """A CloudEvent with an id of its own."""
+    made = {"specversion": "1.0", "id": f"e-{next(_numbers)}", "source": "tests", "type": kind, "subject": organization}
+    return {**made, **({"time": at} if at else {}), "data": data, **more}
+
+
+@contextmanager
+def serve(data: Path, *, now: datetime | str | None = None, arguments: tuple[str, ...] = ()) -> Iterator[Server]:
+    """Starts a server on a folder; ends it, if the test has not."""
+    port = free_port()
+    command = [sys.executable, "-m", "meterhouse", "serve", "--data", str(data), "--port", str(port), *arguments]
+    if now is not None:
+        command += ["--now", now if isinstance(now, str) else now.isoformat()]
+    environment = {**os.environ, "METERHOUSE_ADMIN_KEY": ADMIN_KEY}
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http,
+    ):
+        try:
+            for _ in range(600):
+                try:
+                    if http.get("/readyz").status_code == 200:
+                        break
+                except httpx.TransportError:
+                    if process.poll() is not None:
+                        assert process.stdout is not None
+                        raise AssertionError(process.stdout.read().decode()) from None
+                    time.sleep(0.05)
+            yield Server(data, port, process, http)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
