@@ -50,7 +50,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         admin_key=read.admin_key("METERHOUSE_ADMIN_KEY"),
         catalogs=tuple(Path(part) for part in read.text("METERHOUSE_CATALOGS", "").split(":") if part),
         ledger_url=read.text("METERHOUSE_LEDGER_URL", "") or None,
-        now=parse_instant(environment["METERHOUSE_NOW"]) if environment.get("METERHOUSE_NOW") else None,
+        now=read.instant("METERHOUSE_NOW"),
         max_body_bytes=read.number("METERHOUSE_MAX_BODY_BYTES", default.max_body_bytes, 1024, 1024**3),
         log_level=read.choice("METERHOUSE_LOG_LEVEL", default.log_level, LOG_LEVELS),
     )
@@ -74,6 +74,13 @@ class _Environment:
         if text not in choices:
             raise Invalid(f"{name} is {text[:40]!r}; it must be one of {', '.join(choices)}")
         return text
+
+    def instant(self, name: str) -> datetime | None:
+        text = self.text(name, "")
+        try:
+            return parse_instant(text) if text else None
+        except Invalid as wrong:
+            raise Invalid(f"{name}: {wrong}") from None
 
     def admin_key(self, name: str) -> str | None:
         text = self.text(name, "")

@@ -43,7 +43,7 @@ AWKWARD = [
 def event(event_id: str, data: Any, *, at: datetime = T0, event_type: str = "thing", org: str = "acme") -> Event:
     raw = {"specversion": "1.0", "id": event_id, "source": "test", "type": event_type, "subject": org, "data": data}
     raw["time"] = at.isoformat()
-    return parse_event(json.dumps(raw).encode(), "ns", (), NOW)
+    return parse_event(json.dumps(raw).encode(), "ns", {}, NOW)
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -506,6 +507,17 @@ class TestMigration:
         for each in opened:
             each.close()
         assert ends == ["done"] * 4
+
+    def test_waits_until_a_new_file_is_free(self, tmp_path: Path) -> None:
+        path = tmp_path / "new.sqlite"
+        with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+            other.execute("CREATE TABLE unrelated (id)").close()
+            other.execute("BEGIN IMMEDIATE").close()
+            release = threading.Timer(0.3, lambda: other.execute("COMMIT").close())
+            release.start()
+            with closing(SqlLedger.open(f"sqlite:///{path}")) as opened:
+                release.join()
+                opened.add_organization(ACME)
 
     def test_makes_the_tables_that_the_code_uses(self, ledger: Ledger, ledger_url: str) -> None:
         ledger.ping()

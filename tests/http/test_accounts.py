@@ -36,6 +36,8 @@ def test_an_organization_is_added_once_and_read_back(server: Server) -> None:
         ({"id": "a/b"}, 400, "organization id"),
         ({"id": "x" * 200}, 400, "organization id"),
         ({"name": ""}, 400, "name"),
+        ({"name": "a\0b"}, 400, "name"),
+        ({"name": "x" * 201}, 400, "name"),
         ({"namespace": "nowhere"}, 404, "nowhere"),
         ({"created_at": "yesterday"}, 400, "yesterday"),
         ({"nmae": "typo"}, 400, "nmae"),

@@ -162,7 +162,7 @@ def test_limits_are_exact() -> None:
         (
             'aggregation = "STATE_COUNT"\nentity = "e"\nstate = "s"\nwindow = "ever"',
             "meter 'm'",
-            "window must be one of",
+            "it must be one of changed, created, now",
         ),
         (
             'aggregation = "STATE_COUNT"\nentity = "e"\nstate = "s"\nstates = ["a"]\ncounted_states = ["b"]',

@@ -62,7 +62,7 @@ def cloud_event(**changes: object) -> dict[str, object]:
 
 
 def parse(raw: bytes) -> Event:
-    return parse_event(raw, "demo", METERS, NOW)
+    return parse_event(raw, "demo", {meter.event_type: (meter,) for meter in METERS}, NOW)
 
 
 def event_of(**changes: object) -> Event:

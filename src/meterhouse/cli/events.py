@@ -28,7 +28,7 @@ def register(app: App) -> None:
 
 
 def ingest(
-    file: str,
+    file: Annotated[str, Parameter(allow_leading_hyphen=True)],
     *,
     namespace: str,
     csv: CsvMapping | None = None,

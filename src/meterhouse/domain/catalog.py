@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from .errors import Invalid
 from .meter import Aggregation, Meter, StateWindow
 from .plan import Plan
 from .quantity import parse_quantity
+
+E = TypeVar("E", bound=StrEnum)
 
 _SLUG = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 _PATH = re.compile(r"[^.\0]{1,128}(\.[^.\0]{1,128}){0,4}")
@@ -42,6 +45,11 @@ class Catalog:
     """None: the organizations of this namespace use Meterhouse's own API only."""
     meters: dict[str, Meter]
     plans: dict[str, Plan]
+
+    def meters_by_event_type(self) -> dict[str, tuple[Meter, ...]]:
+        """Which meters read an event."""
+        types = {meter.event_type for meter in self.meters.values()}
+        return {each: tuple(meter for meter in self.meters.values() if meter.event_type == each) for each in types}
 
 
 class CatalogError(Invalid):
@@ -116,33 +124,9 @@ class _Reader:
         self.known_keys(table, _METER_KEYS, where)
         slug = self.slug(table.get("slug"), f"{where}: slug")
         where = f"meter {slug!r}"
-        try:
-            aggregation = Aggregation(table.get("aggregation", ""))
-        except ValueError:
-            known = ", ".join(Aggregation)
-            raise self.error(
-                f"{where}: aggregation is {table.get('aggregation')!r}; it must be one of {known}"
-            ) from None
-        values = self.names(table, "value", where)
-        is_state = aggregation is Aggregation.STATE_COUNT
-        if aggregation in (Aggregation.COUNT, Aggregation.STATE_COUNT):
-            if values:
-                raise self.error(f"{where}: {aggregation} reads no value; remove `value`")
-        elif not values:
-            raise self.error(f"{where}: {aggregation} needs `value`, the property it reads")
-        elif len(values) > 1 and aggregation is not Aggregation.SUM:
-            raise self.error(f"{where}: only SUM adds several values; name one")
-        for key in ("entity", "state"):
-            if is_state != bool(table.get(key)):
-                raise self.error(f"{where}: `{key}` " + ("is missing" if is_state else "belongs to STATE_COUNT only"))
-        try:
-            window = StateWindow(table.get("window", StateWindow.CHANGED))
-        except ValueError:
-            raise self.error(f"{where}: window must be one of {', '.join(StateWindow)}") from None
-        if not is_state and any(key in table for key in ("states", "counted_states", "window")):
-            raise self.error(f"{where}: states, counted_states and window belong to STATE_COUNT only")
-        if not isinstance(table.get("optional", False), bool):
-            raise self.error(f"{where}: optional must be true or false")
+        aggregation = self.choice(table, "aggregation", Aggregation, where)
+        values = self.values(table, aggregation, where)
+        self.check_state_keys(table, aggregation is Aggregation.STATE_COUNT, where)
         meter = Meter(
             slug=slug,
             event_type=self.text(table, "event_type", where, None),
@@ -155,7 +139,7 @@ class _Reader:
             state=self.text(table, "state", where),
             states=self.names(table, "states", where),
             counted_states=self.names(table, "counted_states", where),
-            window=window,
+            window=self.choice(table, "window", StateWindow, where, StateWindow.CHANGED),
             group_by=self.names(table, "group_by", where),
         )
         if unknown := set(meter.counted_states) - set(meter.states or meter.counted_states):
@@ -165,6 +149,35 @@ class _Reader:
             if _PATH.fullmatch(path) is None:
                 raise self.error(f"{where}: {path!r} is not a property path like 'model' or 'user.id'")
         return meter
+
+    def values(self, table: dict[str, Any], aggregation: Aggregation, where: str) -> tuple[str, ...]:
+        values = self.names(table, "value", where)
+        if aggregation in (Aggregation.COUNT, Aggregation.STATE_COUNT):
+            if values:
+                raise self.error(f"{where}: {aggregation} reads no value; remove `value`")
+        elif not values:
+            raise self.error(f"{where}: {aggregation} needs `value`, the property it reads")
+        elif len(values) > 1 and aggregation is not Aggregation.SUM:
+            raise self.error(f"{where}: only SUM adds several values; name one")
+        if not isinstance(table.get("optional", False), bool):
+            raise self.error(f"{where}: optional must be true or false")
+        if table.get("optional") and not aggregation.numeric:
+            raise self.error(f"{where}: optional is about a number that may be absent; {aggregation} reads none")
+        return values
+
+    def check_state_keys(self, table: dict[str, Any], is_state: bool, where: str) -> None:
+        for key in ("entity", "state"):
+            if is_state != bool(table.get(key)):
+                raise self.error(f"{where}: `{key}` " + ("is missing" if is_state else "belongs to STATE_COUNT only"))
+        if not is_state and any(key in table for key in ("states", "counted_states", "window")):
+            raise self.error(f"{where}: states, counted_states and window belong to STATE_COUNT only")
+
+    def choice(self, table: dict[str, Any], key: str, choices: type[E], where: str, default: E | None = None) -> E:
+        value = table.get(key, default)
+        try:
+            return choices(str(value))
+        except ValueError:
+            raise self.error(f"{where}: {key} is {value!r}; it must be one of {', '.join(choices)}") from None
 
     def plan(self, table: dict[str, Any], where: str, meters: dict[str, Meter]) -> Plan:
         self.known_keys(table, {"slug", "description", "limits"}, where)

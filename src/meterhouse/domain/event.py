@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -90,8 +90,6 @@ class _Envelope(msgspec.Struct):
 
 # A number of any size is no text: kept as bytes it is refused like every other thing that is none.
 _envelope = msgspec.json.Decoder(_Envelope, float_hook=str.encode)
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_text = msgspec.json.Decoder(str)
 
 
 def _same(one: Property, other: Property) -> bool:
@@ -133,10 +131,10 @@ def decode_data(data: bytes) -> Property:
     return _value.decode(data)  # type: ignore[no-any-return]
 
 
-def parse_event(raw: bytes, namespace: str, meters: Iterable[Meter], received_at: datetime) -> Event:
+def parse_event(raw: bytes, namespace: str, meters: Mapping[str, Sequence[Meter]], received_at: datetime) -> Event:
     """One CloudEvent in JSON, validated against the meters of its namespace.
 
-    `meters` are those that read this namespace's events (any type). An event without `time` gets `received_at`.
+    `meters` are those of the namespace, by event type. An event without `time` gets `received_at`.
     Raises `Rejected`, with a stable code: `invalid_event`, `invalid_time`, `invalid_value`, `too_large`.
     """
     try:
@@ -150,10 +148,10 @@ def parse_event(raw: bytes, namespace: str, meters: Iterable[Meter], received_at
             raise Rejected("invalid_event", 'specversion must be "1.0"')
         event_type = _attribute("type", envelope.type)
         organization = _attribute("subject", envelope.subject, " (the organization)")
-        data, members = _data(envelope)
-        for meter in meters:
-            if meter.event_type == event_type:
-                _check(meter, members, data)
+        data, values = _data(envelope)
+        numbers = _numbers(values)
+        for meter in meters.get(event_type, ()):
+            _check(meter, values, numbers)
         return Event(
             namespace=namespace,
             source=_attribute("source", envelope.source),
@@ -162,7 +160,7 @@ def parse_event(raw: bytes, namespace: str, meters: Iterable[Meter], received_at
             organization=organization,
             time=received_at if envelope.time is None else _time(envelope.time),
             data=data,
-            numbers=_numbers(members),
+            numbers=numbers,
         )
     except Rejected as rejected:
         rejected.event_id = shown_id
@@ -190,8 +188,8 @@ def _time(value: object) -> datetime:
         raise Rejected("invalid_time", f"time: {wrong}") from None
 
 
-def _data(envelope: _Envelope) -> tuple[bytes, dict[str, bytes]]:
-    """The object itself, and the JSON text of each of its members."""
+def _data(envelope: _Envelope) -> tuple[bytes, dict[str, Property]]:
+    """The object as it was sent, and as values."""
     if envelope.data_base64 is not None:
         raise Rejected("invalid_event", "data_base64 is not supported: send data as a JSON object")
     data = bytes(envelope.data) or b"{}"
@@ -202,17 +200,19 @@ def _data(envelope: _Envelope) -> tuple[bytes, dict[str, bytes]]:
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _depth(data) > MAX_DEPTH:
         raise Rejected("invalid_event", f"data is nested more than {MAX_DEPTH} levels deep")
     try:
-        decode_data(data)  # proves that every nested value is sound JSON, which splitting alone does not
-        return data, {name: bytes(value) for name, value in _members.decode(data).items()}
+        values = decode_data(data)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as wrong:
-        raise Rejected("invalid_event", f"data must be a JSON object: {wrong}") from None
+        raise Rejected("invalid_event", f"data is not JSON: {wrong}") from None
+    if not isinstance(values, dict):
+        raise Rejected("invalid_event", "data must be a JSON object")
+    return data, values
 
 
-def _numbers(members: dict[str, bytes]) -> dict[str, Decimal]:
+def _numbers(values: dict[str, Property]) -> dict[str, Decimal]:
     found = {}
-    for name, raw in members.items():
+    for name, value in values.items():
         try:
-            number = _quantity(raw)
+            number = _quantity(value)
         except Invalid:
             continue  # too long to be a quantity, and no meter reads it: _check has seen to those
         if number is not None:
@@ -220,43 +220,47 @@ def _numbers(members: dict[str, bytes]) -> dict[str, Decimal]:
     return found
 
 
-def _quantity(raw: bytes) -> Decimal | None:
+def _quantity(value: Property) -> Decimal | None:
     """The number in a JSON value; None when it is not meant as one."""
-    first = raw[:1]
-    if first == b'"':
-        text = _text.decode(raw)
-        return parse_quantity(text) if text[:1] in _NUMBER_STARTS else None
-    return parse_quantity(raw.decode()) if first.decode("utf-8", "replace") in _NUMBER_STARTS else None
+    if isinstance(value, str):
+        return parse_quantity(value) if value[:1] in _NUMBER_STARTS else None
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    return parse_quantity(str(value))
 
 
 _NUMBER_STARTS = frozenset("-0123456789")
 
 
-def _check(meter: Meter, members: dict[str, bytes], data: bytes) -> None:
+def _check(meter: Meter, values: dict[str, Property], numbers: dict[str, Decimal]) -> None:
     """Raises `Rejected` unless the meter can read what it needs from the event."""
     if meter.aggregation.numeric:
         for name in meter.values:
-            raw = members.get(name)
-            if raw is None or raw == b"null":
+            if name in numbers:
+                continue
+            value = values.get(name)
+            if value is None:
                 if meter.optional:
                     continue
                 raise Rejected("invalid_value", f"data.{name} is missing; the meter {meter.slug!r} needs it")
             try:
-                number = _quantity(raw)
+                _quantity(value)
             except Invalid as wrong:
                 raise Rejected("invalid_value", f"data.{name}: {wrong}") from None
-            if number is None:
-                shown = raw[:60].decode("utf-8", "replace")
-                raise Rejected("invalid_value", f"data.{name} must be a number or a decimal string, not {shown}")
+            raise Rejected("invalid_value", f"data.{name} must be a number or a decimal string, not {_show(value)}")
         return
     names = meter.values if meter.aggregation is Aggregation.UNIQUE_COUNT else (meter.entity, meter.state)
     for name in filter(None, names):
-        text = read_text(decode_data(data), name)
+        text = read_text(values, name)
         if not text:
             raise Rejected("invalid_value", f"data.{name} is missing; the meter {meter.slug!r} needs it")
         if name == meter.state and meter.states and text not in meter.states:
             known = ", ".join(meter.states)
             raise Rejected("invalid_value", f"data.{name} is {text[:60]!r}; the meter {meter.slug!r} knows {known}")
+
+
+def _show(value: Property) -> str:
+    return msgspec.json.encode(value)[:60].decode("utf-8", "replace")
 
 
 def read_text(data: Property, path: str) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from .errors import Invalid
 
+MAX_NAME = 200
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}", re.ASCII)
 
 
@@ -72,6 +73,13 @@ class KeyFormat:
 def hash_secret(secret: str) -> str:
     """SHA-256 in hex. Secrets have 160 random bits, so a slow, salted hash would add cost and no safety."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def check_name(text: str, field: str) -> str:
+    """A text for people: 1 to 200 printable characters; raises `Invalid`, naming the field."""
+    if not 1 <= len(text) <= MAX_NAME or not text.isprintable():
+        raise Invalid(f"{field} must have 1 to {MAX_NAME} printable characters")
+    return text
 
 
 def check_organization_id(text: str) -> str:

@@ -88,7 +88,7 @@ def parse_instant(text: str) -> datetime:
         raise Invalid(f"{text[:40]!r} is not an RFC 3339 date-time with a zone, like 2026-01-31T09:30:00Z")
     try:
         local = datetime.fromisoformat(f"{match[1]}T{match[2]}{(match[3] or '')[:7]}{match[4].upper()}")
-        instant = local.astimezone(UTC)
+        instant = local if local.tzinfo is UTC else local.astimezone(UTC)
     except (ValueError, OverflowError) as wrong:
         raise Invalid(f"{text[:40]!r} is not an instant: {wrong}") from None
     if not FIRST_INSTANT <= instant < LAST_INSTANT:

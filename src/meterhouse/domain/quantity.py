@@ -29,6 +29,8 @@ def parse_quantity(text: str) -> Decimal:
     Raises `Invalid` when it is no number, or has more than 38 significant digits, 38 digits before or
     28 digits after the point: a quantity is never shortened.
     """
+    if text.isdigit() and text.isascii() and len(text) <= MAX_DIGITS and (text[0] != "0" or text == "0"):
+        return Decimal(text)  # nearly all of them
     if len(text) > _MAX_CHARACTERS:
         raise Invalid(f"{text[:60]!r}… has {len(text)} characters; a number has at most {_MAX_CHARACTERS}")
     if _NUMBER.fullmatch(text) is None:

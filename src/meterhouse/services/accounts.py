@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ..domain.errors import Invalid, NotFound
-from ..domain.organization import Key, KeyFormat, Organization, check_organization_id, hash_secret
+from ..domain.organization import Key, KeyFormat, Organization, check_name, check_organization_id, hash_secret
 from ..domain.plan import Grant, Subscription
 from ..ports import Clock, Ledger
 from .catalogs import Catalogs
@@ -52,8 +52,7 @@ class Accounts:
         """Adds an organization. Raises `Invalid`, `NotFound` (namespace) or `AlreadyExists`."""
         self.catalogs.get(namespace)
         check_organization_id(organization_id)
-        if not 1 <= len(name) <= 200:
-            raise Invalid("name must have 1 to 200 characters")
+        check_name(name, "name")
         organization = Organization(organization_id, name, namespace, created_at or self.clock.now())
         self.ledger.add_organization(organization)
         return organization
@@ -113,6 +112,8 @@ class Accounts:
     ) -> tuple[Key, str]:
         """A new key and its secret, which is nowhere else. Raises `NotFound`, `Invalid` for an unknown scope."""
         organization = self.organization(organization_id)
+        if user_id is not None:
+            check_name(user_id, "user_id")
         policy = self.policies[organization.namespace]
         granted = policy.default_scopes if scopes is None else frozenset(scopes)
         if unknown := granted - policy.scopes:

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from sqlalchemy import URL
+
 from ..domain.errors import FolderError
 
 FORMAT = 1
@@ -70,9 +72,9 @@ class DataFolder:
         return self.path / "events"
 
     @property
-    def ledger_url(self) -> str:
+    def ledger_url(self) -> URL:
         """The SQLite ledger, as a database URL."""
-        return f"sqlite:///{self.path / 'ledger.sqlite'}"
+        return URL.create("sqlite", database=str(self.path / "ledger.sqlite"))
 
     def close(self) -> None:
         """Lets another process have the folder."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, Table, create_engine, event, insert, select, update
+from sqlalchemy import URL, Connection, Select, Table, create_engine, event, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -21,6 +22,7 @@ from .migrations import migrate
 from .tables import keys, organizations, subscriptions
 
 _CACHED = 10_000
+_PATIENCE_S = 10
 
 _INSERT: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
     "sqlite": sqlite.insert,
@@ -46,7 +48,7 @@ _SUBSCRIPTIONS = _query(subscriptions, Subscription)
 class SqlLedger:
     """A `Ledger` in a database that this process alone writes to: what it has read, it remembers."""
 
-    def __init__(self, url: str):
+    def __init__(self, url: str | URL):
         """Takes the ledger at an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`, its tables as they are."""
         self._engine = create_engine(url, pool_pre_ping=True)
         if self._engine.dialect.name == "sqlite":
@@ -57,7 +59,7 @@ class SqlLedger:
         self._subscriptions: ReadCache[Subscription] = ReadCache(_CACHED)
 
     @classmethod
-    def open(cls, url: str) -> SqlLedger:
+    def open(cls, url: str | URL) -> SqlLedger:
         """The ledger at the URL, its tables created or migrated.
 
         Raises `FolderError` when the database cannot be opened, or was written by a newer version.
@@ -185,8 +187,24 @@ def _no_organization(organization_id: str) -> NotFound:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (f"busy_timeout={_PATIENCE_S * 1000}", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}").close()
+    patient_until = time.monotonic() + _PATIENCE_S
+    while not _switched_to_wal(connection):
+        if time.monotonic() > patient_until:
+            raise sqlite3.OperationalError("another process keeps the file locked")
+        time.sleep(0.01)
+
+
+def _switched_to_wal(connection: sqlite3.Connection) -> bool:
+    """False while others use a new file: for this switch, the first one only, SQLite itself does not wait."""
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").close()
+    except sqlite3.OperationalError as wrong:
+        if wrong.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            return False
+        raise
+    return True
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,0 +1,258 @@
+"""The command line as people and scripts use it: in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from server import ADMIN_KEY, Server, event, serve
+
+
+def meterhouse(
+    *arguments: str, cwd: Path | None = None, stdin: str = "", **env: str
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "meterhouse", *arguments]
+    environment = {**os.environ, "COLUMNS": "200", **env}
+    return subprocess.run(
+        command, cwd=cwd, env=environment, input=stdin, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_a_whole_day_on_a_folder(tmp_path: Path) -> None:
+    """Without a server: organization, subscription, key, events, usage."""
+    org = meterhouse("org", "add", "acme", "--namespace", "unsiloed", "--name", "Acme [bold]", "--json", cwd=tmp_path)
+    assert org.returncode == 0, org.stderr
+    assert json.loads(org.stdout)[0]["name"] == "Acme [bold]"
+    subscribed = meterhouse(
+        "org",
+        "subscribe",
+        "acme",
+        "--anchor",
+        "2026-01-01",
+        "--interval",
+        "P30D",
+        "--limit",
+        "credits=1.5",
+        cwd=tmp_path,
+    )
+    assert subscribed.returncode == 0, subscribed.stderr
+    key = meterhouse("key", "add", "acme", cwd=tmp_path)
+    assert re.fullmatch(r"unsiloed_[0-9a-f]{48}\n", key.stdout)
+    events = tmp_path / "events.ndjson"
+    lines = [json.dumps(event("credit.used", "acme", {"amount": "0.1"}, at="2020-01-01T00:00:00Z")) for _ in range(7)]
+    events.write_text("\n".join(lines) + "\n")
+    first = meterhouse("ingest", str(events), "--namespace", "unsiloed", "--json", cwd=tmp_path)
+    assert (first.returncode, json.loads(first.stdout)["ingested"]) == (0, 7)
+    again = meterhouse("ingest", "-", "--namespace", "unsiloed", cwd=tmp_path, stdin=events.read_text())
+    assert (again.returncode, again.stdout) == (0, "0 ingested, 7 duplicates, 0 conflicts, 0 rejected\n")
+    usage = meterhouse("usage", "acme", "--json", cwd=tmp_path)
+    assert usage.returncode == 0, usage.stderr
+    assert json.loads(usage.stdout)["meters"]["credits"]["limit"] == 1.5
+    table = meterhouse("usage", "acme", cwd=tmp_path).stdout
+    assert "credits" in table
+    assert "1.5" in table
+
+
+def test_talks_to_a_running_server(server: Server) -> None:
+    remote = {"METERHOUSE_URL": str(server.http.base_url), "METERHOUSE_ADMIN_KEY": ADMIN_KEY}
+    org = server.organization("octolens")
+    listed = meterhouse("org", "list", "--json", **remote)
+    assert org in {each["id"] for each in json.loads(listed.stdout)}
+    key = meterhouse("key", "add", org, "--scope", "read", "--json", **remote)
+    made = json.loads(key.stdout)
+    assert meterhouse("key", "revoke", org, made["id"], **remote).returncode == 0
+    assert "revoked_at" in meterhouse("key", "list", org, **remote).stdout
+    assert meterhouse("org", "delete", org, **remote).returncode == 0
+    gone = meterhouse("usage", org, **remote)
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert org in gone.stderr
+
+
+def test_bad_events_end_with_3_and_lose_nothing(server: Server) -> None:
+    remote = {"METERHOUSE_URL": str(server.http.base_url), "METERHOUSE_ADMIN_KEY": ADMIN_KEY}
+    org = server.organization("unsiloed")
+    good, bad = event("credit.used", org, {"amount": 1}), event("credit.used", org, {"amount": "many"})
+    done = meterhouse(
+        "ingest", "-", "--namespace", "unsiloed", stdin=f"{json.dumps(bad)}\n{json.dumps(good)}\n", **remote
+    )
+    assert (done.returncode, done.stdout) == (3, "1 ingested, 0 duplicates, 0 conflicts, 1 rejected\n")
+    assert "event 1: data.amount must be a number" in done.stderr
+    assert server.usage(org)["meters"]["credits"]["used"] == 1
+
+
+def test_lists_meters_and_plans_without_the_engine(tmp_path: Path) -> None:
+    meters = meterhouse("meter", "list", "--namespace", "aitronos", "--json", cwd=tmp_path)
+    assert {each["slug"] for each in json.loads(meters.stdout)} == {"requests", "neurons", "synapses", "cost"}
+    assert "Pro_v3" in meterhouse("plan", "list", cwd=tmp_path).stdout
+    assert not (tmp_path / "meterhouse-data" / "events").exists()
+    code = "import sys; sys.argv = ['meterhouse', 'plan', 'list']\ntry:\n import meterhouse.cli as c; c.main()\n"
+    code += (
+        "except SystemExit as e:\n assert not e.code; assert 'chdb' not in sys.modules and 'pyarrow' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("usage", "nobody"), 1, "no organization 'nobody'"),
+        (("ingest", "absent.ndjson", "--namespace", "onepin"), 1, "absent.ndjson cannot be read"),
+        (("ingest", "-", "--namespace", "nowhere"), 1, "unknown namespace 'nowhere'"),
+        (("org", "add", "a/b", "--namespace", "onepin"), 1, "organization id"),
+        (("usage",), 2, "organization"),
+        (("frobnicate",), 2, "frobnicate"),
+        (("serve", "--port", "many"), 2, "many"),
+        (("serve", "--now", "yesterday"), 1, "yesterday"),
+        (("usage", "a", "--url", "http://127.0.0.1:1"), 1, "METERHOUSE_ADMIN_KEY"),
+    ],
+)
+def test_says_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...], code: int, words: str) -> None:
+    done = meterhouse(*arguments, cwd=tmp_path, stdin="{}\n")
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("METERHOUSE_PORT", "eighty"),
+        ("METERHOUSE_ADMIN_KEY", "short"),
+        ("METERHOUSE_LOG_LEVEL", "loud"),
+        ("METERHOUSE_MAX_BODY_BYTES", "1"),
+        ("METERHOUSE_NOW", "noon"),
+    ],
+)
+def test_names_the_variable_that_is_wrong(tmp_path: Path, variable: str, value: str) -> None:
+    done = meterhouse("serve", cwd=tmp_path, **{variable: value})
+    assert done.returncode == 1
+    assert variable in done.stderr
+
+
+CATALOG = """
+namespace = "acme"
+[[meters]]
+slug = "calls"
+event_type = "call"
+aggregation = "COUNT"
+"""
+
+
+@pytest.mark.parametrize(
+    ("catalog", "words"),
+    [
+        (CATALOG + CATALOG.partition("\n[[")[1] + CATALOG.partition("[[")[2], "two meters have the slug 'calls'"),
+        (CATALOG + '[[plans]]\nslug = "P"\nlimits = { tokens = 1 }', "unknown meter 'tokens'"),
+        (CATALOG + "unit = ", "not TOML"),
+        (CATALOG.replace('"acme"', '"acme"\ncontract = "nobody"'), "unknown contract 'nobody'"),
+        (CATALOG.replace("COUNT", "SUM"), "needs `value`"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_catalog_that_cannot_be_used_is_named(tmp_path: Path, catalog: str | None, words: str) -> None:
+    path = tmp_path / "acme.toml"
+    if catalog is not None:
+        path.write_text(catalog)
+    done = meterhouse("serve", "--catalog", str(path), "--data", str(tmp_path / "data"))
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "acme.toml" in done.stderr
+
+
+def test_one_namespace_in_two_catalogs(tmp_path: Path) -> None:
+    for name in ("one.toml", "two.toml"):
+        (tmp_path / name).write_text(CATALOG)
+    done = meterhouse("serve", "--catalog", "one.toml", "--catalog", "two.toml", cwd=tmp_path)
+    assert (done.returncode, "two catalogs have the namespace 'acme'" in done.stderr) == (1, True)
+
+
+def test_a_catalog_of_ones_own_with_a_key_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "acme.toml").write_text(CATALOG)
+    with serve(tmp_path / "data", arguments=("--catalog", str(tmp_path / "acme.toml"))) as server:
+        org = server.organization("acme")
+        key = server.key(org, scopes=["events:write", "usage:read"])
+        assert key.startswith("mh_live_")
+        headers = {"authorization": f"Bearer {key}"}
+        server.http.post("/v1/events", json=event("call", org, {}), headers=headers).raise_for_status()
+        usage = server.http.get(f"/v1/organizations/{org}/usage", headers=headers).json()
+        assert usage["meters"]["calls"]["used"] == 1
+
+
+class TestFolder:
+    def test_written_by_a_newer_version(self, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "format").write_text("999")
+        done = meterhouse("serve", "--data", str(tmp_path / "data"))
+        assert done.returncode == 1
+        assert "format 999" in done.stderr
+        assert "newer" in done.stderr
+
+    def test_not_a_folder_or_not_writable(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        for path in (tmp_path / "file", tmp_path / "file" / "data", Path("/proc/meterhouse")):
+            done = meterhouse("serve", "--data", str(path))
+            assert done.returncode == 1, path
+            assert "cannot be used" in done.stderr
+            assert "Traceback" not in done.stderr
+
+    def test_a_port_that_is_taken(self, tmp_path: Path) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            done = meterhouse("serve", "--port", str(taken.getsockname()[1]), cwd=tmp_path)
+        assert done.returncode == 1
+        assert "choose another with --port" in done.stderr
+
+
+def test_the_demo_prints_five_answers_the_same_every_time(tmp_path: Path) -> None:
+    arguments = ("demo", "--once", "--now", "2026-03-15T12:00:00Z")
+    first = meterhouse(*arguments, "--data", str(tmp_path / "one"))
+    assert first.returncode == 0, first.stderr
+    answers = re.split(r"\nGET (\S+)\n", first.stdout)
+    assert len(answers) == 11
+    for body in answers[2::2]:
+        assert json.loads(body)
+    again = meterhouse(*arguments, "--data", str(tmp_path / "one"))
+    other = meterhouse(*arguments, "--data", str(tmp_path / "two"))
+
+    def stable(text: str) -> str:
+        return re.sub(r'"request_id": "[^"]+"', "", text)
+
+    assert stable(again.stdout) == stable(first.stdout) == stable(other.stdout)
+
+
+def test_every_curl_line_of_the_demo_works_when_pasted(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "meterhouse", "demo", "--port", str(port), "--data", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        try:
+            printed = ""
+            while "listens on" not in printed:
+                line = demo.stdout.readline()
+                assert line, printed
+                printed += line
+            lines = re.findall(r"^curl .*$", printed, re.MULTILINE)
+            assert len(lines) == 6
+            for line in lines:
+                pasted = subprocess.run(
+                    ["bash", "-c", f"{line} --fail --retry 5 --retry-connrefused"],
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                    check=False,
+                )
+                assert pasted.returncode == 0, (line, pasted.stderr)
+                assert json.loads(pasted.stdout)
+        finally:
+            demo.terminate()
+            assert demo.wait(30) == 0
