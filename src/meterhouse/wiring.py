@@ -14,7 +14,7 @@ from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 
-from litestar import Litestar
+from litestar.types import ASGIApp
 
 from .contracts import BUILT_IN
 from .contracts.contract import BASE62
@@ -58,7 +58,7 @@ class FrozenClock:
 class Meterhouse:
     """A running Meterhouse without its network side."""
 
-    app: Litestar
+    app: ASGIApp
     admin_key: str
     generated_admin_key: bool
     catalogs: Catalogs

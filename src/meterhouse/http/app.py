@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from litestar import Litestar, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.types import ASGIApp
 
 from ..contracts.contract import Contract, Refusal
 from ..domain.errors import MeterhouseError
@@ -45,7 +46,7 @@ def create_app(
     metering: Metering | None,
     clock: Clock,
     max_body_bytes: int,
-) -> Litestar:
+) -> ASGIApp:
     """The ASGI application. Without `metering` it manages accounts only."""
     metrics = Metrics()
     authentication = Authentication(hash_secret(admin_key), accounts)
@@ -65,9 +66,8 @@ def create_app(
         shaped = endpoints.refuse_unrouted(request.url.path, request, refusal) if endpoints is not None else None
         return shaped or problems.http_error(request, error)
 
-    return Litestar(
+    app = Litestar(
         route_handlers=routers,
-        middleware=[Observability(metrics)],
         exception_handlers={
             MeterhouseError: problems.meterhouse_error,
             NotFoundException: unrouted,
@@ -79,3 +79,4 @@ def create_app(
         request_max_body_size=max_body_bytes,
         logging_config=None,
     )
+    return Observability(app, metrics)

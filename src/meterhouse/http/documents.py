@@ -12,6 +12,7 @@ from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.params import FromPath
 
 from ..contracts.contract import Contract
 from .request import HttpRequest
@@ -71,7 +72,7 @@ def documents_router(version: str, contracts: Mapping[str, Contract]) -> Router:
     """One OpenAPI document per contract."""
 
     @get("/docs/contracts/{name:str}", include_in_schema=False)
-    async def contract_document(name: str) -> Response[bytes]:
+    async def contract_document(name: FromPath[str]) -> Response[bytes]:
         if name not in contracts:
             raise NotFoundException(f"no contract {name[:60]!r}; there is {', '.join(contracts)}")
         return Response(msgspec.json.encode(contract_openapi(contracts[name], version)), media_type="application/json")

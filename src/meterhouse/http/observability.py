@@ -7,7 +7,6 @@ import uuid
 
 import structlog
 from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -37,20 +36,22 @@ class Metrics:
             self.events.labels(outcome)
 
 
-class Observability(ASGIMiddleware):
-    """Gives each request its id, and accounts for it when it is answered."""
+class Observability:
+    """Gives each request its id, and accounts for it when it is answered; also those that no route takes."""
 
-    scopes = (ScopeType.HTTP,)
-
-    def __init__(self, metrics: Metrics):
+    def __init__(self, app: ASGIApp, metrics: Metrics):
+        self._app = app
         self._metrics = metrics
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """See `ASGIMiddleware`."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
         began = time.perf_counter()
         request_id = str(uuid.uuid4())
         method = str(scope.get("method"))
-        scope["state"]["request_id"] = request_id
+        scope.setdefault("state", {})["request_id"] = request_id
         status = 500
 
         async def send_with_id(message: Message) -> None:
@@ -63,7 +64,7 @@ class Observability(ASGIMiddleware):
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await next_app(scope, receive, send_with_id)
+                await self._app(scope, receive, send_with_id)
             finally:
                 # The template, never the path itself: paths hold ids, and any number of unknown ones.
                 path = scope.get("path_template") or "unknown"

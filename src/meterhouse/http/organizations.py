@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import msgspec
 from litestar import Response, Router, delete, get, post, put
+from litestar.params import FromPath, JSONBody
 
 from ..domain.errors import Invalid
 from ..domain.meter import Meter
@@ -165,7 +166,7 @@ def organizations_router(
     """The routes, closed over what they need. Without `usage` (no engine was opened) there is no usage route."""
 
     @post("/v1/organizations", operation_id="createOrganization", tags=["Organizations"])
-    async def create_organization(request: HttpRequest, data: NewOrganization) -> Response[OrganizationBody]:
+    async def create_organization(request: HttpRequest, data: JSONBody[NewOrganization]) -> Response[OrganizationBody]:
         """Adds an organization; 409 when the id is taken."""
         authentication.require_admin(request)
         created_at = parse_instant(data.created_at) if data.created_at is not None else None
@@ -179,19 +180,19 @@ def organizations_router(
         return [_organization(each) for each in await asyncio.to_thread(accounts.ledger.organizations)]
 
     @get("/v1/organizations/{organization_id:str}", operation_id="getOrganization", tags=["Organizations"])
-    async def get_organization(request: HttpRequest, organization_id: str) -> OrganizationBody:
+    async def get_organization(request: HttpRequest, organization_id: FromPath[str]) -> OrganizationBody:
         """One organization."""
         authentication.require_admin(request)
         return _organization(await asyncio.to_thread(accounts.organization, organization_id))
 
     @delete("/v1/organizations/{organization_id:str}", operation_id="deleteOrganization", tags=["Organizations"])
-    async def delete_organization(request: HttpRequest, organization_id: str) -> None:
+    async def delete_organization(request: HttpRequest, organization_id: FromPath[str]) -> None:
         """Deletes an organization: its keys then get their contract's answer for one that is gone."""
         authentication.require_admin(request)
         await asyncio.to_thread(accounts.delete_organization, organization_id)
 
     @get("/v1/organizations/{organization_id:str}/subscription", operation_id="getSubscription", tags=["Subscriptions"])
-    async def get_subscription(request: HttpRequest, organization_id: str) -> Response[bytes]:
+    async def get_subscription(request: HttpRequest, organization_id: FromPath[str]) -> Response[bytes]:
         """The subscription, or null."""
         authentication.require_admin(request)
         organization = await asyncio.to_thread(accounts.organization, organization_id)
@@ -199,7 +200,9 @@ def organizations_router(
         return _json(None if subscription is None else _subscription(subscription))
 
     @put("/v1/organizations/{organization_id:str}/subscription", operation_id="putSubscription", tags=["Subscriptions"])
-    async def put_subscription(request: HttpRequest, organization_id: str, data: SubscriptionBody) -> Response[bytes]:
+    async def put_subscription(
+        request: HttpRequest, organization_id: FromPath[str], data: JSONBody[SubscriptionBody]
+    ) -> Response[bytes]:
         """Replaces the subscription. An unchanged one-time grant is not granted anew."""
         authentication.require_admin(request)
         wanted = _read_subscription(data)
@@ -207,7 +210,7 @@ def organizations_router(
 
     @post("/v1/organizations/{organization_id:str}/keys", operation_id="createKey", tags=["Keys"])
     async def create_key(
-        request: HttpRequest, organization_id: str, data: NewKey | None = None
+        request: HttpRequest, organization_id: FromPath[str], data: JSONBody[NewKey | None] = None
     ) -> Response[CreatedKey]:
         """Makes a key in the format of the organization's contract. The secret is shown this once."""
         authentication.require_admin(request)
@@ -220,13 +223,13 @@ def organizations_router(
         return Response(body, status_code=201, headers={"Cache-Control": "no-store"})
 
     @get("/v1/organizations/{organization_id:str}/keys", operation_id="listKeys", tags=["Keys"])
-    async def list_keys(request: HttpRequest, organization_id: str) -> list[KeyBody]:
+    async def list_keys(request: HttpRequest, organization_id: FromPath[str]) -> list[KeyBody]:
         """The organization's keys, without their secrets."""
         authentication.require_admin(request)
         return [_key(key) for key in await asyncio.to_thread(accounts.keys, organization_id)]
 
     @delete("/v1/organizations/{organization_id:str}/keys/{key_id:str}", operation_id="revokeKey", tags=["Keys"])
-    async def revoke_key(request: HttpRequest, organization_id: str, key_id: str) -> None:
+    async def revoke_key(request: HttpRequest, organization_id: FromPath[str], key_id: FromPath[str]) -> None:
         """Ends a key at once."""
         authentication.require_admin(request)
         await asyncio.to_thread(accounts.revoke_key, organization_id, key_id)
@@ -248,7 +251,7 @@ def organizations_router(
         )
 
     @get("/v1/organizations/{organization_id:str}/usage", operation_id="getUsage", tags=["Usage"])
-    async def get_usage(request: HttpRequest, organization_id: str) -> Response[bytes]:
+    async def get_usage(request: HttpRequest, organization_id: FromPath[str]) -> Response[bytes]:
         """Every meter in the current usage period: used, limit, remaining, percent, and when it resets.
 
         For the admin key, or a key of the organization itself with a scope that reads usage.

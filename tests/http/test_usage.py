@@ -1,0 +1,150 @@
+"""`GET /v1/organizations/{id}/usage`: all eight aggregations of a catalog of one's own, worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from server import Server, event, serve
+
+CATALOG = """
+namespace = "acme"
+
+[[meters]]
+slug = "calls"
+event_type = "call"
+aggregation = "COUNT"
+
+[[meters]]
+slug = "tokens"
+event_type = "call"
+aggregation = "SUM"
+value = ["input", "output"]
+
+[[meters]]
+slug = "fastest"
+event_type = "call"
+aggregation = "MIN"
+value = "latency_ms"
+
+[[meters]]
+slug = "slowest"
+event_type = "call"
+aggregation = "MAX"
+value = "latency_ms"
+
+[[meters]]
+slug = "mean"
+event_type = "call"
+aggregation = "AVG"
+value = "latency_ms"
+
+[[meters]]
+slug = "people"
+event_type = "call"
+aggregation = "UNIQUE_COUNT"
+value = "user.id"
+
+[[meters]]
+slug = "stored_gb"
+event_type = "disk"
+aggregation = "LATEST"
+value = "gb"
+
+[[meters]]
+slug = "jobs"
+event_type = "job"
+aggregation = "STATE_COUNT"
+entity = "job"
+state = "state"
+counted_states = ["running", "waiting"]
+window = "now"
+
+[[plans]]
+slug = "Team"
+limits = { tokens = 100, jobs = 3, stored_gb = "2.5" }
+"""
+
+
+@pytest.fixture(scope="module")
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("acme")
+    (folder / "acme.toml").write_text(CATALOG.replace('"2.5"', "2.5"))
+    with serve(
+        folder / "data", now="2026-03-15T12:00:00Z", arguments=("--catalog", str(folder / "acme.toml"))
+    ) as server:
+        yield server
+
+
+def call(
+    org: str, user: str, tokens: tuple[Any, Any], latency_ms: Any, at: str = "2026-03-02T00:00:00Z"
+) -> dict[str, Any]:
+    data = {"input": tokens[0], "output": tokens[1], "latency_ms": latency_ms, "user": {"id": user}}
+    return event("call", org, data, at=at)
+
+
+def test_every_aggregation(acme: Server) -> None:
+    org = acme.organization("acme", {"plan": "Team", "anchor": "2026-03-01", "interval": "P1M"})
+    report = acme.send(
+        "acme",
+        [
+            call(org, "ada", (1, "0.5"), 30),
+            call(org, "ada", (2, 0), "10.5"),
+            call(org, "bob", ("1e1", -1), 20),
+            call(org, "eve", (1000, 0), 1, at="2026-02-28T23:59:59.999999Z"),
+            event("disk", org, {"gb": "1.25"}, at="2026-03-03T00:00:00Z"),
+            event("disk", org, {"gb": 9}, at="2026-03-01T00:00:00Z"),
+            event("job", org, {"job": 1, "state": "running"}, at="2025-01-01T00:00:00Z"),
+            event("job", org, {"job": "2", "state": "waiting"}, at="2026-03-01T00:00:00Z"),
+            event("job", org, {"job": "3", "state": "running"}, at="2026-03-01T00:00:00Z"),
+            event("job", org, {"job": "3", "state": "done"}, at="2026-03-02T00:00:00Z"),
+        ],
+    )
+    assert report["ingested"] == 10
+    meters = acme.usage(org)["meters"]
+    assert {slug: meter["used"] for slug, meter in meters.items()} == {
+        "calls": 3,
+        "tokens": Decimal("12.5"),
+        "fastest": Decimal("10.5"),
+        "slowest": 30,
+        "mean": Decimal("20.1666666666666666666666666667"),
+        "people": 2,
+        "stored_gb": Decimal("1.25"),
+        "jobs": 2,
+    }
+    assert meters["tokens"]["remaining"] == Decimal("87.5")
+    assert meters["tokens"]["percent"] == Decimal("12.5")
+    assert meters["stored_gb"]["remaining"] == Decimal("1.25")
+    assert (meters["calls"]["limit"], meters["calls"]["remaining"], meters["calls"]["percent"]) == (None, None, None)
+
+
+def test_without_events_sums_are_zero_and_extremes_are_unknown(acme: Server) -> None:
+    meters = acme.usage(acme.organization("acme"))["meters"]
+    used = {slug: meter["used"] for slug, meter in meters.items()}
+    assert used == {
+        "calls": 0,
+        "tokens": 0,
+        "fastest": None,
+        "slowest": None,
+        "mean": None,
+        "people": 0,
+        "stored_gb": None,
+        "jobs": 0,
+    }
+
+
+def test_an_event_lacking_what_a_meter_needs_is_refused_by_name(acme: Server) -> None:
+    org = acme.organization("acme")
+    bad = [
+        event("call", org, {"input": 1, "output": 1, "latency_ms": 5}),
+        event("call", org, {"input": 1, "output": None, "latency_ms": 5, "user": {"id": "u"}}),
+        event("disk", org, {"gb": "Infinity"}),
+        event("job", org, {"job": "1"}),
+    ]
+    report = acme.send("acme", bad)
+    assert report["rejected"] == 4
+    for error, words in zip(report["errors"], ["user.id", "data.output", "data.gb", "data.state"], strict=True):
+        assert words in error["message"]
