@@ -19,6 +19,7 @@ from litestar.types import ASGIApp
 from .contracts import BUILT_IN
 from .contracts.contract import BASE62
 from .domain.catalog import Catalog, CatalogError, parse_catalog
+from .domain.errors import FolderError
 from .domain.organization import KeyFormat
 from .http.app import Metering, create_app
 from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
@@ -114,9 +115,13 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
         metering = None
         if engine:
             from .storage.clickhouse.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
+            from .storage.clickhouse.engine import EngineError  # noqa: PLC0415
             from .storage.clickhouse.event_store import ClickHouseEventStore  # noqa: PLC0415
 
-            store = ClickHouseEventStore(ChdbEngine(folder.events))
+            try:
+                store = ClickHouseEventStore(ChdbEngine(folder.events))
+            except EngineError as failure:
+                raise FolderError(f"the events in {folder.events} cannot be opened: {failure}") from failure
             cleanup.callback(store.close)
             ingest = Ingest(store, catalogs, clock)
             cleanup.callback(ingest.close)

@@ -194,6 +194,14 @@ class TestFolder:
         assert "format 999" in done.stderr
         assert "newer" in done.stderr
 
+    def test_whose_events_cannot_be_opened(self, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "events").write_text("not a folder")
+        done = meterhouse("serve", "--data", str(tmp_path / "data"))
+        assert done.returncode == 1
+        assert "cannot be opened" in done.stderr
+        assert "Traceback" not in done.stderr
+
     def test_not_a_folder_or_not_writable(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         for path in (tmp_path / "file", tmp_path / "file" / "data", Path("/proc/meterhouse")):

@@ -117,6 +117,8 @@ class TestAppend:
         store = ClickHouseEventStore(FailsAfterInsert(tmp_path / "events"))
         with pytest.raises(EngineError):
             store.append([event("1", {"n": 1})], NOW)
+        assert store.append([event("1", {"n": 1})], NOW) == [Outcome.DUPLICATE]
+        assert total(store, COUNT) == [Measure(0, Decimal(1))]  # what is called a duplicate is counted
         assert store.append([event("1", {"n": 1}), event("2", {"n": 1})], NOW) == [Outcome.DUPLICATE, Outcome.INGESTED]
         assert total(store, COUNT) == [Measure(0, Decimal(2))]
         store.close()
@@ -148,6 +150,20 @@ def test_what_was_stored_later_is_left_out_of_an_earlier_commit(store: ClickHous
     store.append([event("2", {"n": 5})], NOW)
     assert total(store, SUM, as_of_commit=commit) == [Measure(0, Decimal(1))]
     assert total(store, SUM) == [Measure(0, Decimal(6))]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["1900-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "1970-01-01T00:00:00Z", "2261-12-31T23:59:59.999999Z"],
+)
+def test_any_instant_comes_back_to_the_microsecond(store: ClickHouseEventStore, moment: str) -> None:
+    at = datetime.fromisoformat(moment)
+    store.append([event("1", {"n": 1}, at=at)], NOW)
+    assert store.first_event_at("ns", "acme") == at
+    microsecond = timedelta(microseconds=1)
+    if at.year > 1900:
+        assert total(store, COUNT, edges=(at, at + microsecond)) == [Measure(0, Decimal(1))]
+        assert total(store, COUNT, edges=(at - microsecond, at)) == []
 
 
 def test_sums_are_exact_to_the_last_of_76_digits(store: ClickHouseEventStore) -> None:

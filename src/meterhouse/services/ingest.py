@@ -188,6 +188,10 @@ class _Submission:
     report: Report = field(default_factory=Report)
     done: Future[Report] = field(default_factory=Future)
 
+    def __post_init__(self) -> None:
+        # A client that hangs up must not cancel what is about to be stored with others.
+        self.done.set_running_or_notify_cancel()
+
     def settle(self, outcomes: list[Outcome]) -> None:
         report = self.report
         report.ingested = outcomes.count(Outcome.INGESTED)

@@ -55,10 +55,12 @@ class DataFolder:
     @staticmethod
     def _check_format(format_path: Path) -> None:
         if not format_path.exists():
-            with format_path.open("wb") as file:
+            unfinished = format_path.with_suffix(".new")  # renamed when it is whole, whatever happens meanwhile
+            with unfinished.open("wb") as file:
                 file.write(str(FORMAT).encode())
                 file.flush()
                 os.fsync(file.fileno())
+            unfinished.replace(format_path)
         written = format_path.read_text("ascii", "replace").strip()
         if written != str(FORMAT):
             raise FolderError(

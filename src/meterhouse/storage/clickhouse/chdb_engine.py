@@ -20,10 +20,13 @@ _INSERT_SETTINGS = (
 
 
 class ChdbEngine:
-    """One embedded ClickHouse over one folder. A process can have one at a time."""
+    """One embedded ClickHouse over one folder. A process can have one at a time. Raises `EngineError`."""
 
     def __init__(self, folder: Path):
-        self._connection = chdb.connect(str(folder))
+        try:
+            self._connection = chdb.connect(str(folder))
+        except RuntimeError as failure:
+            raise EngineError(str(failure)) from failure
 
     def execute(self, sql: str) -> None:
         """See `Engine`."""

@@ -68,7 +68,7 @@ class ClickHouseEventStore:
 
     def _insert(self, events: list[Event], hashes: np.ndarray, received_at: datetime) -> None:
         # An insert that fails may still have reached the disk: the filter learns of it first, so that the next
-        # attempt looks, and its commit number is not given again.
+        # attempt looks; its commit number is not given again, and what is there is read.
         self._filter.add(hashes)
         self._commit += 1
         stored_at = queries.micros(received_at)
@@ -89,8 +89,10 @@ class ClickHouseEventStore:
             }
             for position, (event, identity) in enumerate(zip(events, hashes.tolist(), strict=True))
         ]
-        self._engine.insert("events", _encoder.encode_lines(rows))
-        self._latest_commit = self._commit
+        try:
+            self._engine.insert("events", _encoder.encode_lines(rows))
+        finally:
+            self._latest_commit = self._commit
 
     def latest_commit(self) -> int:
         """See `ports.EventStore`."""
