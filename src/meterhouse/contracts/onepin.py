@@ -87,6 +87,15 @@ class Bucket(msgspec.Struct):
     runs: int
 
 
+class Peak(msgspec.Struct):
+    """The bucket with the most; `value` is that most."""
+
+    value: int
+    label: str
+    start: str
+    end: str
+
+
 class Day(msgspec.Struct):
     """One local date of the range."""
 
@@ -106,7 +115,7 @@ class Activity(msgspec.Struct):
     total: int
     avg: Decimal
     buckets: list[Bucket]
-    peak: Bucket | None
+    peak: Peak | None
 
 
 class Data(msgspec.Struct):
@@ -271,6 +280,7 @@ def _activity(usage: UsageReader, name: str, view: _View, tz: ZoneInfo) -> Activ
     ]
     values = series.credits if ACTIVITY_METRIC == "credits" else series.lines
     total, most = add(values), max(values)
+    peak = buckets[values.index(most)]
     return Activity(
         view=name,
         bucket_unit=view.unit,
@@ -278,7 +288,7 @@ def _activity(usage: UsageReader, name: str, view: _View, tz: ZoneInfo) -> Activ
         total=math.floor(total),
         avg=plain(round_half_even(divide(total, len(values)), 1)),
         buckets=buckets,
-        peak=buckets[values.index(most)] if most > 0 else None,
+        peak=Peak(math.floor(most), peak.label, peak.start, peak.end) if most > 0 else None,
     )
 
 
