@@ -96,10 +96,16 @@ class Contract:
     error: type
     """The msgspec type of an error body."""
     routes: tuple[Route, ...]
+    scope_order: tuple[str, ...] = ()
+    """Scopes of which each includes those before it."""
 
     def may_read(self, key: Key, route: Route) -> bool:
         """Whether a key's scopes allow the route."""
-        return route.scope is None or route.scope in key.scopes
+        if route.scope is None or route.scope in key.scopes:
+            return True
+        if route.scope not in self.scope_order:
+            return False
+        return not key.scopes.isdisjoint(self.scope_order[self.scope_order.index(route.scope) :])
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:

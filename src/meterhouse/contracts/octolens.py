@@ -123,6 +123,7 @@ CONTRACT = Contract(
     key_format=KeyFormat("ak_", BASE62, 40),
     default_scopes=frozenset({"read"}),
     scopes=frozenset({"read", "write", "admin", "events:write"}),
+    scope_order=("read", "write", "admin"),
     security={"bearer": {"type": "http", "scheme": "bearer"}},
     credential=bearer,
     refuse=refuse,
