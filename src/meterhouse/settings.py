@@ -46,7 +46,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         data=Path(read.text("METERHOUSE_DATA", str(default.data))),
         host=read.text("METERHOUSE_HOST", default.host),
-        port=read.number("METERHOUSE_PORT", default.port, 0, 65535),
+        port=read.number("METERHOUSE_PORT", default.port, 1, 65535),
         admin_key=read.admin_key("METERHOUSE_ADMIN_KEY"),
         catalogs=tuple(Path(part) for part in read.text("METERHOUSE_CATALOGS", "").split(":") if part),
         ledger_url=read.text("METERHOUSE_LEDGER_URL", "") or None,

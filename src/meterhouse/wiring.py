@@ -32,7 +32,12 @@ from .storage.ledger.sql_ledger import SqlLedger
 
 VERSION = importlib.metadata.version("meterhouse")
 
-_OWN_KEYS = KeyPolicy(KeyFormat("mh_live_", BASE62, 32), frozenset({USAGE_READ}), frozenset({USAGE_READ, EVENTS_WRITE}))
+_OWN_KEYS = KeyPolicy(
+    KeyFormat("mh_live_", BASE62, 32),
+    default_scopes=frozenset({USAGE_READ}),
+    scopes=frozenset({USAGE_READ, EVENTS_WRITE}),
+    reading=frozenset({USAGE_READ}),
+)
 """For namespaces whose organizations speak no contract but our own."""
 
 
@@ -93,7 +98,8 @@ def _policy(catalog: Catalog) -> KeyPolicy:
     if catalog.contract is None:
         return _OWN_KEYS
     contract = BUILT_IN[catalog.contract]
-    return KeyPolicy(contract.key_format, contract.default_scopes, contract.scopes)
+    reading = contract.default_scopes | frozenset(contract.scope_order)
+    return KeyPolicy(contract.key_format, contract.default_scopes, contract.scopes, reading)
 
 
 @contextmanager

@@ -109,7 +109,10 @@ def test_lists_meters_and_plans_without_the_engine(tmp_path: Path) -> None:
         (("usage",), 2, "organization"),
         (("frobnicate",), 2, "frobnicate"),
         (("serve", "--port", "many"), 2, "many"),
+        (("serve", "--port", "99999"), 2, "65535"),
         (("serve", "--now", "yesterday"), 1, "yesterday"),
+        (("plan", "list", "--namespace", "nowhere"), 1, "unknown namespace 'nowhere'"),
+        (("org", "subscribe", "a", "--anchor", "2026-01-01", "--limit", "credits"), 1, "--limit credits"),
         (("usage", "a", "--url", "http://127.0.0.1:1"), 1, "METERHOUSE_ADMIN_KEY"),
     ],
 )
@@ -134,6 +137,36 @@ def test_names_the_variable_that_is_wrong(tmp_path: Path, variable: str, value: 
     done = meterhouse("serve", cwd=tmp_path, **{variable: value})
     assert done.returncode == 1
     assert variable in done.stderr
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://localhost/ledger", "sqlite:////proc/nowhere/ledger"])
+def test_a_ledger_that_cannot_be_had_is_explained(tmp_path: Path, url: str) -> None:
+    done = meterhouse("org", "list", cwd=tmp_path, METERHOUSE_LEDGER_URL=url)
+    assert done.returncode == 1
+    assert "ledger" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"when,n\n2026-02-30 10:00:00,1\n", "does not exist"),
+        (b"when,n\n0001-01-01 00:00:00,1\n", "does not exist"),
+        (b"when,n\n2026-02-03 10:00:00,\xff\n", "UTF-8"),
+        (b"when,n\n2026-02-03 10:00:00," + b"9" * 200_000 + b"\n", "CSV"),
+        (b"when,n\n2026-02-03 10:00:00\n", "row 1: has fewer fields"),
+        (b"moment,n\n", "no column 'when'"),
+        (b"", "no column 'when'"),
+    ],
+)
+def test_a_csv_file_that_cannot_be_read_is_explained(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "file.csv").write_bytes(content)
+    mapping = ("--csv.type", "credit.used", "--csv.subject", "a", "--csv.time", "when", "--csv.column.amount", "n")
+    arguments = ("ingest", "file.csv", "--namespace", "unsiloed", "--csv.time-zone", "Europe/Zurich", *mapping)
+    done = meterhouse(*arguments, cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 CATALOG = """

@@ -71,8 +71,14 @@ def test_another_method_is_refused_in_the_contracts_own_shape(server: Server, na
 
 
 def test_an_unknown_path_is_a_problem(server: Server) -> None:
-    answer = server.http.get("/nowhere/at/all")
-    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    for path in ("/nowhere", "/nowhere/at/all"):
+        answer = server.http.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_the_root_leads_to_the_docs(server: Server) -> None:
+    answer = server.http.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/docs")
 
 
 def test_a_key_of_another_contract_is_as_good_as_none(server: Server) -> None:
@@ -93,6 +99,8 @@ class TestProbes:
         assert metrics.headers["content-type"].startswith("text/plain")
         assert 'meterhouse_events_total{outcome="ingested"}' in metrics.text
         assert "org-" not in metrics.text
+        server.http.request("INVENTED", "/healthz")
+        assert "INVENTED" not in server.http.get("/metrics").text
 
     def test_not_ready_when_the_ledger_does_not_answer(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(_ledger: SqlLedger) -> None:

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from ..domain.errors import Invalid
+from ..domain.quantity import parse_quantity
 from .client import Target, connect
-from .terminal import out, print_json, print_table
+from .terminal import Failed, out, print_json, print_table
 
 _LOCAL = Target()
 Json = Annotated[bool, Parameter(name="--json", negative="")]
@@ -77,14 +79,22 @@ def subscribe(
     json
         Prints JSON.
     """
-    limits = dict(pair.partition("=")[::2] for pair in limit)
+    limits = {}
+    for pair in limit:
+        meter, _, amount = pair.partition("=")
+        try:
+            limits[meter] = str(parse_quantity(amount))
+        except Invalid as wrong:
+            raise Failed(f"--limit {pair}: write METER=NUMBER; {wrong}") from None
     body = {"plan": plan, "anchor": anchor, "interval": interval, "limits": limits}
     with connect(target, engine=False) as client:
         subscription = client.call("PUT", f"/v1/organizations/{organization}/subscription", body)
     if json:
         print_json(subscription)
     else:
-        print_table(f"Subscription of {organization}", ["", "value"], subscription.items())
+        listed = ", ".join(f"{meter} {amount}" for meter, amount in subscription["limits"].items())
+        rows = [(name, subscription[name]) for name in ("plan", "anchor", "interval")]
+        print_table(f"Subscription of {organization}", ["", "value"], [*rows, ("limits", listed or None)])
 
 
 @key.command(name="add")

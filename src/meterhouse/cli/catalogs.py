@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from .client import Target, connect
-from .terminal import print_json, print_table
+from .terminal import Failed, print_json, print_table
 
 _LOCAL = Target()
 Json = Annotated[bool, Parameter(name="--json", negative="")]
@@ -48,7 +48,11 @@ def list_plans(*, namespace: str | None = None, json: Json = False, target: Targ
 def _catalogs(target: Target, namespace: str | None) -> list[dict[str, Any]]:
     with connect(target, engine=False) as client:
         catalogs: list[dict[str, Any]] = client.call("GET", "/v1/namespaces")
-    return [each for each in catalogs if namespace in (None, each["namespace"])]
+    found = [each for each in catalogs if namespace in (None, each["namespace"])]
+    if not found:
+        known = ", ".join(each["namespace"] for each in catalogs)
+        raise Failed(f"unknown namespace {namespace!r}; there is {known}")
+    return found
 
 
 def _cell(value: object) -> object:

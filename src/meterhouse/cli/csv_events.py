@@ -39,16 +39,24 @@ class CsvMapping:
     time_zone: str | None = None
     """The zone of times that are written without one, like UTC or Europe/Zurich."""
     column: Annotated[dict[str, str], Parameter(negative="")] = field(default_factory=dict)
-    """PROPERTY=COLUMN: a property of the event's data from a column."""
+    """The column a property of the event's data is read from: `--csv.column.neurons ContextTokens`."""
     constant: Annotated[dict[str, str], Parameter(negative="")] = field(default_factory=dict)
-    """PROPERTY=VALUE: a property that is the same for every row."""
+    """A property that is the same for every row: `--csv.constant.model gpt`."""
 
 
 def read_csv(stream: BinaryIO, mapping: CsvMapping, name: str) -> Iterator[bytes]:
     """Each row as a CloudEvent in JSON. Quantities keep their digits: they become decimal strings as written.
 
-    Raises `Failed` when a column is missing, the mapping is not complete, or a time cannot be understood.
+    Raises `Failed` when a column is missing, the mapping is not complete, a time cannot be understood, or the file is
+    no CSV in UTF-8.
     """
+    try:
+        yield from _events(stream, mapping, name)
+    except (UnicodeDecodeError, csv.Error) as wrong:
+        raise Failed(f"{name} is not a CSV file in UTF-8: {wrong}") from None
+
+
+def _events(stream: BinaryIO, mapping: CsvMapping, name: str) -> Iterator[bytes]:
     if (mapping.subject is None) == (mapping.subject_column is None):
         raise Failed("say whose events these are: --csv.subject ORGANIZATION or --csv.subject-column COLUMN")
     rows = csv.DictReader(codecs.getreader("utf-8-sig")(stream))
@@ -80,5 +88,8 @@ def _time(text: str, zone_name: str | None, place: str) -> str:
     if zone_name is None:
         raise Failed(f"{place}: the time {text!r} has no zone; say which with --csv.time-zone, for instance UTC")
     whole, point, fraction = text.partition(".")
-    local = datetime.fromisoformat(whole).replace(tzinfo=zone(zone_name))
-    return format_instant(local).removesuffix("Z") + point + fraction + "Z"
+    try:
+        instant = format_instant(datetime.fromisoformat(whole).replace(tzinfo=zone(zone_name)))
+    except (ValueError, OverflowError) as wrong:
+        raise Failed(f"{place}: the time {text!r} does not exist: {wrong}") from None
+    return instant.removesuffix("Z") + point + fraction + "Z"

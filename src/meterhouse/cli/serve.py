@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from ..domain.period import parse_instant
 from ..settings import Settings, from_environment
@@ -17,6 +17,8 @@ from ..wiring import Meterhouse, open_meterhouse
 from .client import client_of
 from .showcase import fill, print_answers, print_guide
 from .terminal import Failed, out
+
+Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))]
 
 
 def register(app: App) -> None:
@@ -29,7 +31,7 @@ def serve(
     *,
     data: Path | None = None,
     host: str | None = None,
-    port: int | None = None,
+    port: Port | None = None,
     now: str | None = None,
     catalog: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
 ) -> None:
@@ -67,7 +69,7 @@ def serve(
 
 
 def demo(
-    *, port: int | None = None, data: Path = Path("meterhouse-demo"), now: str | None = None, once: bool = False
+    *, port: Port | None = None, data: Path = Path("meterhouse-demo"), now: str | None = None, once: bool = False
 ) -> None:
     """Fills a year of usage for five organizations, one per product, and serves it.
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard
 
 from ..contracts.contract import bearer
 from ..domain.organization import hash_secret
 from ..services.accounts import Accounts, Caller
 from .problems import Forbidden, Unauthorized
-from .request import HttpRequest
+
+Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +26,16 @@ class Authentication:
     admin_key_hash: str
     accounts: Accounts
 
-    def require_admin(self, request: HttpRequest) -> None:
-        """Raises unless the caller is the operator."""
-        if self.caller(request) is not None:
-            raise Forbidden("this needs the admin key")
+    def admin_guard(self) -> Guard:
+        """A guard that raises unless the caller is the operator, before anything of the request is read."""
 
-    def caller(self, request: HttpRequest) -> Caller | None:
+        async def admin_only(connection: Connection, _handler: BaseRouteHandler) -> None:
+            if await asyncio.to_thread(self.caller, connection) is not None:
+                raise Forbidden("this needs the admin key")
+
+        return admin_only
+
+    def caller(self, request: Connection) -> Caller | None:
         """The organization that calls, or None for the operator. Raises `Unauthorized` for anybody else."""
         secret = bearer(request.headers)
         if secret is None:

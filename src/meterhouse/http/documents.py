@@ -10,9 +10,10 @@ import msgspec
 from litestar import MediaType, Response, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath
+from litestar.response import Redirect
 
 from ..contracts.contract import Contract
 from .request import HttpRequest
@@ -30,8 +31,9 @@ def openapi_config(version: str, contracts: Mapping[str, Contract]) -> OpenAPICo
         title="Meterhouse",
         version=version,
         description="Meters what organizations use. Errors are RFC 9457 problem details.",
-        path="/",
-        render_plugins=[JsonRenderPlugin(path="/openapi.json"), DocsPage(contracts)],
+        path="/docs",
+        render_plugins=[DocsPage(contracts)],
+        use_handler_docstrings=True,
         components=Components(
             security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", description="The admin key.")}
         ),
@@ -43,7 +45,7 @@ class DocsPage(OpenAPIRenderPlugin):
     """Every operation in one table, and the contracts' documents below."""
 
     def __init__(self, contracts: Mapping[str, Contract]):
-        super().__init__(path="/docs", media_type=MediaType.HTML)
+        super().__init__(path="/", media_type=MediaType.HTML)
         self._contracts = contracts
 
     def render(self, request: HttpRequest, openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002 - the base's signature
@@ -69,7 +71,15 @@ class DocsPage(OpenAPIRenderPlugin):
 
 
 def documents_router(version: str, contracts: Mapping[str, Contract]) -> Router:
-    """One OpenAPI document per contract."""
+    """Meterhouse's own OpenAPI document, one per contract, and the way to the page about them."""
+
+    @get("/", include_in_schema=False)
+    async def root() -> Redirect:
+        return Redirect("/docs")
+
+    @get("/openapi.json", include_in_schema=False)
+    async def own_document(request: HttpRequest) -> Response[bytes]:
+        return Response(msgspec.json.encode(request.app.openapi_schema.to_schema()), media_type="application/json")
 
     @get("/docs/contracts/{name:str}", include_in_schema=False)
     async def contract_document(name: FromPath[str]) -> Response[bytes]:
@@ -77,7 +87,7 @@ def documents_router(version: str, contracts: Mapping[str, Contract]) -> Router:
             raise NotFoundException(f"no contract {name[:60]!r}; there is {', '.join(contracts)}")
         return Response(msgspec.json.encode(contract_openapi(contracts[name], version)), media_type="application/json")
 
-    return Router("/", route_handlers=[contract_document])
+    return Router("/", route_handlers=[root, own_document, contract_document])
 
 
 def contract_openapi(contract: Contract, version: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 _log = structlog.get_logger(__name__)
 
 
@@ -51,6 +53,7 @@ class Observability:
         began = time.perf_counter()
         request_id = str(uuid.uuid4())
         method = str(scope.get("method"))
+        method = method if method in _METHODS else "other"  # anybody can invent methods; each would be a new series
         scope.setdefault("state", {})["request_id"] = request_id
         status = 500
 

@@ -17,7 +17,7 @@ from ..domain.period import Interval, Period, format_instant, parse_instant
 from ..domain.plan import Flex, Grant, Subscription
 from ..domain.quantity import MAX_DECIMAL_PLACES, ZERO, parse_quantity, plain, round_half_even
 from ..domain.summary import MeterSummary, UsageSummary
-from ..services.accounts import USAGE_READ, Accounts
+from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
 from ..services.usage import Usage
 from .authentication import Authentication
@@ -166,54 +166,43 @@ def organizations_router(
     """The routes, closed over what they need. Without `usage` (no engine was opened) there is no usage route."""
 
     @post("/v1/organizations", operation_id="createOrganization", tags=["Organizations"])
-    async def create_organization(request: HttpRequest, data: JSONBody[NewOrganization]) -> Response[OrganizationBody]:
+    async def create_organization(data: JSONBody[NewOrganization]) -> Response[OrganizationBody]:
         """Adds an organization; 409 when the id is taken."""
-        authentication.require_admin(request)
         created_at = parse_instant(data.created_at) if data.created_at is not None else None
         added = await asyncio.to_thread(accounts.create_organization, data.id, data.name, data.namespace, created_at)
         return Response(_organization(added), status_code=201)
 
     @get("/v1/organizations", operation_id="listOrganizations", tags=["Organizations"])
-    async def list_organizations(request: HttpRequest) -> list[OrganizationBody]:
+    async def list_organizations() -> list[OrganizationBody]:
         """All organizations, by id."""
-        authentication.require_admin(request)
         return [_organization(each) for each in await asyncio.to_thread(accounts.ledger.organizations)]
 
     @get("/v1/organizations/{organization_id:str}", operation_id="getOrganization", tags=["Organizations"])
-    async def get_organization(request: HttpRequest, organization_id: FromPath[str]) -> OrganizationBody:
+    async def get_organization(organization_id: FromPath[str]) -> OrganizationBody:
         """One organization."""
-        authentication.require_admin(request)
         return _organization(await asyncio.to_thread(accounts.organization, organization_id))
 
     @delete("/v1/organizations/{organization_id:str}", operation_id="deleteOrganization", tags=["Organizations"])
-    async def delete_organization(request: HttpRequest, organization_id: FromPath[str]) -> None:
+    async def delete_organization(organization_id: FromPath[str]) -> None:
         """Deletes an organization: its keys then get their contract's answer for one that is gone."""
-        authentication.require_admin(request)
         await asyncio.to_thread(accounts.delete_organization, organization_id)
 
     @get("/v1/organizations/{organization_id:str}/subscription", operation_id="getSubscription", tags=["Subscriptions"])
-    async def get_subscription(request: HttpRequest, organization_id: FromPath[str]) -> Response[bytes]:
+    async def get_subscription(organization_id: FromPath[str]) -> Response[bytes]:
         """The subscription, or null."""
-        authentication.require_admin(request)
         organization = await asyncio.to_thread(accounts.organization, organization_id)
         subscription = await asyncio.to_thread(accounts.subscription, organization.id)
         return _json(None if subscription is None else _subscription(subscription))
 
     @put("/v1/organizations/{organization_id:str}/subscription", operation_id="putSubscription", tags=["Subscriptions"])
-    async def put_subscription(
-        request: HttpRequest, organization_id: FromPath[str], data: JSONBody[SubscriptionBody]
-    ) -> Response[bytes]:
+    async def put_subscription(organization_id: FromPath[str], data: JSONBody[SubscriptionBody]) -> Response[bytes]:
         """Replaces the subscription. An unchanged one-time grant is not granted anew."""
-        authentication.require_admin(request)
         wanted = _read_subscription(data)
         return _json(_subscription(await asyncio.to_thread(accounts.subscribe, organization_id, wanted)))
 
     @post("/v1/organizations/{organization_id:str}/keys", operation_id="createKey", tags=["Keys"])
-    async def create_key(
-        request: HttpRequest, organization_id: FromPath[str], data: JSONBody[NewKey | None] = None
-    ) -> Response[CreatedKey]:
+    async def create_key(organization_id: FromPath[str], data: JSONBody[NewKey | None] = None) -> Response[CreatedKey]:
         """Makes a key in the format of the organization's contract. The secret is shown this once."""
-        authentication.require_admin(request)
         wanted = data or NewKey()
         expires_at = parse_instant(wanted.expires_at) if wanted.expires_at is not None else None
         key, secret = await asyncio.to_thread(
@@ -223,21 +212,18 @@ def organizations_router(
         return Response(body, status_code=201, headers={"Cache-Control": "no-store"})
 
     @get("/v1/organizations/{organization_id:str}/keys", operation_id="listKeys", tags=["Keys"])
-    async def list_keys(request: HttpRequest, organization_id: FromPath[str]) -> list[KeyBody]:
+    async def list_keys(organization_id: FromPath[str]) -> list[KeyBody]:
         """The organization's keys, without their secrets."""
-        authentication.require_admin(request)
         return [_key(key) for key in await asyncio.to_thread(accounts.keys, organization_id)]
 
     @delete("/v1/organizations/{organization_id:str}/keys/{key_id:str}", operation_id="revokeKey", tags=["Keys"])
-    async def revoke_key(request: HttpRequest, organization_id: FromPath[str], key_id: FromPath[str]) -> None:
+    async def revoke_key(organization_id: FromPath[str], key_id: FromPath[str]) -> None:
         """Ends a key at once."""
-        authentication.require_admin(request)
         await asyncio.to_thread(accounts.revoke_key, organization_id, key_id)
 
     @get("/v1/namespaces", operation_id="listNamespaces", tags=["Catalogs"])
-    async def list_namespaces(request: HttpRequest) -> Response[bytes]:
+    async def list_namespaces() -> Response[bytes]:
         """The catalogs this server runs with: meters and plans by namespace."""
-        authentication.require_admin(request)
         return _json(
             [
                 NamespaceBody(
@@ -259,8 +245,8 @@ def organizations_router(
         assert usage is not None
         caller = await asyncio.to_thread(authentication.caller, request)
         if caller is not None:
-            readable = accounts.policies[caller.organization.namespace].default_scopes | {USAGE_READ}
-            if caller.organization.id != organization_id or not caller.key.scopes & readable:
+            reading = accounts.policies[caller.organization.namespace].reading
+            if caller.organization.id != organization_id or not caller.key.scopes & reading:
                 raise Forbidden("this key may not read the usage of that organization")
         organization = await asyncio.to_thread(accounts.organization, organization_id)
         reader = await asyncio.to_thread(usage.of, organization)
@@ -278,7 +264,8 @@ def organizations_router(
         revoke_key,
         list_namespaces,
     ]
-    return Router("/", route_handlers=[*routes, get_usage] if usage is not None else routes)
+    admin = Router("/", route_handlers=routes, guards=[authentication.admin_guard()])
+    return Router("/", route_handlers=[admin, get_usage] if usage is not None else [admin])
 
 
 def _json(body: object) -> Response[bytes]:

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from ..domain.errors import AlreadyExists, MeterhouseError, NotFound, Overloaded
 from .request import HttpRequest
@@ -64,6 +65,8 @@ def http_error(request: HttpRequest, error: HTTPException) -> Response[bytes]:
     if isinstance(error, ValidationException) and isinstance(extra, list):
         listed = [f"{item.get('key', 'body')}: {item.get('message', '')}" for item in extra if isinstance(item, dict)]
         detail = "; ".join(listed) or detail
+    if isinstance(error, RequestEntityTooLarge):
+        detail = "the body is larger than this server takes (METERHOUSE_MAX_BODY_BYTES); send fewer events at a time"
     headers = dict(error.headers or {})
     if error.status_code == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="meterhouse"'

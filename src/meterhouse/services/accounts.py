@@ -26,6 +26,8 @@ class KeyPolicy:
     default_scopes: frozenset[str]
     scopes: frozenset[str]
     """Every scope that can be given."""
+    reading: frozenset[str]
+    """The scopes of which any one lets a key read its organization's usage."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Select, Table, create_engine, event, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from ...domain.errors import AlreadyExists, FolderError, NotFound
 from ...domain.organization import Key, Organization
@@ -64,7 +65,15 @@ class SqlLedger:
 
         Raises `FolderError` when the database cannot be opened, or was written by a newer version.
         """
-        ledger = cls(url)
+        try:
+            address = make_url(url)
+            if address.get_backend_name() not in _INSERT:
+                raise FolderError(f"the ledger {address} must be sqlite:///… or postgresql+psycopg://…")
+            ledger = cls(address)
+        except ArgumentError:
+            raise FolderError("the ledger's URL is not one: write sqlite:///… or postgresql+psycopg://…") from None
+        except ModuleNotFoundError as missing:
+            raise FolderError(f"{address} needs {missing.name}: pip install 'meterhouse[postgresql]'") from None
         with ExitStack() as on_failure:
             on_failure.callback(ledger.close)
             try:
