@@ -8,6 +8,7 @@ from cyclopts import App
 
 from ..domain.errors import MeterhouseError
 from ..settings import from_environment
+from . import accounts, catalogs, events, serve, usage
 from .logs import configure_logging
 from .terminal import Failed, fail
 
@@ -20,16 +21,12 @@ app = App(
 )
 
 
-def _commands() -> None:
-    from . import accounts, catalogs, events, serve, usage  # noqa: PLC0415 - each needs `app` from here
-
-    for module in (serve, events, usage, accounts, catalogs):
-        module.register(app)
+for module in (serve, events, usage, accounts, catalogs):
+    module.register(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 done, but some events were not ingested."""
-    _commands()
     try:
         configure_logging(from_environment().log_level)
         code = app(arguments if arguments is not None else sys.argv[1:], exit_on_error=True)

@@ -21,11 +21,6 @@ class Aggregation(StrEnum):
     STATE_COUNT = "STATE_COUNT"
 
     @property
-    def additive(self) -> bool:
-        """Whether the values of adjoining windows add up to the value of the whole."""
-        return self in (Aggregation.COUNT, Aggregation.SUM)
-
-    @property
     def numeric(self) -> bool:
         """Whether the meter reads a number from each event."""
         return self in (Aggregation.SUM, Aggregation.MIN, Aggregation.MAX, Aggregation.AVG, Aggregation.LATEST)

@@ -120,11 +120,6 @@ class ClickHouseEventStore:
         [[count]] = self._engine.rows(queries.COUNT_EVENTS, {})
         return int(count)
 
-    @property
-    def filter_bytes(self) -> int:
-        """Memory that the identity filter holds."""
-        return self._filter.bytes
-
     def close(self) -> None:
         """See `ports.EventStore`."""
         with self._writing:
