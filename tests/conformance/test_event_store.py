@@ -152,6 +152,26 @@ def test_what_was_stored_later_is_left_out_of_an_earlier_commit(store: ClickHous
     assert total(store, SUM) == [Measure(0, Decimal(6))]
 
 
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+def test_of_events_at_one_instant_the_last_stored_is_the_latest(
+    tmp_path: Path, order: tuple[int, ...], merged: bool
+) -> None:
+    engine = ChdbEngine(tmp_path / "events")
+    store = ClickHouseEventStore(engine)
+    first, second, third = (event(f"e{n}", {"n": n, "job": "j", "state": f"s{n}"}) for n in order)
+    store.append([first, second], NOW)
+    latest = Meter("latest", "thing", Aggregation.LATEST, values=("n",))
+    states = Meter("states", "thing", Aggregation.STATE_COUNT, entity="job", state="state")
+    assert total(store, latest) == [Measure(0, Decimal(order[1]))]
+    store.append([third], NOW)
+    if merged:
+        engine.execute("OPTIMIZE TABLE events FINAL")
+    assert total(store, latest) == [Measure(0, Decimal(order[2]))]
+    assert total(store, states) == [Measure(0, Decimal(1), state=f"s{order[2]}")]
+    store.close()
+
+
 @pytest.mark.parametrize(
     "moment",
     ["1900-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "1970-01-01T00:00:00Z", "2261-12-31T23:59:59.999999Z"],
