@@ -34,7 +34,7 @@ def year_of_events(organization: DemoOrganization, now: datetime) -> Iterator[Da
     for back in range(DAYS, -1, -1):
         day = now.date() - timedelta(days=back)
         # Seeding by name keeps a day's events the same whenever the demo is started. No secret depends on it.
-        rng = random.Random(f"{organization.id} {day}")  # noqa: S311
+        rng = random.Random(f"{organization.id} {day}")  # noqa: S311 - see above
         midnight = datetime.combine(day, time(), UTC)
         for number, (event_type, second, data) in enumerate(organization.happenings(rng, day, _busyness(rng, day))):
             happened_at = midnight + timedelta(milliseconds=round(min(second, 86_399) * 1000))

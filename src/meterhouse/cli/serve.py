@@ -121,7 +121,7 @@ def check_port(settings: Settings) -> None:
 def run(meterhouse: Meterhouse, settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM; requests that are under way are answered first."""
     from granian.constants import Interfaces  # noqa: PLC0415 - only a server needs the server
-    from granian.server.embed import Server  # noqa: PLC0415
+    from granian.server.embed import Server  # noqa: PLC0415 - the same
 
     async def listen() -> None:
         server = Server(
@@ -136,7 +136,7 @@ def run(meterhouse: Meterhouse, settings: Settings) -> None:
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signal_number, server.stop)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        out.print(f"Meterhouse listens on http://{host}:{settings.port} (docs at /docs)")
+        server.on_startup(lambda: out.print(f"Meterhouse listens on http://{host}:{settings.port} (docs at /docs)"))
         await server.serve()
 
     asyncio.run(listen())

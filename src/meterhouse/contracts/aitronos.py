@@ -46,14 +46,14 @@ class Body(msgspec.Struct):
     """The 200 answer. Costs are in CHF."""
 
     organization_id: str
-    totalRequests: int  # noqa: N815 - the page mixes cases, and so do its clients
+    totalRequests: int
     total_synapses: Decimal
-    totalNeurons: Decimal  # noqa: N815
-    totalCost: Decimal  # noqa: N815
-    averageCostPerRequest: Decimal  # noqa: N815
-    topModels: list[TopModel]  # noqa: N815
-    currentMonth: CurrentMonth  # noqa: N815
-    timeRange: TimeRange  # noqa: N815
+    totalNeurons: Decimal
+    totalCost: Decimal
+    averageCostPerRequest: Decimal
+    topModels: list[TopModel]
+    currentMonth: CurrentMonth
+    timeRange: TimeRange
 
 
 class ErrorDetail(msgspec.Struct):

@@ -128,7 +128,7 @@ _value = msgspec.json.Decoder(float_hook=_read_number)
 
 def decode_data(data: bytes) -> Property:
     """`data` as Python values, numbers as exact decimals."""
-    return _value.decode(data)  # type: ignore[no-any-return]
+    return _value.decode(data)  # type: ignore[no-any-return] # JSON is what it is
 
 
 def parse_event(raw: bytes, namespace: str, meters: Mapping[str, Sequence[Meter]], received_at: datetime) -> Event:

@@ -32,11 +32,11 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _upgrade(connection: Connection) -> None:
-    import logging  # noqa: PLC0415
+    import logging  # noqa: PLC0415 - see HEAD
 
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic import command  # noqa: PLC0415 - see HEAD
+    from alembic.config import Config  # noqa: PLC0415 - see HEAD
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - see HEAD
 
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells every step at INFO
     config = Config(attributes={"connection": connection})
