@@ -27,6 +27,7 @@ from .services.catalogs import Catalogs
 from .services.ingest import Ingest
 from .services.usage import Usage
 from .settings import Settings
+from .storage.clickhouse.engine import EngineError
 from .storage.folder import DataFolder
 from .storage.ledger.sql_ledger import SqlLedger
 
@@ -121,8 +122,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
         metering = None
         if engine:
             from .storage.clickhouse.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
-            from .storage.clickhouse.engine import EngineError  # noqa: PLC0415
-            from .storage.clickhouse.event_store import ClickHouseEventStore  # noqa: PLC0415
+            from .storage.clickhouse.event_store import ClickHouseEventStore  # noqa: PLC0415 - with it comes numpy
 
             try:
                 store = ClickHouseEventStore(ChdbEngine(folder.events))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import httpx
 import msgspec
 from cyclopts import Parameter
 
-from ..settings import Settings, from_environment
+from ..settings import from_environment
+from ..wiring import Meterhouse, open_meterhouse
 from .terminal import Failed
 
-if TYPE_CHECKING:
-    from ..wiring import Meterhouse
+_BATCH_EVENTS = 5_000
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 
@@ -57,6 +58,13 @@ class Client:
             raise Failed(f"{self._http.base_url} does not answer: {wrong}; is the server running?") from None
         return self._read(method, path, response)
 
+    def send_events(self, namespace: str, events: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+        """Sends events, each in JSON on one line, in batches; gives the report of each batch."""
+        waiting = iter(events)
+        while batch := list(islice(waiting, _BATCH_EVENTS)):
+            query = {"namespace": namespace}
+            yield self.call("POST", "/v1/events", b"\n".join(batch), query=query, media_type="application/x-ndjson")
+
     def get(self, path: str, headers: dict[str, str]) -> Any:
         """The decoded answer to a GET with another credential."""
         return self._read("GET", path, self._runner.run(self._http.get(path, headers=headers)))
@@ -74,32 +82,14 @@ class Client:
 @contextmanager
 def connect(target: Target, *, engine: bool) -> Iterator[Client]:
     """A client for the target; `engine` says whether events are needed when the folder is opened here."""
-    if target.url is not None:
-        admin_key = from_environment().admin_key
-        if admin_key is None:
-            raise Failed("set METERHOUSE_ADMIN_KEY to the server's admin key")
-        with asyncio.Runner() as runner:
-            http = httpx.AsyncClient(
-                base_url=target.url, headers={"authorization": f"Bearer {admin_key}"}, timeout=120, trust_env=False
-            )
-            yield Client(http, runner)
-            runner.run(http.aclose())
-        return
-    with open_local(settings_for(target), engine=engine) as client:
-        yield client
-
-
-def settings_for(target: Target) -> Settings:
-    """The environment's settings, with what the command line says on top."""
     settings = from_environment()
-    return replace(settings, data=target.data, catalogs=target.catalog or settings.catalogs)
-
-
-@contextmanager
-def open_local(settings: Settings, *, engine: bool) -> Iterator[Client]:
-    """A client of a Meterhouse in this process, which owns the folder meanwhile."""
-    from ..wiring import open_meterhouse  # noqa: PLC0415 - a remote call needs none of it
-
+    if target.url is not None:
+        if settings.admin_key is None:
+            raise Failed("set METERHOUSE_ADMIN_KEY to the server's admin key")
+        with _client(settings.admin_key, base_url=target.url, timeout=120, trust_env=False) as client:
+            yield client
+        return
+    settings = replace(settings, data=target.data, catalogs=target.catalog or settings.catalogs)
     with open_meterhouse(settings, engine=engine) as meterhouse, client_of(meterhouse) as client:
         yield client
 
@@ -107,11 +97,14 @@ def open_local(settings: Settings, *, engine: bool) -> Iterator[Client]:
 @contextmanager
 def client_of(meterhouse: Meterhouse) -> Iterator[Client]:
     """A client with the admin key of a Meterhouse that is open in this process."""
+    transport = httpx.ASGITransport(meterhouse.app)  # type: ignore[arg-type] # two spellings of ASGI's types
+    with _client(meterhouse.admin_key, base_url="http://meterhouse", transport=transport) as client:
+        yield client
+
+
+@contextmanager
+def _client(admin_key: str, **options: Any) -> Iterator[Client]:
     with asyncio.Runner() as runner:
-        http = httpx.AsyncClient(
-            transport=httpx.ASGITransport(meterhouse.app),  # type: ignore[arg-type] # two spellings of ASGI's types
-            base_url="http://meterhouse",
-            headers={"authorization": f"Bearer {meterhouse.admin_key}"},
-        )
+        http = httpx.AsyncClient(headers={"authorization": f"Bearer {admin_key}"}, **options)
         yield Client(http, runner)
         runner.run(http.aclose())

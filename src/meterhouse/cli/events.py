@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -17,7 +15,6 @@ from .csv_events import CsvMapping, read_csv
 from .terminal import Failed, errors, out, print_json
 
 _LOCAL = Target()
-_BATCH_EVENTS = 5_000
 _SHOWN_FAILURES = 10
 SOME_NOT_INGESTED = 3
 
@@ -57,15 +54,12 @@ def ingest(
         task = progress.add_task("ingesting", total=size_bytes)
         lines = stream if csv is None else read_csv(stream, csv, "stdin" if file == "-" else Path(file).name)
         begin = 0
-        for batch in _batches(lines):
-            body = b"\n".join(batch)
-            report = client.call(
-                "POST", "/v1/events", body, query={"namespace": namespace}, media_type="application/x-ndjson"
-            )
+        events = (line.strip() for line in lines if not line.isspace())
+        for report in client.send_events(namespace, events):
             for outcome in totals:
                 totals[outcome] += report[outcome]
             failures += [f"event {begin + each['index'] + 1}: {each['message']}" for each in report["errors"]]
-            begin += len(batch)
+            begin = sum(totals.values())
             done = stream.tell() if stream.seekable() else None
             progress.update(task, completed=done, description=f"{begin:,} events")
     if json:
@@ -91,10 +85,3 @@ def _open(file: str, stack: ExitStack) -> tuple[BinaryIO, int | None]:
 def _progress() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
-
-
-def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    waiting = (line.strip() for line in lines)
-    events = (line for line in waiting if line)
-    while batch := list(islice(events, _BATCH_EVENTS)):
-        yield batch

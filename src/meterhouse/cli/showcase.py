@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -17,8 +15,6 @@ from ..settings import Settings
 from .client import Client
 from .terminal import errors, out, print_json
 from .usage import print_usage
-
-_BATCH_EVENTS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +54,12 @@ def fill(client: Client, now: datetime | None) -> list[Shown]:
                 body = {"id": organization.id, "name": organization.name, "namespace": organization.namespace}
                 client.call("POST", "/v1/organizations", {**body, "created_at": "2025-01-01T00:00:00Z"})
                 client.call("PUT", f"{path}/subscription", organization.subscription)
-            for batch in _batches(organization, moment):
-                query = {"namespace": organization.namespace}
-                report = client.call("POST", "/v1/events", batch, query=query, media_type="application/x-ndjson")
+            events = map(msgspec.json.encode, year_of_events(organization, moment))
+            for report in client.send_events(organization.namespace, events):
                 assert not report["errors"], report["errors"][:3]
             key = client.call("POST", f"{path}/keys", {"user_id": organization.user_id})
             shown.append(Shown(organization, key["key"]))
     return shown
-
-
-def _batches(organization: DemoOrganization, now: datetime) -> Iterator[bytes]:
-    events = year_of_events(organization, now)
-    while batch := list(islice(events, _BATCH_EVENTS)):
-        yield msgspec.json.Encoder().encode_lines(batch)
 
 
 def print_answers(client: Client, shown: list[Shown]) -> None:

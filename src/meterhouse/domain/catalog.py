@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, TypeVar
 
 from .errors import Invalid
@@ -36,7 +37,7 @@ _METER_KEYS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalog:
     """A product: its namespace, the contract its organizations speak, its meters and plans."""
 
@@ -46,6 +47,7 @@ class Catalog:
     meters: dict[str, Meter]
     plans: dict[str, Plan]
 
+    @cached_property
     def meters_by_event_type(self) -> dict[str, tuple[Meter, ...]]:
         """Which meters read an event."""
         types = {meter.event_type for meter in self.meters.values()}

@@ -214,7 +214,7 @@ def _numbers(values: dict[str, Property]) -> dict[str, Decimal]:
         try:
             number = _quantity(value)
         except Invalid:
-            continue  # too long to be a quantity, and no meter reads it: _check has seen to those
+            continue  # too long to be a quantity; where a meter reads it, _check refuses the event
         if number is not None:
             found[name] = number
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from typing import Annotated
 
 from litestar import Response, Router, post
@@ -54,9 +55,10 @@ def events_router(ingest: Ingest, authentication: Authentication, metrics: Metri
             raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send one of {', '.join(_MEDIA_TYPES)}")
         body = await read_body(request, max_body_bytes)
 
-        raws = await asyncio.to_thread(split_events, body, lines=_MEDIA_TYPES[media_type])
-        submitted = await asyncio.to_thread(ingest.submit, namespace, raws, organization)
-        report = await asyncio.wrap_future(submitted)
+        def submit(namespace: str) -> Future[Report]:
+            return ingest.submit(namespace, split_events(body, lines=_MEDIA_TYPES[media_type]), organization)
+
+        report = await asyncio.wrap_future(await asyncio.to_thread(submit, namespace))
         for outcome in ("ingested", "duplicates", "conflicts", "rejected"):
             metrics.events.labels(outcome).inc(getattr(report, outcome))
         return Response(report)

@@ -16,12 +16,10 @@ class Catalogs:
     def __init__(self, catalogs: Iterable[Catalog]):
         """Raises `CatalogError` when two catalogs claim one namespace."""
         self._by_namespace: dict[str, Catalog] = {}
-        self._by_event_type: dict[str, dict[str, tuple[Meter, ...]]] = {}
         for catalog in catalogs:
             if catalog.namespace in self._by_namespace:
                 raise CatalogError(f"two catalogs have the namespace {catalog.namespace!r}; load only one of them")
             self._by_namespace[catalog.namespace] = catalog
-            self._by_event_type[catalog.namespace] = catalog.meters_by_event_type()
 
     def __iter__(self) -> Iterator[Catalog]:
         """All catalogs, in the order they were loaded."""
@@ -34,10 +32,6 @@ class Catalogs:
             known = ", ".join(sorted(self._by_namespace))
             raise NotFound(f"unknown namespace {namespace[:60]!r}; this server has {known}")
         return catalog
-
-    def meters_by_event_type(self, namespace: str) -> dict[str, tuple[Meter, ...]]:
-        """Which meters of the namespace read an event; raises `NotFound`."""
-        return self._by_event_type[self.get(namespace).namespace]
 
     def meter(self, namespace: str, slug: str) -> Meter:
         """A meter of the namespace; raises `NotFound`."""

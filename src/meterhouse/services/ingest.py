@@ -116,7 +116,7 @@ class Ingest:
         namespace and `Overloaded` when too many requests wait already; then nothing was stored.
         """
         received_at = self._clock.now()
-        meters = self._catalogs.meters_by_event_type(namespace)
+        meters = self._catalogs.get(namespace).meters_by_event_type
         submission = _Submission(received_at)
         for index, raw in enumerate(raws):
             try:

@@ -23,11 +23,11 @@ class Instant(TypeDecorator[datetime]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
         """Counts the microseconds."""
         return None if value is None else (value - _EPOCH) // _MICROSECOND
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         """Counts them back."""
         return None if value is None else _EPOCH + value * _MICROSECOND
 
@@ -38,11 +38,11 @@ class IsoInterval(TypeDecorator[Interval]):
     impl = Text
     cache_ok = True
 
-    def process_bind_param(self, value: Interval | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: Interval | None, dialect: Dialect) -> str | None:
         """Writes the text."""
         return None if value is None else str(value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Interval | None:  # noqa: ARG002
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Interval | None:
         """Reads the text."""
         return None if value is None else Interval.parse(value)
 
@@ -59,11 +59,11 @@ class Json(TypeDecorator[Any]):
         self.kind = kind
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         """Writes the JSON text."""
         return None if value is None else msgspec.json.encode(value).decode()
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """Reads the JSON text."""
         return None if value is None else self._decoder.decode(value)
 
