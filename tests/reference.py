@@ -174,8 +174,16 @@ def measure_states(query: MeterQuery, events: list[Event]) -> list[Measure]:
         last = latest(history)
         for window in range(len(query.edges) - 1):
             if holds_entity(query, window, history):
-                counts[window, group_of(query, last), text(last, meter.state)] += 1
+                counts[window, last_said(query, history), text(last, meter.state)] += 1
     return [Measure(window, Decimal(count), group, state) for (window, group, state), count in sorted(counts.items())]
+
+
+def last_said(query: MeterQuery, history: list[Event]) -> tuple[str, ...]:
+    """For each property that is grouped by, what the latest event that has it says."""
+    told = [[event for event in history if text(event, path)] for path in query.group_by]
+    return tuple(
+        text(latest(events), path) if events else "" for path, events in zip(query.group_by, told, strict=True)
+    )
 
 
 def holds_entity(query: MeterQuery, window: int, history: list[Event]) -> bool:

@@ -94,7 +94,8 @@ def _autoposting(rng: random.Random, day: date, busy: float) -> Happenings:
             {"agent_id": _zipf(rng, ["writer", "scout", "clipper"]), "posts_generated": rng.randint(0, 3)},
         )
         tokens = {"input_tokens": rng.randint(200, 9000), "output_tokens": rng.randint(50, 2500)}
-        yield "ai.usage", _moment(rng), {"model": _zipf(rng, models), **tokens}
+        cost = _times("0.0000025", tokens["input_tokens"] + 4 * tokens["output_tokens"])
+        yield "ai.usage", _moment(rng), {"model": _zipf(rng, models), **tokens, "cost": cost}
     if rng.random() < 0.02:
         yield "credit.used", _moment(rng), {"amount": "-1.5"}  # a refund
 
@@ -131,10 +132,13 @@ def _onepin(rng: random.Random, day: date, busy: float) -> Happenings:
             corrected = {"corrected_words": rng.randint(1, 4)} if rng.random() < 0.2 else {}
             yield "line.generated", begun + 3 + line, {**spoken, **corrected}
         yield "audio.delivered", begun + 20, {"run_id": run, "audio_ms": rng.randint(4_000, 90_000)}
-        yield "run.state", begun + 21, {**who, "state": _zipf(rng, ["completed", "failed", "cancelled", "paused"])}
+        state = _zipf(rng, ["completed", "failed", "cancelled", "paused"])
+        yield "run.state", begun + 21, {**who, "state": state}
+        happened = {"action": "workflow_run", "kind": state, "user": {"id": user, "name": user.capitalize()}}
+        yield "workspace.activity", begun + 21, {**happened, "resource": {"type": "run", "id": run, "name": run}}
     if rng.random() < 0.1:
-        person = {"id": users[0], "name": "Ada"}
-        yield "workspace.activity", _moment(rng), {"action": "settings_changed", "kind": "workspace", "user": person}
+        changed = {"action": "settings_changed", "kind": "workspace", "user": {"id": "ada", "name": "Ada"}}
+        yield "workspace.activity", _moment(rng), {**changed, "resource": {"type": "workspace"}}
 
 
 def _octolens(rng: random.Random, day: date, busy: float) -> Happenings:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from .domain.event import Event, Outcome
+from .domain.listing import EventPage, EventQuery, StoredEvent
 from .domain.meter import Measure, MeterQuery, StateWindow
 from .domain.organization import Key, Organization
 from .domain.period import Period
@@ -46,6 +47,13 @@ class EventStore(Protocol):
         Exact: sums never round. LATEST takes the event with the greatest time, among equals the last stored.
         STATE_COUNT takes each entity's latest event by the same rule, and counts the entity in the window that
         holds the moment the query's state window names (`NOW` puts every entity in window 0).
+        """
+        ...
+
+    def newest(self, query: EventQuery) -> list[StoredEvent]:
+        """The first `limit` events of the query, newest first: by time, among equals the last stored first.
+
+        With `after`, the events next to that place on its newer side, newest first all the same.
         """
         ...
 
@@ -105,6 +113,20 @@ class Ledger(Protocol):
         """Revokes a key of that organization. Raises `NotFound` when it has no such key, or it is revoked already."""
         ...
 
+    def requests(self, organization_id: str, hour: datetime) -> int:
+        """How many requests of that hour are counted for the organization."""
+        ...
+
+    def count_request(self, organization_id: str, hour: datetime, limit: int) -> int | None:
+        """Counts one more request of that hour and answers how many there are; None, counting nothing, when `limit`
+        (1 or more) are counted already. Exact under parallel calls, and on disk when it returns. The organization
+        exists. Only the hour counted last is remembered."""
+        ...
+
+    def secret(self, name: str, candidate: bytes) -> bytes:
+        """The secret of that name: the one that is kept, or else `candidate`, which is kept from then on."""
+        ...
+
     def ping(self) -> None:
         """Raises unless the database answers."""
         ...
@@ -145,18 +167,47 @@ class UsageReader(Protocol):
         """The meter over the period; 0 without events. A STATE_COUNT counts the entities in its counted states."""
         ...
 
-    def windows(self, meter: str, edges: Sequence[datetime], filters: Mapping[str, str] | None = None) -> list[Decimal]:
-        """`total` for each of the adjoining windows that the n + 1 edges bound."""
+    def windows(
+        self,
+        meter: str,
+        edges: Sequence[datetime],
+        filters: Mapping[str, str] | None = None,
+        state_window: StateWindow | None = None,
+    ) -> list[Decimal]:
+        """`total` for each of the adjoining windows that the n + 1 edges bound. With a state window, a STATE_COUNT
+        counts the entities in every state, by that moment of theirs."""
         ...
 
-    def groups(self, meter: str, period: Period, by: str) -> dict[str, Decimal]:
-        """The meter over the period for each text of a property; "" stands for events without it."""
+    def groups(
+        self, meter: str, period: Period, by: str, state_window: StateWindow | None = None
+    ) -> dict[str, Decimal]:
+        """The meter over the period for each text of a property; "" stands for events without it. A state window
+        means what it means to `windows`."""
         ...
 
-    def states(self, meter: str, period: Period, by: StateWindow) -> dict[str, Decimal]:
+    def states(
+        self, meter: str, period: Period, by: StateWindow, filters: Mapping[str, str] | None = None
+    ) -> dict[str, Decimal]:
         """How many entities are in each state, of those whose change or creation falls in the period."""
         ...
 
     def first_event_at(self) -> datetime | None:
         """The time of the organization's first event."""
+        ...
+
+    def events(
+        self,
+        event_type: str,
+        period: Period,
+        filters: Mapping[str, tuple[str, ...]],
+        limit: int,
+        cursor: str | None = None,
+    ) -> EventPage:
+        """A page of at most `limit` events of the period, newest first; `filters` keep those whose property has one
+        of these texts. With a cursor the page next to the one it came from, of the same period and the same state of
+        the store; raises `Invalid` when it came from a list of another organization, type or filters."""
+        ...
+
+    def key_users(self) -> frozenset[str]:
+        """The users that the organization's keys stand for."""
         ...

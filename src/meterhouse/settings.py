@@ -34,6 +34,10 @@ class Settings:
     """The largest request body, compressed or not; beyond it the answer is 413."""
     log_level: str = field(default="warning", metadata={"env": "METERHOUSE_LOG_LEVEL"})
     """debug, info (a line per request), warning or error."""
+    contract_options: Mapping[str, str] = field(
+        default_factory=dict, metadata={"env": "METERHOUSE_<CONTRACT>_<OPTION>"}, repr=False
+    )
+    """What the environment says of contracts, by the variables' full names; each contract knows its own."""
 
 
 LOG_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -53,6 +57,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         now=read.instant("METERHOUSE_NOW"),
         max_body_bytes=read.number("METERHOUSE_MAX_BODY_BYTES", default.max_body_bytes, 1024, 1024**3),
         log_level=read.choice("METERHOUSE_LOG_LEVEL", default.log_level, LOG_LEVELS),
+        contract_options={name: text for name, text in environment.items() if name.startswith("METERHOUSE_")},
     )
 
 

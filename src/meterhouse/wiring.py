@@ -16,15 +16,19 @@ from pathlib import Path
 
 from litestar.types import ASGIApp
 
-from .contracts import BUILT_IN
-from .contracts.contract import BASE62
+from .contracts import configured, installed
+from .contracts.contract import BASE62, Contract, TokenOptions
 from .domain.catalog import Catalog, CatalogError, parse_catalog
 from .domain.errors import FolderError
+from .domain.listing import CursorSeal
 from .domain.organization import KeyFormat
 from .http.app import Metering, create_app
+from .http.tokens import TokenVerifier
+from .ports import Clock
 from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
 from .services.catalogs import Catalogs
 from .services.ingest import Ingest
+from .services.rate_limits import RateLimits
 from .services.usage import Usage
 from .settings import Settings
 from .storage.clickhouse.engine import EngineError
@@ -69,6 +73,7 @@ class Meterhouse:
     admin_key: str
     generated_admin_key: bool
     catalogs: Catalogs
+    contracts: dict[str, Contract]
 
 
 def load_catalogs(paths: tuple[Path, ...]) -> Catalogs:
@@ -90,15 +95,16 @@ def _load_catalog(name: str, source: Path | resources.abc.Traversable) -> Catalo
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
         raise CatalogError(f"{name}: not TOML: {wrong}") from None
     catalog = parse_catalog(document, name)
-    if catalog.contract is not None and catalog.contract not in BUILT_IN:
-        raise CatalogError(f"{name}: unknown contract {catalog.contract!r}; there is {', '.join(BUILT_IN)}")
+    if catalog.contract is not None and catalog.contract not in installed():
+        known = ", ".join(installed())
+        raise CatalogError(f"{name}: the contract {catalog.contract!r} is not installed; there is {known}")
     return catalog
 
 
-def _policy(catalog: Catalog) -> KeyPolicy:
+def _policy(catalog: Catalog, contracts: dict[str, Contract]) -> KeyPolicy:
     if catalog.contract is None:
         return _OWN_KEYS
-    contract = BUILT_IN[catalog.contract]
+    contract = contracts[catalog.contract]
     reading = contract.default_scopes | frozenset(contract.scope_order)
     return KeyPolicy(contract.key_format, contract.default_scopes, contract.scopes, reading)
 
@@ -108,16 +114,17 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
     """Everything up to the ASGI application, closed in order at the end.
 
     `engine=False` leaves ClickHouse out, for work on accounts and catalogs only. Raises `FolderError`,
-    `CatalogError`.
+    `CatalogError`, `ContractError`; `Invalid` for an option of a contract.
     """
     catalogs = load_catalogs(settings.catalogs)
+    contracts = {name: configured(contract, settings.contract_options) for name, contract in installed().items()}
+    policies = {catalog.namespace: _policy(catalog, contracts) for catalog in catalogs}
     clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
     with ExitStack() as cleanup:
         folder = DataFolder(settings.data)
         cleanup.callback(folder.close)
         ledger = SqlLedger.open(settings.ledger_url or folder.ledger_url)
         cleanup.callback(ledger.close)
-        policies = {catalog.namespace: _policy(catalog) for catalog in catalogs}
         accounts = Accounts(ledger, catalogs, policies, clock, os.urandom)
         metering = None
         if engine:
@@ -131,16 +138,28 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             cleanup.callback(store.close)
             ingest = Ingest(store, catalogs, clock)
             cleanup.callback(ingest.close)
-            metering = Metering(store, ingest, Usage(store, ledger, catalogs, clock))
+            seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))
+            metering = Metering(store, ingest, Usage(store, ledger, catalogs, clock, seal))
         admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
         app = create_app(
             version=VERSION,
             admin_key=admin_key,
             accounts=accounts,
             catalogs=catalogs,
-            contracts=BUILT_IN,
+            contracts=contracts,
+            tokens=_token_verifiers(contracts, clock),
+            rate_limits=RateLimits(ledger),
             metering=metering,
             clock=clock,
             max_body_bytes=settings.max_body_bytes,
         )
-        yield Meterhouse(app, admin_key, settings.admin_key is None, catalogs)
+        yield Meterhouse(app, admin_key, settings.admin_key is None, catalogs, contracts)
+
+
+def _token_verifiers(contracts: dict[str, Contract], clock: Clock) -> dict[str, TokenVerifier]:
+    """One for each contract that was told whose tokens to take."""
+    return {
+        name: TokenVerifier(options.jwks, options.issuer or None, options.audience or None, clock)
+        for name, contract in contracts.items()
+        if isinstance(options := contract.options, TokenOptions) and options.jwks
+    }

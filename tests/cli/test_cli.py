@@ -184,7 +184,7 @@ aggregation = "COUNT"
         (CATALOG + CATALOG.partition("\n[[")[1] + CATALOG.partition("[[")[2], "two meters have the slug 'calls'"),
         (CATALOG + '[[plans]]\nslug = "P"\nlimits = { tokens = 1 }', "unknown meter 'tokens'"),
         (CATALOG + "unit = ", "not TOML"),
-        (CATALOG.replace('"acme"', '"acme"\ncontract = "nobody"'), "unknown contract 'nobody'"),
+        (CATALOG.replace('"acme"', '"acme"\ncontract = "nobody"'), "the contract 'nobody' is not installed"),
         (CATALOG.replace("COUNT", "SUM"), "needs `value`"),
         (None, "cannot be read"),
     ],
@@ -283,7 +283,7 @@ def test_every_curl_line_of_the_demo_works_when_pasted(tmp_path: Path) -> None:
                 assert line, printed
                 printed += line
             lines = re.findall(r"^curl .*$", printed, re.MULTILINE)
-            assert len(lines) == 6
+            assert len(lines) == 9
             for line in lines:
                 pasted = subprocess.run(
                     ["bash", "-c", f"{line} --fail --retry 5 --retry-connrefused"],

@@ -41,6 +41,6 @@ def test_golden(server: Server, path: Path) -> None:
 
 
 def test_every_contract_has_golden_cases() -> None:
-    from meterhouse.contracts import BUILT_IN
+    from meterhouse.contracts import installed
 
-    assert {path.parent.name for path in CASES} == set(BUILT_IN)
+    assert {path.parent.name for path in CASES} == set(installed())

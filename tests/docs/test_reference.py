@@ -15,7 +15,7 @@ from cyclopts import App
 from walkthrough import DOCS, File, steps
 
 from meterhouse import cli
-from meterhouse.contracts import BUILT_IN
+from meterhouse.contracts import installed
 from meterhouse.domain import catalog
 from meterhouse.domain.meter import Aggregation, StateWindow
 from meterhouse.http.observability import Metrics
@@ -103,7 +103,7 @@ def undocumented_catalog_keys(docs: Path) -> list[str]:
 
 def undocumented_paths(docs: Path) -> list[str]:
     missing = []
-    for name, contract in BUILT_IN.items():
+    for name, contract in installed().items():
         page = docs / "contracts" / f"{name}.md"
         text = page.read_text("utf-8") if page.exists() else ""
         paths = [path for route in contract.routes for path in route.paths]

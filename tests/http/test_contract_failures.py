@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asgi import Client, client_of
-from meterhouse.contracts import BUILT_IN
+from meterhouse.contracts import installed
 from meterhouse.domain.meter import Measure, MeterQuery
 from meterhouse.settings import Settings
 from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
@@ -16,6 +16,7 @@ from meterhouse.storage.ledger.sql_ledger import SqlLedger
 from meterhouse.wiring import open_meterhouse
 from server import Server
 
+CONTRACTS = installed()
 SECRET = "secret of the engine: /var/lib/password"
 ADMIN = {"authorization": "Bearer an-admin-key-of-some-length"}
 
@@ -34,9 +35,9 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             yield client
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", CONTRACTS)
 def test_a_failing_store_is_the_contracts_own_500_and_nothing_leaks(broken: Client, name: str) -> None:
-    contract = BUILT_IN[name]
+    contract = CONTRACTS[name]
     organization = {"id": f"org-{name}", "name": "N", "namespace": name}
     assert broken.post("/v1/organizations", json=organization, headers=ADMIN).status_code == 201
     key = broken.post(f"/v1/organizations/org-{name}/keys", headers=ADMIN).json()["key"]
@@ -61,9 +62,9 @@ def test_our_own_500_is_a_problem_with_the_request_id(broken: Client) -> None:
     assert "secret" not in answer.text
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", CONTRACTS)
 def test_another_method_is_refused_in_the_contracts_own_shape(server: Server, name: str) -> None:
-    for path in BUILT_IN[name].routes[0].paths:
+    for path in CONTRACTS[name].routes[0].paths:
         answer = server.http.post(path.format(org_id="x"))
         assert answer.status_code == 405
         assert answer.headers["content-type"] == "application/json"
@@ -82,8 +83,8 @@ def test_the_root_leads_to_the_docs(server: Server) -> None:
 
 
 def test_a_key_of_another_contract_is_as_good_as_none(server: Server) -> None:
-    keys = {name: server.key(server.organization(name)) for name in BUILT_IN}
-    for name, contract in BUILT_IN.items():
+    keys = {name: server.key(server.organization(name)) for name in CONTRACTS}
+    for name, contract in CONTRACTS.items():
         path = contract.routes[0].paths[0].format(org_id="x")
         for other, key in keys.items():
             headers = {"authorization": f"Bearer {key}", "x-api-key": key, "api-key": key}
@@ -118,9 +119,9 @@ class TestProbes:
         assert "https://" not in page
         assert "<script" not in page
 
-    @pytest.mark.parametrize("name", BUILT_IN)
+    @pytest.mark.parametrize("name", CONTRACTS)
     def test_each_contract_has_an_openapi_document(self, server: Server, name: str) -> None:
         document = server.http.get(f"/docs/contracts/{name}").json()
         assert document["openapi"] == "3.1.0"
-        assert set(document["paths"]) == {path for route in BUILT_IN[name].routes for path in route.paths}
+        assert set(document["paths"]) == {path for route in CONTRACTS[name].routes for path in route.paths}
         assert '"format":"decimal"' not in str(document)

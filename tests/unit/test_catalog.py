@@ -10,12 +10,17 @@ from meterhouse.domain.meter import Aggregation, Meter, StateWindow
 METERS = {
     "autoposting": {
         "credits": ("credit.used", Aggregation.SUM, ("amount",), ()),
-        "posts": ("post.state", Aggregation.STATE_COUNT, (), ()),
+        "posts": ("post.state", Aggregation.STATE_COUNT, (), ("source",)),
         "clips_uploaded": ("clip.uploaded", Aggregation.COUNT, (), ()),
         "clips_rendered": ("clip.rendered", Aggregation.COUNT, (), ()),
         "agent_runs": ("agent.run", Aggregation.COUNT, (), ()),
         "agent_posts_generated": ("agent.run", Aggregation.SUM, ("posts_generated",), ()),
+        "agents": ("agent.run", Aggregation.UNIQUE_COUNT, ("agent_id",), ()),
         "ai_tokens": ("ai.usage", Aggregation.SUM, ("input_tokens", "output_tokens"), ("model",)),
+        "ai_input_tokens": ("ai.usage", Aggregation.SUM, ("input_tokens",), ("model",)),
+        "ai_output_tokens": ("ai.usage", Aggregation.SUM, ("output_tokens",), ("model",)),
+        "ai_requests": ("ai.usage", Aggregation.COUNT, (), ("model",)),
+        "ai_cost": ("ai.usage", Aggregation.SUM, ("cost",), ("model",)),
     },
     "aitronos": {
         "requests": ("ai.request", Aggregation.COUNT, (), ("model",)),
@@ -107,7 +112,12 @@ def test_only_what_may_be_absent_is_optional() -> None:
     optional = {
         f"{name}.{meter.slug}" for name in METERS for meter in parse(built_in(name)).meters.values() if meter.optional
     }
-    assert optional == {"autoposting.agent_posts_generated", "onepin.corrected_words"}
+    assert optional == {
+        "autoposting.agent_posts_generated",
+        "autoposting.agents",
+        "autoposting.ai_cost",
+        "onepin.corrected_words",
+    }
 
 
 def test_the_plans_of_octolens_limit_both_meters() -> None:

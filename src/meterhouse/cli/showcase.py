@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ..contracts import BUILT_IN
+from ..contracts import installed
 from ..contracts.contract import Contract
 from ..demo import ORGANIZATIONS, DemoOrganization, year_of_events
 from ..settings import Settings
@@ -22,30 +22,28 @@ class Shown:
     """One organization of the demo and a key for it."""
 
     organization: DemoOrganization
+    contract: Contract
     secret: str
 
     @property
     def paths(self) -> list[str]:
         """The canonical path of each of its contract's routes."""
-        return [route.paths[0].format(org_id=self.organization.id) for route in self._contract.routes]
+        return [route.paths[0].format(org_id=self.organization.id) for route in self.contract.routes]
 
     @property
     def header(self) -> tuple[str, str]:
         """The header that carries the key."""
-        scheme = next(iter(self._contract.security.values()))
+        scheme = next(iter(self.contract.security.values()))
         return (
             (scheme["name"], self.secret) if scheme["type"] == "apiKey" else ("Authorization", f"Bearer {self.secret}")
         )
-
-    @property
-    def _contract(self) -> Contract:
-        return BUILT_IN[self.organization.namespace]
 
 
 def fill(client: Client, now: datetime | None) -> list[Shown]:
     """Adds the five organizations with a year of events, as far as they are missing, and a new key for each."""
     known = {each["id"] for each in client.call("GET", "/v1/organizations")}
     moment = now or datetime.now(UTC)
+    contracts = installed()
     shown = []
     for organization in ORGANIZATIONS:
         path = f"/v1/organizations/{organization.id}"
@@ -58,16 +56,16 @@ def fill(client: Client, now: datetime | None) -> list[Shown]:
             for report in client.send_events(organization.namespace, events):
                 assert not report["errors"], report["errors"][:3]
             key = client.call("POST", f"{path}/keys", {"user_id": organization.user_id})
-            shown.append(Shown(organization, key["key"]))
+            shown.append(Shown(organization, contracts[organization.namespace], key["key"]))
     return shown
 
 
 def print_answers(client: Client, shown: list[Shown]) -> None:
-    """What each of the five endpoints answers."""
+    """What each of the five summaries answers."""
     for each in shown:
-        for path in each.paths:
-            out.print(f"\nGET {path}", style="bold", highlight=False)
-            print_json(client.get(path, dict([each.header])))
+        path = each.paths[0]
+        out.print(f"\nGET {path}", style="bold", highlight=False)
+        print_json(client.get(path, dict([each.header])))
 
 
 def print_guide(client: Client, shown: list[Shown], settings: Settings, admin_key: str) -> None:

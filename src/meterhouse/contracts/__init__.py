@@ -1,17 +1,63 @@
-"""The published wire formats, one module each; `contract` says what such a module is made of."""
+"""The published wire formats, one module each; `contract` says what such a module is made of.
+
+All are found the same way, ours and those of other packages: by an entry point of the group `meterhouse.contracts`.
+"""
 
 from __future__ import annotations
 
-from . import aitronos, autoposting, octolens, onepin, unsiloed
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import entry_points
+
+import msgspec
+
+from ..domain.errors import Invalid
 from .contract import Contract
 
-BUILT_IN: dict[str, Contract] = {
-    contract.name: contract
-    for contract in (
-        autoposting.CONTRACT,
-        aitronos.CONTRACT,
-        unsiloed.CONTRACT,
-        onepin.CONTRACT,
-        octolens.CONTRACT,
-    )
-}
+ENTRY_POINTS = "meterhouse.contracts"
+
+
+class ContractError(Invalid):
+    """An installed contract cannot be used."""
+
+    code = "contract"
+
+
+@cache
+def installed() -> dict[str, Contract]:
+    """Every installed contract by its name. Raises `ContractError`, naming the package at fault."""
+    found: dict[str, Contract] = {}
+    owners: dict[str, str] = {}
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        package = entry.dist.name if entry.dist is not None else entry.value
+        try:
+            contract = entry.load()
+        except Exception as wrong:
+            raise ContractError(f"the contract {entry.name!r} of {package} cannot be loaded: {wrong!r}") from wrong
+        if not isinstance(contract, Contract) or contract.name != entry.name:
+            raise ContractError(f"{entry.value} of {package} must be a Contract whose name is {entry.name!r}")
+        for claim in (contract.name, *(path for route in contract.routes for path in route.paths)):
+            if claim in owners:
+                raise ContractError(f"{package} and {owners[claim]} both have the contract or path {claim!r}")
+            owners[claim] = package
+        found[contract.name] = contract
+    return found
+
+
+def configured(contract: Contract, environment: Mapping[str, str]) -> Contract:
+    """The contract with its options as the environment gives them. Raises `Invalid`, naming the variable."""
+    kind, prefix = type(contract.options), f"METERHOUSE_{contract.name}_".upper()
+    names = {prefix + name.upper(): name for name in kind.__struct_fields__}
+    options = contract.options
+    for variable, text in environment.items():
+        if not variable.startswith(prefix) or not text:
+            continue
+        if variable not in names:
+            raise Invalid(f"{variable} is not a setting of {contract.name}; there is {', '.join(names)}")
+        given = msgspec.structs.asdict(options) | {names[variable]: text}
+        try:
+            options = msgspec.convert(given, kind, strict=False)
+        except msgspec.ValidationError as wrong:
+            raise Invalid(f"{variable} is {text[:40]!r}: {str(wrong).partition(' - at')[0]}") from None
+    return replace(contract, options=options)

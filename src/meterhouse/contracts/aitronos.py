@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from ..domain.organization import Key, KeyFormat
+from ..domain.organization import Caller, KeyFormat
 from ..domain.period import ALL_TIME, Period, add_months, format_instant
 from ..domain.quantity import ZERO, add, divide, percentage, plain, round_half_up
 from ..ports import UsageReader
-from .contract import HEX, Answer, Contract, Refusal, Refused, Request, Route
+from .contract import HEX, Answer, Contract, Date, DateTime, Options, Refusal, Refused, Request, Route
 
-TOP_MODELS = 5
+
+class AitronosOptions(Options, frozen=True, kw_only=True):
+    """What the page leaves open."""
+
+    top_models: Annotated[int, msgspec.Meta(ge=0, le=100, description="How many models `topModels` lists.")] = 5
 
 
 class TopModel(msgspec.Struct):
@@ -37,8 +41,8 @@ class CurrentMonth(msgspec.Struct):
 class TimeRange(msgspec.Struct):
     """From the organization's creation or first event, whichever is earlier, to today (UTC dates)."""
 
-    start: str
-    end: str
+    start: Date
+    end: Date
     period: Literal["all_time"]
 
 
@@ -65,7 +69,7 @@ class ErrorDetail(msgspec.Struct):
     type: str
     status: int
     trace_id: str
-    timestamp: str
+    timestamp: DateTime
 
 
 class Error(msgspec.Struct):
@@ -75,7 +79,7 @@ class Error(msgspec.Struct):
     error: ErrorDetail
 
 
-def summary(request: Request, _key: Key, usage: UsageReader) -> Answer:
+def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answer:
     """All-time totals of the organization in the path, which must be the key's own."""
     organization = usage.organization
     if request.path_parameters["org_id"] != organization.id:
@@ -102,7 +106,7 @@ def summary(request: Request, _key: Key, usage: UsageReader) -> Answer:
                 requests=int(requests[model]),
                 percentage=_rounded(percentage(costs.get(model, ZERO), cost) if cost else ZERO, 1),
             )
-            for model in ranked[:TOP_MODELS]
+            for model in ranked[: request.options.top_models]
         ],
         currentMonth=CurrentMonth(_rounded(usage.total("cost", month), 2), int(usage.total("requests", month))),
         timeRange=TimeRange(began.date().isoformat(), now.date().isoformat(), "all_time"),
@@ -131,6 +135,7 @@ _REFUSALS = {
     Refusal.INVALID: (400, "INVALID_REQUEST", "Invalid request", "client_error", "The request is not valid"),
     Refusal.NOT_FOUND: (404, "NOT_FOUND", "Not found", "client_error", "No such path"),
     Refusal.METHOD_NOT_ALLOWED: (405, "METHOD_NOT_ALLOWED", "Method not allowed", "client_error", "Use GET"),
+    Refusal.RATE_LIMITED: (429, "RATE_LIMITED", "Too many requests", "client_error", "The hourly limit is reached"),
     Refusal.INTERNAL: (500, "INTERNAL_ERROR", "An unexpected error occurred", "server_error", "Internal error"),
 }
 
@@ -150,6 +155,18 @@ def refuse(request: Request, refused: Refused) -> Answer:
     return Answer(status, Error(success=False, error=detail), {"x-request-id": request.request_id})
 
 
+EXAMPLE = Body(
+    organization_id="org_abc123",
+    totalRequests=15000,
+    total_synapses=Decimal(2_500_000),
+    totalNeurons=Decimal(1_200_000),
+    totalCost=Decimal("37500.0"),
+    averageCostPerRequest=Decimal("2.5"),
+    topModels=[TopModel("ftg-3.0", Decimal("7500.0"), 3000, Decimal("20.0"))],
+    currentMonth=CurrentMonth(Decimal("1250.5"), 500),
+    timeRange=TimeRange("2025-01-01", "2026-03-15", "all_time"),
+)
+
 CONTRACT = Contract(
     name="aitronos",
     title="Aitronos usage analytics",
@@ -161,14 +178,25 @@ CONTRACT = Contract(
     credential=credential,
     refuse=refuse,
     error=Error,
+    options=AitronosOptions(),
     routes=(
         Route(
             paths=("/v1/analytics/usage/summary/{org_id}",),
-            handle=summary,
+            handle=usage_summary,
             scope="usage:read",
+            operation_id="getUsageSummary",
             summary="All-time usage of an organization",
             response=Body,
-            parameters=({"name": "org_id", "in": "path", "required": True, "schema": {"type": "string"}},),
+            example=EXAMPLE,
+            parameters=(
+                {
+                    "name": "org_id",
+                    "in": "path",
+                    "required": True,
+                    "description": "The organization; must be the key's own.",
+                    "schema": {"type": "string"},
+                },
+            ),
         ),
     ),
 )

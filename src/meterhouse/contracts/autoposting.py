@@ -1,34 +1,43 @@
-"""Autoposting: `GET /usage/summary`, a flat error string and camelCase."""
+"""Autoposting: `GET /usage/summary`, a flat error string and camelCase.
+
+The product's own SDK and command line send `x-source: sdk` and read other keys at the same path; they get them beside
+those of the page. Their shape is that of the package @autoposting.ai/sdk, `packages/sdk/src/types/usage.ts`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
 import msgspec
 
 from ..domain.meter import StateWindow
-from ..domain.organization import Key, KeyFormat
+from ..domain.organization import Caller, KeyFormat
 from ..domain.period import ALL_TIME, MONTHLY, Period, format_instant, period_at
-from ..domain.quantity import ZERO, plain, subtract
+from ..domain.quantity import ZERO, add, plain, subtract
 from ..ports import UsageReader
-from .contract import BASE62, Answer, Contract, Refusal, Refused, Request, Route, bearer
+from .contract import BASE62, Answer, Contract, Date, DateTime, Options, Refusal, Refused, Request, Route, bearer
+
+SOURCES = ("dashboard", "api", "mcp", "cli", "agent")
 
 
 class PeriodBody(msgspec.Struct):
     """The current billing cycle, half-open."""
 
-    start: str
-    end: str
+    start: DateTime
+    end: DateTime
 
 
-class Posts(msgspec.Struct):
-    """Posts by their latest state."""
+class Posts(msgspec.Struct, rename="camel"):
+    """Posts by their latest state. For the SDK also those created in the cycle, by where they came from."""
 
     published: int
     failed: int
     scheduled: int
+    total: int | msgspec.UnsetType = msgspec.UNSET
+    by_source: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Clips(msgspec.Struct):
@@ -39,10 +48,12 @@ class Clips(msgspec.Struct):
 
 
 class Agents(msgspec.Struct, rename="camel"):
-    """Agent runs in the period, and what they wrote."""
+    """Agent runs in the period, and what they wrote. For the SDK also how many agents there are, and how many ran."""
 
     runs: int
     posts_generated: Decimal
+    total: int | msgspec.UnsetType = msgspec.UNSET
+    active: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Credits(msgspec.Struct):
@@ -60,8 +71,58 @@ class AiTokens(msgspec.Struct):
     used: Decimal
 
 
+class Range(msgspec.Struct, rename={"from_": "from"}):
+    """For the SDK: the billing cycle with its last millisecond, as the SDK's own tests print it."""
+
+    from_: DateTime
+    to: DateTime
+
+
+class ModelUsage(msgspec.Struct, rename="camel"):
+    """One AI model in the cycle."""
+
+    model: str
+    cost_usd: Decimal
+    input_tokens: Decimal
+    output_tokens: Decimal
+    requests: int
+
+
+class Ai(msgspec.Struct, rename="camel"):
+    """For the SDK: AI models in the cycle, the most expensive first."""
+
+    total_cost_usd: Decimal
+    input_tokens: Decimal
+    output_tokens: Decimal
+    total_tokens: Decimal
+    requests: int
+    by_model: list[ModelUsage]
+
+
+class PostsOfDay(msgspec.Struct):
+    """Posts created on one day (UTC)."""
+
+    date: Date
+    count: int
+
+
+class AiCostOfDay(msgspec.Struct, rename="camel"):
+    """AI cost and requests of one day (UTC)."""
+
+    date: Date
+    cost_usd: Decimal
+    requests: int
+
+
+class Trend(msgspec.Struct, rename="camel"):
+    """For the SDK: every day of the cycle up to now, oldest first, filled with zeros."""
+
+    posts: list[PostsOfDay]
+    ai_cost: list[AiCostOfDay]
+
+
 class Data(msgspec.Struct, rename="camel"):
-    """The summary itself."""
+    """The summary itself. `range`, `ai` and `trend` are there for `x-source: sdk` only."""
 
     period: PeriodBody
     posts: Posts
@@ -69,6 +130,9 @@ class Data(msgspec.Struct, rename="camel"):
     agents: Agents
     credits: Credits
     ai_tokens: AiTokens
+    range: Range | msgspec.UnsetType = msgspec.UNSET
+    ai: Ai | msgspec.UnsetType = msgspec.UNSET
+    trend: Trend | msgspec.UnsetType = msgspec.UNSET
 
 
 class Body(msgspec.Struct):
@@ -86,7 +150,13 @@ class Error(msgspec.Struct):
     message: str
 
 
-def summary(_request: Request, _key: Key, usage: UsageReader) -> Answer:
+class AutopostingOptions(Options, frozen=True, kw_only=True):
+    """The page names the headers of a rate limit and no number."""
+
+    requests_per_hour: int = 1_000
+
+
+def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answer:
     """The organization's current billing cycle."""
     period = billing_cycle(usage)
     posts = usage.states("posts", period, StateWindow.CHANGED)
@@ -110,7 +180,66 @@ def summary(_request: Request, _key: Key, usage: UsageReader) -> Answer:
         credits=Credits(plain(allocated), plain(used), plain(max(ZERO, subtract(allocated, used)))),
         ai_tokens=AiTokens(plain(usage.limit("ai_tokens") or ZERO), plain(usage.total("ai_tokens", period))),
     )
+    if request.headers.get("x-source") == "sdk":
+        _add_sdk_keys(data, usage, period)
     return Answer(200, Body(success=True, data=data))
+
+
+def _add_sdk_keys(data: Data, usage: UsageReader, period: Period) -> None:
+    """What the SDK reads beside the page's keys, which keep their meaning."""
+    assert period.start is not None
+    assert period.end is not None
+    created = usage.groups("posts", period, "source", StateWindow.CREATED)
+    data.posts.total = int(add(created.values()))
+    data.posts.by_source = {source: int(created.get(source, ZERO)) for source in SOURCES}
+    data.agents.total = int(usage.total("agents", ALL_TIME))
+    data.agents.active = int(usage.total("agents", period))
+    last_moment = period.end - timedelta(milliseconds=1)
+    data.range = Range(_milliseconds(period.start), _milliseconds(last_moment))
+    costs, inputs, outputs, requests = (
+        usage.groups(meter, period, "model")
+        for meter in ("ai_cost", "ai_input_tokens", "ai_output_tokens", "ai_requests")
+    )
+    total_input, total_output = add(inputs.values()), add(outputs.values())
+    data.ai = Ai(
+        total_cost_usd=plain(add(costs.values())),
+        input_tokens=plain(total_input),
+        output_tokens=plain(total_output),
+        total_tokens=plain(add((total_input, total_output))),
+        requests=int(add(requests.values())),
+        by_model=[
+            ModelUsage(
+                model=model,
+                cost_usd=plain(costs.get(model, ZERO)),
+                input_tokens=plain(inputs.get(model, ZERO)),
+                output_tokens=plain(outputs.get(model, ZERO)),
+                requests=int(requests[model]),
+            )
+            for model in sorted(requests, key=lambda model: (-costs.get(model, ZERO), -requests[model], model))
+        ],
+    )
+    edges = _days(period, usage.now)
+    days = [edge.date().isoformat() for edge in edges[:-1]]
+    posts = usage.windows("posts", edges, state_window=StateWindow.CREATED)
+    cost, asked = usage.windows("ai_cost", edges), usage.windows("ai_requests", edges)
+    data.trend = Trend(
+        posts=[PostsOfDay(day, int(count)) for day, count in zip(days, posts, strict=True)],
+        ai_cost=[AiCostOfDay(day, plain(usd), int(n)) for day, usd, n in zip(days, cost, asked, strict=True)],
+    )
+
+
+def _days(period: Period, now: datetime) -> list[datetime]:
+    """The edges of the days (UTC) of the cycle up to now; the first and the last may be cut by the cycle."""
+    assert period.start is not None
+    assert period.end is not None
+    edges, midnight = [period.start], datetime.combine(period.start.date(), datetime.min.time(), UTC)
+    while (midnight := midnight + timedelta(days=1)) <= now and midnight < period.end:
+        edges.append(midnight)
+    return [*edges, min(midnight, period.end)]
+
+
+def _milliseconds(instant: datetime) -> str:
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def billing_cycle(usage: UsageReader) -> Period:
@@ -133,6 +262,7 @@ _REFUSALS = {
     Refusal.INVALID: (400, "invalid_request", "The request is not valid."),
     Refusal.NOT_FOUND: (404, "not_found", "Not found."),
     Refusal.METHOD_NOT_ALLOWED: (405, "method_not_allowed", "Use GET."),
+    Refusal.RATE_LIMITED: (429, "rate_limited", "Too many requests. Try again later."),
     Refusal.INTERNAL: (500, "internal_error", "Something went wrong."),
 }
 
@@ -142,6 +272,18 @@ def refuse(_request: Request, refused: Refused) -> Answer:
     status, error, message = _REFUSALS[refused.refusal]
     return Answer(status, Error(success=False, error=error, message=refused.message or message))
 
+
+EXAMPLE = Body(
+    success=True,
+    data=Data(
+        period=PeriodBody("2026-02-28T00:00:00Z", "2026-03-31T00:00:00Z"),
+        posts=Posts(published=42, failed=1, scheduled=7),
+        clips=Clips(uploaded=6, rendered=18),
+        agents=Agents(12, Decimal(30)),
+        credits=Credits(Decimal(5000), Decimal("1312.5"), Decimal("3687.5")),
+        ai_tokens=AiTokens(Decimal(5_000_000), Decimal(204_800)),
+    ),
+)
 
 CONTRACT = Contract(
     name="autoposting",
@@ -157,13 +299,25 @@ CONTRACT = Contract(
     credential=credential,
     refuse=refuse,
     error=Error,
+    options=AutopostingOptions(),
     routes=(
         Route(
             paths=("/api-proxy/usage/summary", "/usage/summary"),
-            handle=summary,
+            handle=usage_summary,
             scope="usage:read",
+            operation_id="getUsageSummary",
             summary="Usage of the current billing cycle",
             response=Body,
+            example=EXAMPLE,
+            parameters=(
+                {
+                    "name": "x-source",
+                    "in": "header",
+                    "required": False,
+                    "description": "`sdk` adds the keys that the product's SDK reads.",
+                    "schema": {"type": "string"},
+                },
+            ),
         ),
     ),
 )

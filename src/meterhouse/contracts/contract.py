@@ -1,7 +1,8 @@
 """What a contract is: a key format, a way to find the credential, routes, and its own shape for every refusal.
 
 A contract parses a request into questions to a `UsageReader` and renders the answers. It has no SQL, no storage and
-no clock of its own, and knows no web framework.
+no clock of its own, and knows no web framework. One that is not built in is found by its entry point: see
+docs/how-to/add-a-contract.md.
 """
 
 from __future__ import annotations
@@ -10,24 +11,71 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any
+from typing import Annotated, Any
 
-from ..domain.organization import Key, KeyFormat
+import msgspec
+
+from ..domain.organization import Caller, KeyFormat
 from ..ports import UsageReader
 
 HEX = "0123456789abcdef"
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
+DateTime = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+"""An instant on the wire."""
+Date = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date"})]
+"""A date on the wire, YYYY-MM-DD."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator may set of any contract, as the environment variable METERHOUSE_<CONTRACT>_<OPTION>."""
+
+    requests_per_hour: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            le=1_000_000,
+            description="Answers an organization gets in one UTC hour, across its keys; 0 for no limit.",
+        ),
+    ] = 0
+
+
+class TokenOptions(Options, frozen=True, kw_only=True):
+    """The same for a contract that takes JSON Web Tokens beside keys."""
+
+    jwks: Annotated[
+        str,
+        msgspec.Meta(description="URL or file of the JSON Web Key Set that tokens are signed with; empty: no tokens."),
+    ] = ""
+    issuer: Annotated[str, msgspec.Meta(description="The `iss` that a token must have; empty: any.")] = ""
+    audience: Annotated[str, msgspec.Meta(description="The `aud` that a token must have; empty: any.")] = ""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a contract sees of an HTTP request. Header names are in lower case; `query` has the first of each name."""
+    """What a contract sees of an HTTP request. Header names are in lower case; a repeated one is joined with `, `."""
 
     path_parameters: Mapping[str, str]
-    query: Mapping[str, str]
+    query: Mapping[str, tuple[str, ...]]
     headers: Mapping[str, str]
     request_id: str
     now: datetime
+    options: Any
+    """The contract's own `Options`, as the operator set them."""
+
+    def parameter(self, name: str, default: str) -> str:
+        """The query parameter of that name; raises `Refused` (INVALID) when it is given more than once."""
+        values = self.query.get(name, (default,))
+        if len(values) > 1:
+            raise Refused(Refusal.INVALID, name, "must be given once")
+        return values[0]
+
+    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
+        """The query parameter, one of a few texts; raises `Refused` (INVALID) for any other."""
+        value = self.parameter(name, default)
+        if value not in allowed:
+            raise Refused(Refusal.INVALID, name, f"must be one of {', '.join(allowed)}")
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +97,7 @@ class Refusal(Enum):
     INVALID = auto()
     NOT_FOUND = auto()
     METHOD_NOT_ALLOWED = auto()
+    RATE_LIMITED = auto()
     INTERNAL = auto()
 
 
@@ -67,14 +116,29 @@ class Route:
     """One GET operation. `paths` are the canonical path and its aliases, with `{name}` for parameters."""
 
     paths: tuple[str, ...]
-    handle: Callable[[Request, Key, UsageReader], Answer]
+    handle: Callable[[Request, Caller, UsageReader], Answer]
     scope: str | None
-    """The scope that a key needs, if the contract has scopes."""
+    """The scope that a credential needs, if the operation needs any."""
+    operation_id: str
+    """The operation's name in the OpenAPI document."""
     summary: str
     response: type
     """The msgspec type of the 200 body, from which the OpenAPI document is made."""
+    example: object
+    """A 200 body, for the OpenAPI document."""
     parameters: tuple[Mapping[str, Any], ...] = ()
     """OpenAPI parameter objects."""
+    refusals: tuple[Refusal, ...] = ()
+    """What it refuses beside what any operation refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIdentity:
+    """Who a token speaks for, according to its claims."""
+
+    organization: str
+    user_id: str
+    scopes: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +162,18 @@ class Contract:
     routes: tuple[Route, ...]
     scope_order: tuple[str, ...] = ()
     """Scopes of which each includes those before it."""
+    options: Options = field(default_factory=Options)
+    """The defaults of what an operator may set."""
+    identity: Callable[[Mapping[str, Any]], TokenIdentity] | None = None
+    """Reads the claims of a verified token; raises `Refused`. None: the contract takes keys only."""
 
-    def may_read(self, key: Key, route: Route) -> bool:
-        """Whether a key's scopes allow the route."""
-        if route.scope is None or route.scope in key.scopes:
+    def may_read(self, caller: Caller, route: Route) -> bool:
+        """Whether a caller's scopes allow the route."""
+        if route.scope is None or route.scope in caller.scopes:
             return True
         if route.scope not in self.scope_order:
             return False
-        return not key.scopes.isdisjoint(self.scope_order[self.scope_order.index(route.scope) :])
+        return not caller.scopes.isdisjoint(self.scope_order[self.scope_order.index(route.scope) :])
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:

@@ -3,20 +3,55 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Literal
 
 import msgspec
 
-from ..domain.organization import Key, KeyFormat
+from ..domain.organization import Caller, KeyFormat
 from ..domain.period import Period
 from ..domain.plan import flex_capacity
 from ..domain.quantity import ZERO, subtract
 from ..ports import UsageReader
-from .contract import BASE62, Answer, Contract, Refusal, Refused, Request, Route, bearer
+from .contract import BASE62, Answer, Contract, Options, Refusal, Refused, Request, Route, bearer
 
 MAX_SAFE_INTEGER = 2**53 - 1
 
 SafeInteger = Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
+
+
+ResetAt = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.000Z$", extra_json_schema={"format": "date-time"}),
+]
+
+
+class ApiErrorCode(StrEnum):
+    """Every code the product's API answers with, by its status (github.com/octolens/skill, references/REST-API.md),
+    and one for what that list leaves out: another method."""
+
+    VALIDATION_ERROR = "VALIDATION_ERROR"
+    KEYWORD_LIMIT_EXCEEDED = "KEYWORD_LIMIT_EXCEEDED"
+    LAST_ADMIN = "LAST_ADMIN"
+    ITEM_EXISTS = "ITEM_EXISTS"
+    INVALID_DOMAIN = "INVALID_DOMAIN"
+    INVALID_TIMEZONE = "INVALID_TIMEZONE"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    FORBIDDEN = "FORBIDDEN"
+    UPGRADE_REQUIRED = "UPGRADE_REQUIRED"
+    NOT_FOUND = "NOT_FOUND"
+    FEED_NOT_FOUND = "FEED_NOT_FOUND"
+    KEYWORD_NOT_FOUND = "KEYWORD_NOT_FOUND"
+    POST_NOT_FOUND = "POST_NOT_FOUND"
+    SEARCH_NOT_FOUND = "SEARCH_NOT_FOUND"
+    SUGGESTION_NOT_FOUND = "SUGGESTION_NOT_FOUND"
+    COMPANY_NOT_FOUND = "COMPANY_NOT_FOUND"
+    ORG_NOT_FOUND = "ORG_NOT_FOUND"
+    SETTINGS_NOT_FOUND = "SETTINGS_NOT_FOUND"
+    RATE_LIMITED = "RATE_LIMITED"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
 
 
 class Mentions(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -24,7 +59,7 @@ class Mentions(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
     count: SafeInteger
     limit: SafeInteger
-    reset_at: str | None
+    reset_at: ResetAt | None
 
 
 class Keywords(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,7 +75,7 @@ class Flex(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     enabled: Literal[True]
     budget_cents: SafeInteger
     used: SafeInteger
-    reset_at: str | None
+    reset_at: ResetAt | None
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -52,13 +87,20 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
     flex: Flex | msgspec.UnsetType = msgspec.UNSET
 
 
+class Problem(msgspec.Struct):
+    """A parameter at fault."""
+
+    path: str
+    message: str
+
+
 class ErrorDetail(msgspec.Struct, omit_defaults=True):
     """`details` only with VALIDATION_ERROR."""
 
-    code: str
+    code: ApiErrorCode
     message: str
     status: int
-    details: list[dict[str, str]] | None = None
+    details: list[Problem] | None = None
 
 
 class Error(msgspec.Struct):
@@ -67,7 +109,13 @@ class Error(msgspec.Struct):
     error: ErrorDetail
 
 
-def usage(_request: Request, _key: Key, usage: UsageReader) -> Answer:
+class OctolensOptions(Options, frozen=True, kw_only=True):
+    """The product's own limit."""
+
+    requests_per_hour: int = 500
+
+
+def get_org_usage(_request: Request, _caller: Caller, usage: UsageReader) -> Answer:
     """Mentions of the cycle and keywords of this moment."""
     period = usage.period()
     mentions = usage.total("mentions", period)
@@ -98,22 +146,31 @@ def _integer(value: Decimal) -> int:
 
 
 _REFUSALS = {
-    Refusal.NO_CREDENTIAL: (401, "UNAUTHORIZED", "Missing API key"),
-    Refusal.BAD_CREDENTIAL: (401, "UNAUTHORIZED", "Invalid API key"),
-    Refusal.ORGANIZATION_GONE: (404, "NOT_FOUND", "Organization not found"),
-    Refusal.FORBIDDEN: (403, "FORBIDDEN", "This API key lacks the required scope"),
-    Refusal.INVALID: (400, "VALIDATION_ERROR", "Invalid request"),
-    Refusal.NOT_FOUND: (404, "NOT_FOUND", "Not found"),
-    Refusal.METHOD_NOT_ALLOWED: (405, "METHOD_NOT_ALLOWED", "Use GET"),
-    Refusal.INTERNAL: (500, "INTERNAL_ERROR", "Internal error"),
+    Refusal.NO_CREDENTIAL: (401, ApiErrorCode.UNAUTHORIZED, "Missing API key"),
+    Refusal.BAD_CREDENTIAL: (401, ApiErrorCode.UNAUTHORIZED, "Invalid API key"),
+    Refusal.ORGANIZATION_GONE: (404, ApiErrorCode.ORG_NOT_FOUND, "Organization not found"),
+    Refusal.FORBIDDEN: (403, ApiErrorCode.FORBIDDEN, "This API key lacks the required scope"),
+    Refusal.INVALID: (400, ApiErrorCode.VALIDATION_ERROR, "Invalid request"),
+    Refusal.NOT_FOUND: (404, ApiErrorCode.NOT_FOUND, "Not found"),
+    Refusal.METHOD_NOT_ALLOWED: (405, ApiErrorCode.METHOD_NOT_ALLOWED, "Use GET"),
+    Refusal.RATE_LIMITED: (429, ApiErrorCode.RATE_LIMITED, "Rate limit exceeded"),
+    Refusal.INTERNAL: (500, ApiErrorCode.INTERNAL_ERROR, "Internal error"),
 }
 
 
 def refuse(_request: Request, refused: Refused) -> Answer:
     """One error object, with details of a validation only."""
     status, code, message = _REFUSALS[refused.refusal]
-    details = [{"field": refused.field, "message": refused.message}] if refused.refusal is Refusal.INVALID else None
+    details = [Problem(refused.field, refused.message)] if refused.refusal is Refusal.INVALID else None
     return Answer(status, Error(ErrorDetail(code, message, status, details)))
+
+
+EXAMPLE = Body(
+    plan="Pro_v3",
+    mentions=Mentions(1240, 5000, "2026-09-01T00:00:00.000Z"),
+    keywords=Keywords(7, 15),
+)
+"""The one that the product's documentation prints."""
 
 
 CONTRACT = Contract(
@@ -128,13 +185,16 @@ CONTRACT = Contract(
     credential=bearer,
     refuse=refuse,
     error=Error,
+    options=OctolensOptions(),
     routes=(
         Route(
             paths=("/api/v2/org/usage",),
-            handle=usage,
+            handle=get_org_usage,
             scope="read",
+            operation_id="getOrgUsage",
             summary="Plan, mentions and keywords of the organization",
             response=Body,
+            example=EXAMPLE,
         ),
     ),
 )

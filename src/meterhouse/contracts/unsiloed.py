@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import msgspec
 
-from ..domain.organization import Key, KeyFormat
+from ..domain.organization import Caller, KeyFormat
 from ..domain.period import THIRTY_DAYS, period_at
 from ..domain.quantity import ZERO, plain, subtract
 from ..ports import UsageReader
-from .contract import HEX, Answer, Contract, Refusal, Refused, Request, Route
+from .contract import HEX, Answer, Contract, Date, Refusal, Refused, Request, Route
 
 
 class Body(msgspec.Struct):
@@ -22,7 +22,7 @@ class Body(msgspec.Struct):
     current_usage: Decimal
     usage_limit: Decimal
     remaining_quota: Decimal
-    last_billed_date: str
+    last_billed_date: Date
 
 
 class Error(msgspec.Struct):
@@ -31,7 +31,7 @@ class Error(msgspec.Struct):
     detail: str
 
 
-def get_usage(_request: Request, _key: Key, usage: UsageReader) -> Answer:
+def get_usage(_request: Request, _caller: Caller, usage: UsageReader) -> Answer:
     """The current 30-day cycle, counted from the subscription's anchor, or else from the organization's creation."""
     anchor = usage.subscription.anchor if usage.subscription else usage.organization.created_at
     cycle = period_at(anchor, THIRTY_DAYS, usage.now)
@@ -61,6 +61,7 @@ _REFUSALS = {
     Refusal.INVALID: (422, "Invalid request"),
     Refusal.NOT_FOUND: (404, "Not Found"),
     Refusal.METHOD_NOT_ALLOWED: (405, "Method Not Allowed"),
+    Refusal.RATE_LIMITED: (429, "Too Many Requests"),
     Refusal.INTERNAL: (500, "Internal Server Error"),
 }
 
@@ -70,6 +71,8 @@ def refuse(_request: Request, refused: Refused) -> Answer:
     status, detail = _REFUSALS[refused.refusal]
     return Answer(status, Error(refused.message or detail))
 
+
+EXAMPLE = Body("org_123", "Paperworks Inc.", Decimal(1500), Decimal(10000), Decimal(8500), "2026-03-06")
 
 CONTRACT = Contract(
     name="unsiloed",
@@ -87,8 +90,10 @@ CONTRACT = Contract(
             paths=("/api/v1/org/get_usage", "/org/get_usage"),
             handle=get_usage,
             scope="usage:read",
-            summary="Usage and quota of the organization",
+            operation_id="getOrganizationUsage",
+            summary="Get Organization Usage",
             response=Body,
+            example=EXAMPLE,
         ),
     ),
 )

@@ -163,8 +163,8 @@ class _Reader:
             raise self.error(f"{where}: only SUM adds several values; name one")
         if not isinstance(table.get("optional", False), bool):
             raise self.error(f"{where}: optional must be true or false")
-        if table.get("optional") and not aggregation.numeric:
-            raise self.error(f"{where}: optional is about a number that may be absent; {aggregation} reads none")
+        if table.get("optional") and not (aggregation.numeric or aggregation is Aggregation.UNIQUE_COUNT):
+            raise self.error(f"{where}: optional is about a value that may be absent; {aggregation} needs none or all")
         return values
 
     def check_state_keys(self, table: dict[str, Any], is_state: bool, where: str) -> None:

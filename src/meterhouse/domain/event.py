@@ -252,6 +252,8 @@ def _check(meter: Meter, values: dict[str, Property], numbers: dict[str, Decimal
     names = meter.values if meter.aggregation is Aggregation.UNIQUE_COUNT else (meter.entity, meter.state)
     for name in filter(None, names):
         text = read_text(values, name)
+        if not text and meter.optional:
+            continue
         if not text:
             raise Rejected("invalid_value", f"data.{name} is missing; the meter {meter.slug!r} needs it")
         if name == meter.state and meter.states and text not in meter.states:

@@ -49,7 +49,7 @@ class Meter:
     values: tuple[str, ...] = ()
     """The properties read from each event; several are added up (SUM). UNIQUE_COUNT has one: what is distinct."""
     optional: bool = False
-    """An absent value counts as 0 instead of rejecting the event."""
+    """An absent value counts as 0, or as no value of a UNIQUE_COUNT, instead of rejecting the event."""
     entity: str = ""
     """STATE_COUNT: the property that names the entity."""
     state: str = ""
@@ -92,6 +92,7 @@ class Measure:
     value: Decimal
     """What the aggregation gives; for STATE_COUNT the number of entities in `state`."""
     group: tuple[str, ...] = field(default=())
-    """The texts of the `group_by` properties, in their order; "" where an event has none."""
+    """The texts of the `group_by` properties, in their order; "" where an event has none. For STATE_COUNT those that
+    the entity's events said last: a later event that says nothing of a property leaves it as it was."""
     state: str = ""
     """STATE_COUNT only."""

@@ -45,6 +45,18 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a valid credential speaks for. The organization may be deleted; its contract says what the caller is told."""
+
+    organization: Organization
+    scopes: frozenset[str]
+    user_id: str | None
+    """The person behind the credential, where one is known."""
+    key_id: str | None
+    """The key that was sent; None for a token."""
+
+
+@dataclass(frozen=True, slots=True)
 class KeyFormat:
     """How the keys of a contract look: a prefix, then random characters of an alphabet (160 bits or more)."""
 
@@ -82,9 +94,14 @@ def check_name(text: str, field: str) -> str:
     return text
 
 
+def is_organization_id(text: str) -> bool:
+    """Whether a text can be an organization's id at all."""
+    return _ID.fullmatch(text) is not None
+
+
 def check_organization_id(text: str) -> str:
     """The id itself; raises `Invalid` when it could not stand in a path or a subject."""
-    if _ID.fullmatch(text) is None:
+    if not is_organization_id(text):
         raise Invalid(
             f"organization id {text[:60]!r} is not allowed: 1 to 128 letters, digits and . _ : @ - "
             "that begin with a letter or digit"

@@ -15,6 +15,7 @@ from ..ports import Clock, EventStore
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
 from ..services.ingest import Ingest
+from ..services.rate_limits import RateLimits
 from ..services.usage import Usage
 from . import problems
 from .authentication import Authentication
@@ -25,6 +26,7 @@ from .health import health_router
 from .observability import Metrics, Observability
 from .organizations import organizations_router
 from .request import HttpRequest
+from .tokens import TokenVerifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ def create_app(
     accounts: Accounts,
     catalogs: Catalogs,
     contracts: dict[str, Contract],
+    tokens: dict[str, TokenVerifier],
+    rate_limits: RateLimits,
     metering: Metering | None,
     clock: Clock,
     max_body_bytes: int,
@@ -57,7 +61,7 @@ def create_app(
     ]
     endpoints = None
     if metering is not None:
-        endpoints = ContractEndpoints(contracts, accounts, catalogs, metering.usage, clock)
+        endpoints = ContractEndpoints(contracts, accounts, catalogs, metering.usage, rate_limits, tokens, clock)
         routers += [events_router(metering.ingest, authentication, metrics, max_body_bytes), endpoints.router()]
 
     def unrouted(request: HttpRequest, error: HTTPException) -> Response[bytes]:

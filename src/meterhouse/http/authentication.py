@@ -12,8 +12,8 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
 from ..contracts.contract import bearer
-from ..domain.organization import hash_secret
-from ..services.accounts import Accounts, Caller
+from ..domain.organization import Caller, hash_secret
+from ..services.accounts import Accounts
 from .problems import Forbidden, Unauthorized
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]

@@ -5,22 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import msgspec
 import structlog
-from litestar import Response, Router, get
+from litestar import Response, Router, route
 from litestar.handlers import HTTPRouteHandler
+from litestar.types import Method
 
 from ..contracts import contract as shape
 from ..contracts.contract import Answer, Contract, Refusal, Refused, Route
+from ..domain.organization import Caller
 from ..ports import Clock
-from ..services.accounts import Accounts, Caller
+from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
+from ..services.rate_limits import Allowance, RateLimits
 from ..services.usage import Usage
 from .request import HttpRequest
+from .tokens import TokenVerifier
+
+_METHODS: list[Method] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 _log = structlog.get_logger(__name__)
-_encoder = msgspec.json.Encoder(decimal_format="number")
+encode_body = msgspec.json.Encoder(decimal_format="number").encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,73 +38,127 @@ class ContractEndpoints:
     accounts: Accounts
     catalogs: Catalogs
     usage: Usage
+    rate_limits: RateLimits
+    tokens: Mapping[str, TokenVerifier]
     clock: Clock
 
     def router(self) -> Router:
         """Every path of every contract."""
         handlers = [
-            self._handler(contract, route, path)
+            self._handler(contract, operation, path)
             for contract in self.contracts.values()
-            for route in contract.routes
-            for path in route.paths
+            for operation in contract.routes
+            for path in operation.paths
         ]
         return Router("/", route_handlers=handlers, include_in_schema=False)
 
-    def _handler(self, contract: Contract, route: Route, path: str) -> HTTPRouteHandler:
-        @get(path.replace("}", ":str}"), name=f"{contract.name} {path}")
+    def _handler(self, contract: Contract, operation: Route, path: str) -> HTTPRouteHandler:
+        # Every method comes here: left to the framework, OPTIONS would be answered in no contract's shape.
+        @route(path.replace("}", ":str}"), http_method=_METHODS, name=f"{contract.name} {path}", status_code=200)
         async def handler(request: HttpRequest) -> Response[bytes]:
-            return await asyncio.to_thread(self.answer, contract, route, request)
+            if request.method != "GET":
+                return self._refuse(contract, request, Refused(Refusal.METHOD_NOT_ALLOWED))
+            return await asyncio.to_thread(self.answer, contract, operation, request)
 
         return handler
 
-    def answer(self, contract: Contract, route: Route, http_request: HttpRequest) -> Response[bytes]:
+    def answer(self, contract: Contract, operation: Route, http_request: HttpRequest) -> Response[bytes]:
         """Authenticates and answers; a failure of ours becomes the contract's own internal error."""
-        request = self._request(http_request)
+        now = self.clock.now()
+        request = _request(contract, http_request, now)
+        allowance: Allowance | None = None
         try:
-            caller = self._caller(contract, route, request)
-            answer = route.handle(request, caller.key, self.usage.of(caller.organization))
+            caller = self._caller(contract, operation, request)
+            organization, limit = caller.organization, contract.options.requests_per_hour
+            if limit:
+                allowance = self.rate_limits.look(organization.id, limit, now)
+                if not allowance.remaining:
+                    raise Refused(Refusal.RATE_LIMITED)
+            answer = operation.handle(request, caller, self.usage.of(organization))
+            # Counted when it is answered, so that what is refused or fails uses up nothing.
+            if limit and (allowance := self.rate_limits.spend(organization.id, limit, now)) is None:
+                allowance = self.rate_limits.look(organization.id, limit, now)
+                raise Refused(Refusal.RATE_LIMITED)
+            return _response(answer, allowance)
         except Refused as refused:
-            answer = contract.refuse(request, refused)
+            return self._refuse(contract, http_request, refused, allowance)
         except Exception as failure:  # noqa: BLE001 - the boundary: everything unforeseen ends here
             _log.error("unexpected error", contract=contract.name, exc_info=failure)
-            answer = contract.refuse(request, Refused(Refusal.INTERNAL))
-        return _response(answer)
+            return self._refuse(contract, http_request, Refused(Refusal.INTERNAL))
 
     def refuse_unrouted(self, path: str, http_request: HttpRequest, refusal: Refusal) -> Response[bytes] | None:
         """The refusal in the shape of the contract that owns a path; None for paths of no contract."""
         for contract in self.contracts.values():
-            for route in contract.routes:
-                if any(_matches(template, path) for template in route.paths):
-                    return _response(contract.refuse(self._request(http_request), Refused(refusal)))
+            for operation in contract.routes:
+                if any(_matches(template, path) for template in operation.paths):
+                    return self._refuse(contract, http_request, Refused(refusal))
         return None
 
-    def _caller(self, contract: Contract, route: Route, request: shape.Request) -> Caller:
+    def _refuse(
+        self, contract: Contract, http_request: HttpRequest, refused: Refused, allowance: Allowance | None = None
+    ) -> Response[bytes]:
+        now = self.clock.now()
+        answer = contract.refuse(_request(contract, http_request, now), refused)
+        limited = refused.refusal is Refusal.RATE_LIMITED
+        response = _response(answer, allowance if limited else None)
+        if refused.refusal is Refusal.METHOD_NOT_ALLOWED:
+            response.headers["allow"] = "GET"
+        if limited and allowance is not None:
+            wait = allowance.resets_at - now
+            response.headers["retry-after"] = str(-(-wait // timedelta(seconds=1)))
+        return response
+
+    def _caller(self, contract: Contract, operation: Route, request: shape.Request) -> Caller:
         secret = contract.credential(request.headers)
         if secret is None:
             raise Refused(Refusal.NO_CREDENTIAL)
         namespaces = [catalog.namespace for catalog in self.catalogs if catalog.contract == contract.name]
-        caller = self.accounts.resolve(secret, namespaces)
+        caller = self.accounts.resolve(secret, namespaces) or self._token_caller(contract, secret, namespaces)
         if caller is None:
             raise Refused(Refusal.BAD_CREDENTIAL)
         if caller.organization.deleted_at is not None:
             raise Refused(Refusal.ORGANIZATION_GONE)
-        if not contract.may_read(caller.key, route):
+        if not contract.may_read(caller, operation):
             raise Refused(Refusal.FORBIDDEN)
         return caller
 
-    def _request(self, request: HttpRequest) -> shape.Request:
-        return shape.Request(
-            path_parameters=request.path_params,
-            query={name: values[0] for name, values in request.query_params.dict().items()},
-            headers={name.lower(): value for name, value in request.headers.items()},
-            request_id=request.state.request_id,
-            now=self.clock.now(),
-        )
+    def _token_caller(self, contract: Contract, secret: str, namespaces: list[str]) -> Caller | None:
+        """Who a token speaks for, where the contract takes tokens."""
+        verifier = self.tokens.get(contract.name)
+        if verifier is None or contract.identity is None:
+            return None
+        claims = verifier.verify(secret)
+        if claims is None:
+            return None
+        identity = contract.identity(claims)
+        organization = self.accounts.organization_in(identity.organization, namespaces)
+        if organization is None:
+            raise Refused(Refusal.ORGANIZATION_GONE)
+        return Caller(organization, identity.scopes, identity.user_id, None)
 
 
-def _response(answer: Answer) -> Response[bytes]:
-    content = _encoder.encode(answer.body)
-    return Response(content, status_code=answer.status, media_type="application/json", headers=dict(answer.headers))
+def _request(contract: Contract, request: HttpRequest, now: datetime) -> shape.Request:
+    headers: dict[str, str] = {}
+    for name, value in request.headers.multi_items():
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return shape.Request(
+        path_parameters=request.path_params,
+        query={name: tuple(values) for name, values in request.query_params.dict().items()},
+        headers=headers,
+        request_id=request.state.request_id,
+        now=now,
+        options=contract.options,
+    )
+
+
+def _response(answer: Answer, allowance: Allowance | None) -> Response[bytes]:
+    headers = dict(answer.headers)
+    if allowance is not None:
+        headers["x-ratelimit-limit"] = str(allowance.limit)
+        headers["x-ratelimit-remaining"] = str(allowance.remaining)
+        headers["x-ratelimit-reset"] = str(int(allowance.resets_at.timestamp()))
+    return Response(encode_body(answer.body), status_code=answer.status, media_type="application/json", headers=headers)
 
 
 def _matches(template: str, path: str) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from html import escape
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -15,9 +17,11 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from ..contracts.contract import Contract
+from ..contracts.contract import Contract, Refusal, Refused, Request, Route
+from .contracts import encode_body
 from .request import HttpRequest
 
+_EXAMPLE_MOMENT = datetime(2026, 3, 15, 12, tzinfo=UTC)
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}"
     "code{background:#f2f2f2;padding:.1rem .3rem;border-radius:.2rem}td,th{text-align:left;padding:.3rem .8rem .3rem 0;"
@@ -91,40 +95,84 @@ def documents_router(version: str, contracts: Mapping[str, Contract]) -> Router:
 
 
 def contract_openapi(contract: Contract, version: str) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of a contract, made from the types its answers are made of."""
+    """The OpenAPI 3.1 document of a contract, made from the types and by the functions that its answers are made by."""
     types = [*(route.response for route in contract.routes), contract.error]
     references, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    error = {"description": "Refused", "content": {"application/json": {"schema": references[-1]}}}
+    *bodies, error = references
     paths = {
         path: {
             "get": {
-                "operationId": f"{contract.name}_{route.handle.__name__}" + (f"_alias{alias}" if alias else ""),
+                "operationId": route.operation_id + ("_alias" if alias else ""),
                 "summary": route.summary,
                 "parameters": list(route.parameters),
                 "security": [{name: []} for name in contract.security],
-                "responses": {
-                    "200": {"description": "Usage", "content": {"application/json": {"schema": reference}}},
-                    "401": error,
-                    "default": error,
-                },
+                "responses": _responses(contract, route, body, error),
                 **({"x-required-scope": route.scope} if route.scope else {}),
             }
         }
-        for route, reference in zip(contract.routes, references, strict=False)
+        for route, body in zip(contract.routes, bodies, strict=True)
         for alias, path in enumerate(route.paths)
     }
     return {
         "openapi": "3.1.0",
         "info": {"title": contract.title, "version": version, "description": f"After: {contract.source}."},
         "paths": paths,
-        "components": {"schemas": _with_numbers(components), "securitySchemes": dict(contract.security)},
+        "components": {"schemas": _as_on_the_wire(components), "securitySchemes": dict(contract.security)},
     }
 
 
-def _with_numbers(schema: Any) -> Any:
-    """Decimals are numbers on the wire; the generator believes that they are strings."""
-    if isinstance(schema, dict):
-        if schema.get("format") == "decimal":
-            return {**{key: value for key, value in schema.items() if key != "format"}, "type": "number"}
-        return {key: _with_numbers(value) for key, value in schema.items()}
-    return [_with_numbers(value) for value in schema] if isinstance(schema, list) else schema
+_EVERYWHERE = (
+    Refusal.NO_CREDENTIAL,
+    Refusal.BAD_CREDENTIAL,
+    Refusal.FORBIDDEN,
+    Refusal.ORGANIZATION_GONE,
+    Refusal.RATE_LIMITED,
+    Refusal.INTERNAL,
+)
+_HEADERS = {
+    "X-RateLimit-Limit": "Requests per hour.",
+    "X-RateLimit-Remaining": "Requests left in this hour.",
+    "X-RateLimit-Reset": "When the next hour begins, in seconds since 1970.",
+}
+_RETRY_AFTER = {"Retry-After": "Seconds to wait."}
+
+
+def _responses(contract: Contract, route: Route, body: Any, error: Any) -> dict[str, Any]:
+    """By status: the answer, and each refusal with the very words it is made in."""
+    limit = _HEADERS if contract.options.requests_per_hour else {}
+    responses = {"200": _response(route.summary, body, limit, {"example": route.example})}
+    for refusal in (*_EVERYWHERE, *route.refusals):
+        request = Request({}, {}, {}, "5b0c3c5e-6f0e-4e0e-9d1b-0e1a2b3c4d5e", _EXAMPLE_MOMENT, contract.options)
+        refused = Refused(refusal, "timezone", "…") if refusal is Refusal.INVALID else Refused(refusal)
+        answer = contract.refuse(request, refused)
+        headers = {**limit, **_RETRY_AFTER} if refusal is Refusal.RATE_LIMITED else {}
+        description = HTTPStatus(answer.status).phrase
+        response = responses.setdefault(str(answer.status), _response(description, error, headers, {"examples": {}}))
+        examples = response["content"]["application/json"]["examples"]
+        examples[refusal.name.lower()] = {"value": _as_json(answer.body)}
+    return responses
+
+
+def _response(description: str, schema: Any, headers: Mapping[str, str], examples: dict[str, Any]) -> dict[str, Any]:
+    content = {"schema": schema, **{name: _as_json(value) for name, value in examples.items()}}
+    described = {name: {"description": text, "schema": {"type": "integer"}} for name, text in headers.items()}
+    return {"description": description, "content": {"application/json": content}, "headers": described}
+
+
+def _as_json(value: object) -> Any:
+    return msgspec.json.decode(encode_body(value))
+
+
+def _as_on_the_wire(schema: Any) -> Any:
+    """The generator's schemas, but decimals are numbers, and what can only be one thing is a `const`."""
+    if isinstance(schema, list):
+        return [_as_on_the_wire(value) for value in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: _as_on_the_wire(value) for key, value in schema.items()}
+    if schema.get("format") == "decimal":
+        del schema["format"]
+        schema["type"] = "number"
+    if len(schema.get("enum", ())) == 1:
+        [schema["const"]] = schema.pop("enum")
+    return schema

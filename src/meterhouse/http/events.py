@@ -43,7 +43,7 @@ def events_router(ingest: Ingest, authentication: Authentication, metrics: Metri
         caller = await asyncio.to_thread(authentication.caller, request)
         organization = None
         if caller is not None:
-            if EVENTS_WRITE not in caller.key.scopes:
+            if EVENTS_WRITE not in caller.scopes:
                 raise Forbidden(f"this key lacks the scope {EVENTS_WRITE}")
             if namespace not in (None, caller.organization.namespace):
                 raise Forbidden("this key belongs to another namespace")

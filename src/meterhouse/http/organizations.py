@@ -246,7 +246,7 @@ def organizations_router(
         caller = await asyncio.to_thread(authentication.caller, request)
         if caller is not None:
             reading = accounts.policies[caller.organization.namespace].reading
-            if caller.organization.id != organization_id or not caller.key.scopes & reading:
+            if caller.organization.id != organization_id or not caller.scopes & reading:
                 raise Forbidden("this key may not read the usage of that organization")
         organization = await asyncio.to_thread(accounts.organization, organization_id)
         reader = await asyncio.to_thread(usage.of, organization)

@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ..domain.errors import Invalid, NotFound
-from ..domain.organization import Key, KeyFormat, Organization, check_name, check_organization_id, hash_secret
+from ..domain.organization import (
+    Caller,
+    Key,
+    KeyFormat,
+    Organization,
+    check_name,
+    check_organization_id,
+    hash_secret,
+    is_organization_id,
+)
 from ..domain.plan import Grant, Subscription
 from ..ports import Clock, Ledger
 from .catalogs import Catalogs
@@ -28,14 +37,6 @@ class KeyPolicy:
     """Every scope that can be given."""
     reading: frozenset[str]
     """The scopes of which any one lets a key read its organization's usage."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who a valid key speaks for. The organization may be deleted; its contract says what such a caller is told."""
-
-    key: Key
-    organization: Organization
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,12 @@ class Accounts:
         key = self.ledger.key_by_hash(hash_secret(secret))
         if key is None or not key.valid_at(self.clock.now()):
             return None
-        organization = self.ledger.organization(key.organization)
-        if organization is None or organization.namespace not in namespaces:
+        organization = self.organization_in(key.organization, namespaces)
+        return None if organization is None else Caller(organization, key.scopes, key.user_id, key.id)
+
+    def organization_in(self, organization_id: str, namespaces: Iterable[str]) -> Organization | None:
+        """The organization of any text as its id, deleted ones included, if it is in one of these namespaces."""
+        if not is_organization_id(organization_id):
             return None
-        return Caller(key, organization)
+        organization = self.ledger.organization(organization_id)
+        return organization if organization is not None and organization.namespace in namespaces else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from ..domain.listing import CursorSeal, EventPage, EventQuery, Position, StoredEvent
 from ..domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
 from ..domain.organization import Organization
 from ..domain.period import ALL_TIME, Period
@@ -25,12 +26,15 @@ class Usage:
     ledger: Ledger
     catalogs: Catalogs
     clock: Clock
+    seal: CursorSeal
 
     def of(self, organization: Organization) -> OrganizationUsage:
         """The organization's usage at this moment."""
         return OrganizationUsage(
             store=self.store,
+            ledger=self.ledger,
             catalogs=self.catalogs,
+            seal=self.seal,
             organization=organization,
             subscription=self.ledger.subscription(organization.id),
             now=self.clock.now(),
@@ -43,7 +47,9 @@ class OrganizationUsage:
     """One organization's usage at one moment and one state of the store: see `ports.UsageReader`."""
 
     store: EventStore
+    ledger: Ledger
     catalogs: Catalogs
+    seal: CursorSeal
     organization: Organization
     subscription: Subscription | None
     now: datetime
@@ -62,30 +68,83 @@ class OrganizationUsage:
         """See `ports.UsageReader`."""
         return self._used(self._meter(meter), period, filters) or ZERO
 
-    def windows(self, meter: str, edges: Sequence[datetime], filters: Mapping[str, str] | None = None) -> list[Decimal]:
+    def windows(
+        self,
+        meter: str,
+        edges: Sequence[datetime],
+        filters: Mapping[str, str] | None = None,
+        state_window: StateWindow | None = None,
+    ) -> list[Decimal]:
         """See `ports.UsageReader`."""
-        found = self._meter(meter)
         values = [ZERO] * (len(edges) - 1)
-        for measure in _counted(found, self._measure(found, tuple(edges), filters=filters)):
+        for measure in self._measure(self._meter(meter), tuple(edges), filters=filters, state_window=state_window):
             values[measure.window] = add((values[measure.window], measure.value))
         return values
 
-    def groups(self, meter: str, period: Period, by: str) -> dict[str, Decimal]:
+    def groups(
+        self, meter: str, period: Period, by: str, state_window: StateWindow | None = None
+    ) -> dict[str, Decimal]:
         """See `ports.UsageReader`."""
-        found = self._meter(meter)
+        edges = (period.start, period.end)
+        measures = self._measure(self._meter(meter), edges, group_by=(by,), state_window=state_window)
         values: dict[str, Decimal] = {}
-        for measure in _counted(found, self._measure(found, (period.start, period.end), group_by=(by,))):
+        for measure in measures:
             values[measure.group[0]] = add((values.get(measure.group[0], ZERO), measure.value))
         return values
 
-    def states(self, meter: str, period: Period, by: StateWindow) -> dict[str, Decimal]:
+    def states(
+        self, meter: str, period: Period, by: StateWindow, filters: Mapping[str, str] | None = None
+    ) -> dict[str, Decimal]:
         """See `ports.UsageReader`."""
-        measures = self._measure(self._meter(meter), (period.start, period.end), state_window=by)
+        measures = self._measure(self._meter(meter), (period.start, period.end), filters=filters, state_window=by)
         return {measure.state: measure.value for measure in measures}
 
     def first_event_at(self) -> datetime | None:
         """See `ports.UsageReader`."""
         return self.store.first_event_at(self.organization.namespace, self.organization.id)
+
+    def key_users(self) -> frozenset[str]:
+        """See `ports.UsageReader`."""
+        keys = self.ledger.keys(self.organization.id)
+        return frozenset(key.user_id for key in keys if key.user_id is not None)
+
+    def events(
+        self,
+        event_type: str,
+        period: Period,
+        filters: Mapping[str, tuple[str, ...]],
+        limit: int,
+        cursor: str | None = None,
+    ) -> EventPage:
+        """See `ports.UsageReader`."""
+        listing = (self.organization.id, event_type, *(text for path in filters for text in (path, *filters[path])))
+        at = Position(period.start, period.end, self.commit) if cursor is None else self.seal.read(cursor, listing)
+        found = self.store.newest(
+            EventQuery(
+                namespace=self.organization.namespace,
+                organization=self.organization.id,
+                event_type=event_type,
+                start=at.start,
+                end=at.end,
+                as_of_commit=at.as_of_commit,
+                limit=limit + 1,  # one more than is shown, to know whether there is a next page
+                filters=filters,
+                before=at.place if at.older else None,
+                after=None if at.older else at.place,
+            )
+        )
+        more = len(found) > limit
+        shown = found[:limit] if at.older else found[-limit:]
+
+        def cursor_beside(stored: StoredEvent, *, older: bool) -> str:
+            return self.seal.write(at.beside(stored.place, older=older), listing)
+
+        has_older, has_newer = (more, at.place is not None) if at.older else (True, more)
+        return EventPage(
+            events=[stored.event for stored in shown],
+            older=cursor_beside(shown[-1], older=True) if shown and has_older else None,
+            newer=cursor_beside(shown[0], older=False) if shown and has_newer else None,
+        )
 
     def summary(self) -> UsageSummary:
         """Every meter of the namespace in the usage period, in the order of the catalog."""
@@ -102,7 +161,7 @@ class OrganizationUsage:
         """The meter over a period; None where there is nothing to take a minimum, maximum, average or latest of."""
         if meter.window is StateWindow.NOW:
             period = ALL_TIME
-        values = [m.value for m in _counted(meter, self._measure(meter, (period.start, period.end), filters=filters))]
+        values = [measure.value for measure in self._measure(meter, (period.start, period.end), filters=filters)]
         if not values and meter.aggregation in (
             Aggregation.MIN,
             Aggregation.MAX,
@@ -121,7 +180,8 @@ class OrganizationUsage:
         filters: Mapping[str, str] | None = None,
         state_window: StateWindow | None = None,
     ) -> list[Measure]:
-        return self.store.measure(
+        """Of a STATE_COUNT the counted states only, unless the question is about another moment of the entities."""
+        measures = self.store.measure(
             MeterQuery(
                 namespace=self.organization.namespace,
                 organization=self.organization.id,
@@ -133,11 +193,8 @@ class OrganizationUsage:
                 state_window=state_window,
             )
         )
+        counted = meter.counted_states if state_window is None else ()
+        return [measure for measure in measures if not counted or measure.state in counted]
 
     def _meter(self, slug: str) -> Meter:
         return self.catalogs.meter(self.organization.namespace, slug)
-
-
-def _counted(meter: Meter, measures: list[Measure]) -> list[Measure]:
-    """Of a STATE_COUNT only the states that count towards `used`."""
-    return [m for m in measures if not meter.counted_states or m.state in meter.counted_states]

@@ -12,6 +12,7 @@ import numpy as np
 import xxhash
 
 from ...domain.event import Event, Outcome
+from ...domain.listing import EventQuery, Place, StoredEvent
 from ...domain.meter import Aggregation, Measure, MeterQuery
 from ...domain.quantity import add, divide
 from . import queries
@@ -108,6 +109,18 @@ class ClickHouseEventStore:
                 number = divide(number, events)
             measures.append(Measure(window, number, tuple(group), state))
         return measures
+
+    def newest(self, query: EventQuery) -> list[StoredEvent]:
+        """See `ports.EventStore`."""
+        statement = queries.NewestQuery(query)
+        found = []
+        for source, event_id, micros, data, commit, position in self._engine.rows(statement.sql, statement.parameters):
+            time = queries.instant(micros)
+            event = Event(
+                query.namespace, source, event_id, query.event_type, query.organization, time, data.encode(), {}
+            )
+            found.append(StoredEvent(event, Place(time, commit, position)))
+        return found if query.after is None else found[::-1]
 
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         """See `ports.EventStore`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from ...domain.listing import EventQuery, Place
 from ...domain.meter import Aggregation, MeterQuery, StateWindow
 from ...domain.period import FIRST_INSTANT
 from .engine import Parameter
@@ -61,7 +62,39 @@ def instant(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-class MeasureQuery:
+class Statement:
+    """A statement under construction: every value in it becomes a parameter."""
+
+    def __init__(self) -> None:
+        self.parameters: dict[str, Parameter] = {}
+
+    def _text(self, path: str) -> str:
+        """A property as text, as `domain.event.read_text` defines it."""
+        names = [self._parameter("String", name) for name in path.split(".")]
+        place = ", ".join(["data", *names])
+        number = f"JSONExtractRaw({place})"
+        if len(names) == 1:  # the exact digits; nested numbers have those of a double
+            number = f"if(mapContains(numbers, {names[0]}), toString(numbers[{names[0]}]), '')"
+        return (
+            f"multiIf(JSONType({place}) = 'String', JSONExtractString({place}), "
+            f"JSONType({place}) = 'Bool', JSONExtractRaw({place}), "
+            f"JSONType({place}) IN ('Int64', 'UInt64', 'Double'), {number}, '')"
+        )
+
+    def _time_conditions(self, column: str, start: datetime | None, end: datetime | None) -> list[str]:
+        sides = ((start, ">="), (end, "<"))
+        return [f"{column} {sign} {self._instant(edge)}" for edge, sign in sides if edge is not None]
+
+    def _instant(self, edge: datetime) -> str:
+        return f"fromUnixTimestamp64Micro({self._parameter('Int64', micros(edge))}, 'UTC')"
+
+    def _parameter(self, sql_type: str, value: str | int | Sequence[int]) -> str:
+        name = f"p{len(self.parameters)}"
+        self.parameters[name] = value
+        return f"{{{name}:{sql_type}}}"
+
+
+class MeasureQuery(Statement):
     """The statement for one `MeterQuery`. Its rows: window, a text per group, terms, events, state.
 
     `terms` are texts whose sum is the value: the slim engine build can sum a column of
@@ -69,13 +102,13 @@ class MeasureQuery:
     """
 
     def __init__(self, query: MeterQuery):
-        self.parameters: dict[str, Parameter] = {}
+        super().__init__()
         self._query = query
         self.sql = self._state_count() if query.meter.aggregation is Aggregation.STATE_COUNT else self._aggregate()
 
     def _aggregate(self) -> str:
         """Every aggregation of single events."""
-        conditions = [*self._conditions(), *self._time_conditions("time")]
+        conditions = [*self._conditions(), *self._within("time")]
         value = self._value(conditions)
         groups = self._groups()
         keys = ", ".join(["window", *(f"g{n}" for n in range(len(groups)))])
@@ -111,14 +144,15 @@ class MeasureQuery:
         moment = {"changed": "max(time)", "created": "min(time)", "now": "max(time)"}
         by = self._query.state_window or meter.window
         groups = self._groups()
-        latest = ", ".join([state, *groups])
+        order = "(time, commit, position)"
+        latest = "".join(f", argMaxIf({text}, {order}, {text} != '') AS l{n}" for n, text in enumerate(groups))
         keys = ", ".join(["window", *(f"g{n}" for n in range(len(groups))), "state"])
         window = "0" if by is StateWindow.NOW else self._window("moment")
-        within = [] if by is StateWindow.NOW else self._time_conditions("moment")
-        columns = [f"{window} AS window", *(f"latest.{n + 2} AS g{n}" for n in range(len(groups)))]
+        within = [] if by is StateWindow.NOW else self._within("moment")
+        columns = [f"{window} AS window", *(f"l{n} AS g{n}" for n in range(len(groups)))]
         return (
-            f"SELECT {', '.join(columns)}, [toString(count())], count(), latest.1 AS state FROM ("
-            f"SELECT argMax(tuple({latest}), (time, commit, position)) AS latest, {moment[by]} AS moment "
+            f"SELECT {', '.join(columns)}, [toString(count())], count(), state FROM ("
+            f"SELECT argMax({state}, {order}) AS state, {moment[by]} AS moment{latest} "
             f"FROM events WHERE {' AND '.join(conditions)} GROUP BY {entity})"
             f" WHERE {' AND '.join(within) or '1'} GROUP BY {keys}"
         )
@@ -135,10 +169,8 @@ class MeasureQuery:
             conditions.append(f"{self._text(name)} = {self._parameter('String', text)}")
         return conditions
 
-    def _time_conditions(self, column: str) -> list[str]:
-        first, last = self._query.edges[0], self._query.edges[-1]
-        sides = ((first, ">="), (last, "<"))
-        return [f"{column} {sign} {self._instant(edge)}" for edge, sign in sides if edge is not None]
+    def _within(self, column: str) -> list[str]:
+        return self._time_conditions(column, self._query.edges[0], self._query.edges[-1])
 
     def _window(self, column: str) -> str:
         """The index of the window that holds the instant: how many inner edges are not after it."""
@@ -151,23 +183,33 @@ class MeasureQuery:
     def _groups(self) -> list[str]:
         return [self._text(path) for path in self._query.group_by]
 
-    def _text(self, path: str) -> str:
-        """A property as text, as `domain.event.read_text` defines it."""
-        names = [self._parameter("String", name) for name in path.split(".")]
-        place = ", ".join(["data", *names])
-        number = f"JSONExtractRaw({place})"
-        if len(names) == 1:  # the exact digits; nested numbers have those of a double
-            number = f"if(mapContains(numbers, {names[0]}), toString(numbers[{names[0]}]), '')"
-        return (
-            f"multiIf(JSONType({place}) = 'String', JSONExtractString({place}), "
-            f"JSONType({place}) = 'Bool', JSONExtractRaw({place}), "
-            f"JSONType({place}) IN ('Int64', 'UInt64', 'Double'), {number}, '')"
+
+class NewestQuery(Statement):
+    """The statement for one `EventQuery`. Its rows: source, id, time, data, commit, position."""
+
+    def __init__(self, query: EventQuery):
+        super().__init__()
+        conditions = [
+            f"namespace = {self._parameter('String', query.namespace)}",
+            f"organization = {self._parameter('String', query.organization)}",
+            f"type = {self._parameter('String', query.event_type)}",
+            f"commit <= {self._parameter('UInt64', query.as_of_commit)}",
+            *self._time_conditions("time", query.start, query.end),
+        ]
+        for path, texts in query.filters.items():
+            allowed = ", ".join(self._parameter("String", text) for text in texts)
+            conditions.append(f"{self._text(path)} IN ({allowed})")
+        if query.before is not None:
+            conditions.append(f"(time, commit, position) < {self._place(query.before)}")
+        if query.after is not None:
+            conditions.append(f"(time, commit, position) > {self._place(query.after)}")
+        order = "DESC" if query.after is None else "ASC"
+        self.sql = (
+            "SELECT source, id, toUnixTimestamp64Micro(time), data, commit, position FROM events "
+            f"WHERE {' AND '.join(conditions)} ORDER BY time {order}, commit {order}, position {order} "
+            f"LIMIT {self._parameter('UInt64', query.limit)}"
         )
 
-    def _instant(self, edge: datetime) -> str:
-        return f"fromUnixTimestamp64Micro({self._parameter('Int64', micros(edge))}, 'UTC')"
-
-    def _parameter(self, sql_type: str, value: str | int | Sequence[int]) -> str:
-        name = f"p{len(self.parameters)}"
-        self.parameters[name] = value
-        return f"{{{name}:{sql_type}}}"
+    def _place(self, place: Place) -> str:
+        commit, position = self._parameter("UInt64", place.commit), self._parameter("UInt32", place.position)
+        return f"({self._instant(place.time)}, {commit}, {position})"

@@ -10,7 +10,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Select, Table, create_engine, event, insert, select, update
+from sqlalchemy import URL, Connection, Select, Table, case, create_engine, event, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
@@ -20,7 +20,7 @@ from ...domain.organization import Key, Organization
 from ...domain.plan import Subscription
 from .cache import ReadCache
 from .migrations import migrate
-from .tables import keys, organizations, subscriptions
+from .tables import keys, organizations, request_counts, secrets, subscriptions
 
 _CACHED = 10_000
 _PATIENCE_S = 10
@@ -173,6 +173,40 @@ class SqlLedger:
                     "check the id in its list of keys"
                 )
             after_commit.enter_context(self._keys.changing(secret_hash))
+
+    def requests(self, organization_id: str, hour: datetime) -> int:
+        """See `Ledger.requests`."""
+        counted = select(request_counts.c.requests).where(
+            request_counts.c.organization == organization_id, request_counts.c.hour == hour
+        )
+        with self._engine.connect() as connection:
+            return connection.scalar(counted) or 0
+
+    def count_request(self, organization_id: str, hour: datetime, limit: int) -> int | None:
+        """See `Ledger.count_request`. Raises `NotFound` without the organization."""
+        new = _INSERT[self._engine.dialect.name](request_counts).values(
+            organization=organization_id, hour=hour, requests=1
+        )
+        other_hour = request_counts.c.hour != hour
+        change = new.on_conflict_do_update(
+            index_elements=["organization"],
+            set_={"hour": hour, "requests": case((other_hour, 1), else_=request_counts.c.requests + 1)},
+            where=or_(other_hour, request_counts.c.requests < limit),
+        ).returning(request_counts.c.requests)
+        try:
+            with self._engine.begin() as connection:
+                counted: int | None = connection.scalar(change)
+                return counted
+        except IntegrityError:
+            raise _no_organization(organization_id) from None
+
+    def secret(self, name: str, candidate: bytes) -> bytes:
+        """See `Ledger.secret`."""
+        new = _INSERT[self._engine.dialect.name](secrets).values(name=name, secret=candidate)
+        kept = select(secrets.c.secret).where(secrets.c.name == name)
+        with self._engine.begin() as connection:
+            connection.execute(new.on_conflict_do_nothing())
+            return bytes(connection.execute(kept).scalar_one())
 
     def ping(self) -> None:
         """See `Ledger.ping`."""

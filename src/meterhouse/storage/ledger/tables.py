@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator
 
 from ...domain.period import Interval
@@ -105,4 +105,19 @@ subscriptions = Table(
     Column("limits", Json(dict[str, Decimal]), nullable=False),
     Column("addons", Json(dict[str, Grant]), nullable=False),
     Column("flex", Json(Flex)),
+)
+
+request_counts = Table(
+    "request_counts",
+    metadata,
+    Column("organization", Text, ForeignKey("organizations.id"), primary_key=True),
+    Column("hour", Instant, nullable=False),
+    Column("requests", Integer, nullable=False),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("secret", LargeBinary, nullable=False),
 )

@@ -1,0 +1,215 @@
+"""`GET /usage/summary`: the workspace over a range of local days, with an activity view."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import msgspec
+
+from ...domain.meter import StateWindow
+from ...domain.organization import Caller
+from ...domain.period import MONTHLY, period_at
+from ...domain.quantity import ZERO, add, divide, percentage, plain, round_half_even
+from ...ports import UsageReader
+from ..contract import Answer, Date, DateTime, Request
+from .window import RANGES, VIEWS, Meta, Span, Windows, check_workspace, meta, span, zone
+
+Percent = Annotated[Decimal, msgspec.Meta(extra_json_schema={"minimum": 0, "maximum": 100})]
+
+
+class Credits(msgspec.Struct):
+    """The caller's own credits of the billing period."""
+
+    used: int
+    quota: int | None
+    percent: Percent | None
+
+
+class Total(msgspec.Struct):
+    """One number over the range."""
+
+    total: int
+
+
+class Lines(msgspec.Struct):
+    """Lines over the range; the average is null when there are none."""
+
+    total: int
+    avg_chars_per_line: Decimal | None
+
+
+class Audio(msgspec.Struct):
+    """Audio delivered in the range."""
+
+    total_ms: int
+
+
+class Runs(msgspec.Struct):
+    """Runs created in the range, by the status they have now."""
+
+    total: int
+    completed: int
+    failed: int
+    cancelled: int
+    running: int
+    pending: int
+    paused: int
+
+
+class Bucket(msgspec.Struct):
+    """One window of the activity view."""
+
+    label: str
+    start: DateTime
+    end: DateTime
+    credits: int
+    characters: int
+    lines: int
+    runs: int
+
+
+class Peak(msgspec.Struct):
+    """The bucket with the most; `value` is that most."""
+
+    value: int
+    label: str
+    start: DateTime
+    end: DateTime
+
+
+class Day(msgspec.Struct):
+    """One local date of the range."""
+
+    date: Date
+    credits: int
+    characters: int
+    lines: int
+    runs: int
+
+
+class Activity(msgspec.Struct):
+    """The activity view; `peak` is null when nothing was used."""
+
+    view: Literal["daily", "weekly", "monthly"]
+    bucket_unit: Literal["day", "week", "month"]
+    range_label: str
+    total: int
+    avg: Decimal
+    buckets: list[Bucket]
+    peak: Peak | None
+
+
+class Summary(msgspec.Struct):
+    """The summary itself."""
+
+    range: Literal["30d", "60d", "90d"]
+    activity_view: Literal["daily", "weekly", "monthly"]
+    timezone: str
+    period: Span
+    credits: Credits
+    characters: Total
+    lines: Lines
+    audio: Audio
+    corrected: Total
+    runs: Runs
+    activity: Activity
+    daily: list[Day]
+
+
+class SummaryBody(msgspec.Struct):
+    """The 200 answer."""
+
+    data: Summary
+    meta: Meta
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """Four meters over the same windows, as decimals."""
+
+    credits: list[Decimal]
+    characters: list[Decimal]
+    lines: list[Decimal]
+    runs: list[Decimal]
+
+    @classmethod
+    def over(cls, usage: UsageReader, windows: Windows) -> _Series:
+        return cls(*(usage.windows(meter, windows.edges) for meter in ("credits", "characters", "lines", "runs")))
+
+    def rows(self) -> list[tuple[int, ...]]:
+        """Credits, characters, lines and runs of each window, as they are printed."""
+        columns = (self.credits, self.characters, self.lines, self.runs)
+        return [tuple(map(math.floor, values)) for values in zip(*columns, strict=True)]
+
+
+def usage_summary(request: Request, caller: Caller, usage: UsageReader) -> Answer:
+    """The whole workspace, but for the credits: those are the caller's own."""
+    check_workspace(request, usage)
+    length = request.choice("range", tuple(RANGES), "30d")
+    view = request.choice("activity_view", VIEWS, "daily")
+    where = zone(request, usage)
+    days = where.days(length)
+    daily = _Series.over(usage, days)
+    characters, lines = add(daily.characters), add(daily.lines)
+    data = Summary(
+        range=length,  # type: ignore[arg-type]
+        activity_view=view,  # type: ignore[arg-type]
+        timezone=where.name,
+        period=span(request, days.edges[0], days.edges[-1]),
+        credits=_own_credits(caller, usage),
+        characters=Total(math.floor(characters)),
+        lines=Lines(int(lines), plain(round_half_even(divide(characters, lines), 1)) if lines else None),
+        audio=Audio(math.floor(usage.total("audio_ms", days.period))),
+        corrected=Total(math.floor(usage.total("corrected_words", days.period))),
+        runs=_runs(usage.states("runs", days.period, StateWindow.CREATED)),
+        activity=_activity(request, usage, view, where.view(view)),
+        daily=[Day(label, *row) for label, row in zip(days.labels, daily.rows(), strict=True)],
+    )
+    return Answer(200, SummaryBody(data, meta(request)))
+
+
+def _own_credits(caller: Caller, usage: UsageReader) -> Credits:
+    """What the caller's user used in the billing period: months from the anchor unless the subscription says more."""
+    period = usage.period()
+    if usage.subscription is None:
+        period = period_at(usage.organization.created_at, MONTHLY, usage.now)
+    if caller.user_id is None:
+        return Credits(0, None, None)
+    used = usage.total("credits", period, {"user_id": caller.user_id})
+    quota = usage.limit("credits")
+    percent = percentage(used, quota) if quota else None
+    return Credits(
+        used=math.floor(used),
+        quota=None if quota is None else math.floor(quota),
+        percent=None if percent is None else plain(round_half_even(min(max(percent, ZERO), Decimal(100)), 1)),
+    )
+
+
+def _runs(states: dict[str, Decimal]) -> Runs:
+    names = ("completed", "failed", "cancelled", "running", "pending", "paused")
+    return Runs(int(add(states.values())), *(int(states.get(name, ZERO)) for name in names))
+
+
+def _activity(request: Request, usage: UsageReader, view: str, windows: Windows) -> Activity:
+    series = _Series.over(usage, windows)
+    spans = [span(request, start, end) for start, end in pairwise(windows.edges)]
+    buckets = [
+        Bucket(label, bounds.start, bounds.end, *row)
+        for label, bounds, row in zip(windows.labels, spans, series.rows(), strict=True)
+    ]
+    values = series.credits if request.options.activity_metric == "credits" else series.lines
+    total, most = add(values), max(values)
+    peak = buckets[values.index(most)]
+    return Activity(
+        view=view,  # type: ignore[arg-type]
+        bucket_unit=windows.unit,  # type: ignore[arg-type]
+        range_label=windows.range_label,
+        total=math.floor(total),
+        avg=plain(round_half_even(divide(total, len(values)), 1)),
+        buckets=buckets,
+        peak=Peak(math.floor(most), peak.label, peak.start, peak.end) if most > 0 else None,
+    )

@@ -1,0 +1,46 @@
+"""How many answers an organization may get in an hour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ..ports import Ledger
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Where an organization stands in the current UTC hour."""
+
+    limit: int
+    used: int
+    resets_at: datetime
+
+    @property
+    def remaining(self) -> int:
+        """How many more it may get; never negative, also after the limit was lowered."""
+        return max(0, self.limit - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """Counts answers in fixed UTC hours, in the ledger, so that neither a restart nor a second key starts anew."""
+
+    ledger: Ledger
+
+    def look(self, organization_id: str, limit: int, now: datetime) -> Allowance:
+        """The allowance as it is."""
+        hour = _hour(now)
+        return Allowance(limit, self.ledger.requests(organization_id, hour), hour + HOUR)
+
+    def spend(self, organization_id: str, limit: int, now: datetime) -> Allowance | None:
+        """The allowance after one more answer; None when there was nothing left of it."""
+        hour = _hour(now)
+        used = self.ledger.count_request(organization_id, hour, limit)
+        return None if used is None else Allowance(limit, used, hour + HOUR)
+
+
+def _hour(now: datetime) -> datetime:
+    return now.replace(minute=0, second=0, microsecond=0)
