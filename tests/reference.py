@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from meterhouse.domain.event import Event, Outcome, decode_data, read_text
+from meterhouse.domain.listing import EventQuery, Place, StoredEvent
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
 from meterhouse.domain.quantity import divide
 
@@ -70,6 +71,25 @@ class ReferenceStore:
                 if value is not None:
                     measures.append(Measure(window, value, group))
         return measures
+
+    def newest(self, query: EventQuery) -> list[StoredEvent]:
+        listed = [
+            StoredEvent(row.event, Place(row.event.time, row.commit, number))
+            for number, row in enumerate(self.rows)
+            if row.commit <= query.as_of_commit
+            and row.event.namespace == query.namespace
+            and row.event.organization == query.organization
+            and row.event.type == query.event_type
+            and (query.start is None or query.start <= row.event.time)
+            and (query.end is None or row.event.time < query.end)
+            and all(text(row.event, path) in allowed for path, allowed in query.filters.items())
+        ]
+        listed.sort(key=lambda stored: stored.place, reverse=True)
+        if query.before is not None:
+            listed = [stored for stored in listed if stored.place < query.before]
+        if query.after is not None:
+            return [stored for stored in listed if stored.place > query.after][-query.limit :]
+        return listed[: query.limit]
 
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         times = [

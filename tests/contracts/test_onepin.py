@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from onepin import OnepinClient
 
 from server import Server, event
 
@@ -120,28 +114,6 @@ def test_weeks_and_months_hold_the_same(server: Server, key: str) -> None:
     assert [bucket["credits"] for bucket in buckets[-2:]] == [102, 3]
     assert monthly["activity"]["range_label"] == "Last 12 months"
     assert sum(day["lines"] for day in monthly["daily"]) == monthly["lines"]["total"] == 5
-
-
-def test_the_official_client_reads_it(server: Server, key: str) -> None:
-    """The package `onepin`, unmodified: its SDK and its command line."""
-    base_url = str(server.http.base_url)
-    with httpx.Client(trust_env=False) as http:
-        client = OnepinClient(api_key=key, base_url=base_url, httpx_client=http)
-        data = client.usage.usage_summary(range="30d", activity_view="weekly", timezone="America/New_York").data
-    assert (data.range, data.activity_view, data.lines.total, data.audio.total_ms) == ("30d", "weekly", 3, 1234)
-    assert data.activity.peak is not None
-    assert data.activity.peak.label == "2026-02-09"
-    environment = {**os.environ, "ONEPIN_API_KEY": key, "ONEPIN_BASE_URL": base_url}
-    command = ["onepin", "usage", "summary", "--range", "30d", "--activity-view", "weekly"]
-    shown = subprocess.run(
-        [Path(sys.executable).with_name(command[0]), *command[1:], "--timezone", "America/New_York"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert shown.returncode == 0, shown.stdout + shown.stderr
-    assert "Last 12 weeks" in shown.stdout or "weekly" in shown.stdout
 
 
 def test_an_empty_workspace_has_every_field(server: Server) -> None:
