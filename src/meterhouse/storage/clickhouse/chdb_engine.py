@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ class ChdbEngine:
     """One embedded ClickHouse over one folder. A process can have one at a time. Raises `EngineError`."""
 
     def __init__(self, folder: Path):
-        try:
-            self._connection = chdb.connect(str(folder))
-        except RuntimeError as failure:
-            raise EngineError(str(failure)) from failure
+        self._folder = str(folder)
+        # One call at a time on a connection: two at once can wait for each other, one with Python's global lock and
+        # one with the connection's, and then everything stands still for good.
+        self._idle = deque([self._connect()])
 
     def execute(self, sql: str) -> None:
         """See `Engine`."""
@@ -47,14 +48,27 @@ class ChdbEngine:
 
     def close(self) -> None:
         """See `Engine`."""
-        self._connection.close()
+        while self._idle:
+            self._idle.pop().close()
+
+    def _connect(self) -> Any:
+        try:
+            return chdb.connect(self._folder)
+        except RuntimeError as failure:
+            raise EngineError(str(failure)) from failure
 
     def _query(self, sql: str, output_format: str, parameters: Parameters) -> Any:
         escaped = {name: _escape(value) if isinstance(value, str) else value for name, value in parameters.items()}
         try:
-            return self._connection.query(sql, output_format, params=escaped)
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            return connection.query(sql, output_format, params=escaped)
         except RuntimeError as failure:  # everything that chdb raises is one
             raise EngineError(str(failure)) from failure
+        finally:
+            self._idle.append(connection)
 
 
 def _escape(text: str) -> str:

@@ -1,0 +1,48 @@
+"""The embedded engine under many threads at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# In a process of its own: what this is about stands still with Python's global lock held, so that nothing inside the
+# process could notice.
+SCRIPT = """
+import sqlite3, sys, threading
+from pathlib import Path
+from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
+
+engine = ChdbEngine(Path(sys.argv[1]))
+engine.execute("CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n")
+engine.insert("t", b'{"n": 1}')
+failures = []
+
+def work(number):
+    beside = sqlite3.connect(":memory:", check_same_thread=False)  # gives the global lock away often
+    try:
+        for _ in range(250):
+            if number == 0:
+                engine.insert("t", b'{"n": 1}')
+            elif engine.rows("SELECT count() > 0 FROM t WHERE n = {n:UInt64}", {"n": 1}) != [[1]]:
+                failures.append(number)
+            beside.execute("SELECT 1").fetchall()
+    except Exception as failure:
+        failures.append(failure)
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(failures, engine.rows("SELECT count() FROM t", {}))
+engine.close()
+"""
+
+
+def test_many_threads_ask_and_insert_at_once_and_none_waits_forever(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "events")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "[] [[251]]\n"), done.stderr
