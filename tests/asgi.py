@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from contracts.documents import documents_of
+
 
 class Client:
     """A synchronous client of an ASGI application."""
@@ -26,7 +28,9 @@ class Client:
 
 @contextmanager
 def client_of(app: Any) -> Iterator[Client]:
+    """A client that holds what contracts answer to their documents."""
+    hooks = {"response": [documents_of().async_hook]}
     with asyncio.Runner() as runner:
-        http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://meterhouse")
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://meterhouse", event_hooks=hooks)
         yield Client(http, runner)
         runner.run(http.aclose())

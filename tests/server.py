@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +19,8 @@ from typing import Any
 
 import httpx
 import msgspec
+
+from contracts.documents import documents_of
 
 ADMIN_KEY = "test-admin-key-0123456789"
 _numbers = count(1)
@@ -89,16 +91,26 @@ def event(kind: str, organization: str, data: dict[str, Any], *, at: str | None 
 
 
 @contextmanager
-def serve(data: Path, *, now: datetime | str | None = None, arguments: tuple[str, ...] = ()) -> Iterator[Server]:
-    """Starts a server on a folder; ends it, if the test has not."""
+def serve(
+    data: Path,
+    *,
+    now: datetime | str | None = None,
+    arguments: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Starts a server on a folder; ends it, if the test has not. What its contracts answer is held to their documents.
+
+    `environment` is added to that of this process.
+    """
     port = free_port()
     command = [sys.executable, "-m", "meterhouse", "serve", "--data", str(data), "--port", str(port), *arguments]
     if now is not None:
         command += ["--now", now if isinstance(now, str) else now.isoformat()]
-    environment = {**os.environ, "METERHOUSE_ADMIN_KEY": ADMIN_KEY}
+    variables = {**os.environ, "METERHOUSE_ADMIN_KEY": ADMIN_KEY, **(environment or {})}
+    hooks = {"response": [documents_of(environment).hook]}
     with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment) as process,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=variables) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False, event_hooks=hooks) as http,
     ):
         try:
             for _ in range(600):

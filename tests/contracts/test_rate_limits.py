@@ -107,7 +107,7 @@ def test_each_contract_has_its_own_limit_and_says_so_in_its_own_shape(
 
 def test_autoposting_names_its_limit_and_the_others_have_none(server: Server) -> None:
     for name, path, header, limit in (
-        ("autoposting", "/usage/summary", "x-api-key", "1000"),
+        ("autoposting", "/usage/summary", "x-api-key", "100000"),
         ("unsiloed", "/org/get_usage", "api-key", None),
     ):
         key = server.key(server.organization(name))

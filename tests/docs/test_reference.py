@@ -10,6 +10,7 @@ from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 from cyclopts import App
 from walkthrough import DOCS, File, steps
@@ -46,6 +47,19 @@ def sections(text: str) -> dict[str, str]:
 def undocumented_settings(docs: Path) -> list[str]:
     text = (docs / "reference/settings.md").read_text("utf-8")
     return [each.name for each in fields(Settings) if f"`{each.metadata['env']}`" not in row(text, each.name)]
+
+
+def undocumented_options_of_contracts(docs: Path) -> list[str]:
+    """Variables without a row, or with another default than the contract's."""
+    text = (docs / "reference/settings.md").read_text("utf-8")
+    missing = []
+    for name, contract in installed().items():
+        for option, default in msgspec.structs.asdict(contract.options).items():
+            variable = f"METERHOUSE_{name}_{option}".upper()
+            shown = row(text, variable)
+            if not shown or (default != "" and f"| `{default}` |" not in shown):
+                missing.append(variable)
+    return missing
 
 
 def commands(app: App, path: tuple[str, ...] = ()) -> Iterator[tuple[str, App]]:
@@ -135,6 +149,10 @@ def test_every_setting_is_documented() -> None:
     assert undocumented_settings(DOCS) == []
 
 
+def test_every_option_of_a_contract_is_documented() -> None:
+    assert undocumented_options_of_contracts(DOCS) == []
+
+
 def test_every_command_and_option_is_documented() -> None:
     assert undocumented_options(DOCS) == []
 
@@ -172,6 +190,18 @@ def test_the_example_catalog_can_be_used_and_has_every_key() -> None:
     [
         ("reference/settings.md", "`METERHOUSE_LEDGER_URL`", undocumented_settings, "ledger_url"),
         ("reference/settings.md", "| `now` |", undocumented_settings, "now"),
+        (
+            "reference/settings.md",
+            "`METERHOUSE_ONEPIN_JWKS`",
+            undocumented_options_of_contracts,
+            "METERHOUSE_ONEPIN_JWKS",
+        ),
+        (
+            "reference/settings.md",
+            "| `500` |",
+            undocumented_options_of_contracts,
+            "METERHOUSE_OCTOLENS_REQUESTS_PER_HOUR",
+        ),
         ("reference/cli.md", "`--csv.id STR`", undocumented_options, "ingest --csv.id"),
         ("reference/cli.md", "`--csv.column.PROPERTY COLUMN`", undocumented_options, "ingest --csv.column"),
         ("reference/cli.md", "## meterhouse usage", undocumented_options, "usage"),

@@ -59,5 +59,9 @@ def configured(contract: Contract, environment: Mapping[str, str]) -> Contract:
         try:
             options = msgspec.convert(given, kind, strict=False)
         except msgspec.ValidationError as wrong:
-            raise Invalid(f"{variable} is {text[:40]!r}: {str(wrong).partition(' - at')[0]}") from None
+            [schema] = msgspec.json.schema(kind)["$defs"].values()
+            takes = schema["properties"][names[variable]]
+            allowed = ", ".join(takes.get("enum", ())) or takes["description"]
+            reason = str(wrong).partition(" - at")[0]
+            raise Invalid(f"{variable} is {text[:40]!r}: {reason}; it takes: {allowed}") from None
     return replace(contract, options=options)

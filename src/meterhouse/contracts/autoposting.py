@@ -18,7 +18,20 @@ from ..domain.organization import Caller, KeyFormat
 from ..domain.period import ALL_TIME, MONTHLY, Period, format_instant, period_at
 from ..domain.quantity import ZERO, add, plain, subtract
 from ..ports import UsageReader
-from .contract import BASE62, Answer, Contract, Date, DateTime, Options, Refusal, Refused, Request, Route, bearer
+from .contract import (
+    BASE62,
+    Answer,
+    Contract,
+    Date,
+    DateTime,
+    Options,
+    Refusal,
+    Refused,
+    Request,
+    RequestsPerHour,
+    Route,
+    bearer,
+)
 
 SOURCES = ("dashboard", "api", "mcp", "cli", "agent")
 
@@ -153,7 +166,7 @@ class Error(msgspec.Struct):
 class AutopostingOptions(Options, frozen=True, kw_only=True):
     """The page names the headers of a rate limit and no number."""
 
-    requests_per_hour: int = 1_000
+    requests_per_hour: RequestsPerHour = 100_000
 
 
 def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answer:

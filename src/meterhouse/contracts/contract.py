@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from ..domain.organization import Caller, KeyFormat
 from ..ports import UsageReader
+
+D = TypeVar("D", str, None)
 
 HEX = "0123456789abcdef"
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -27,17 +29,20 @@ Date = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date"})]
 """A date on the wire, YYYY-MM-DD."""
 
 
+RequestsPerHour = Annotated[
+    int,
+    msgspec.Meta(
+        ge=0,
+        le=1_000_000,
+        description="Answers an organization gets in one UTC hour, across its keys; 0 for no limit.",
+    ),
+]
+
+
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may set of any contract, as the environment variable METERHOUSE_<CONTRACT>_<OPTION>."""
 
-    requests_per_hour: Annotated[
-        int,
-        msgspec.Meta(
-            ge=0,
-            le=1_000_000,
-            description="Answers an organization gets in one UTC hour, across its keys; 0 for no limit.",
-        ),
-    ] = 0
+    requests_per_hour: RequestsPerHour = 0
 
 
 class TokenOptions(Options, frozen=True, kw_only=True):
@@ -63,17 +68,19 @@ class Request:
     options: Any
     """The contract's own `Options`, as the operator set them."""
 
-    def parameter(self, name: str, default: str) -> str:
+    def parameter(self, name: str, default: D) -> str | D:
         """The query parameter of that name; raises `Refused` (INVALID) when it is given more than once."""
-        values = self.query.get(name, (default,))
+        values = self.query.get(name)
+        if values is None:
+            return default
         if len(values) > 1:
             raise Refused(Refusal.INVALID, name, "must be given once")
         return values[0]
 
-    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
+    def choice(self, name: str, allowed: tuple[str, ...], default: D) -> str | D:
         """The query parameter, one of a few texts; raises `Refused` (INVALID) for any other."""
         value = self.parameter(name, default)
-        if value not in allowed:
+        if name in self.query and value not in allowed:
             raise Refused(Refusal.INVALID, name, f"must be one of {', '.join(allowed)}")
         return value
 

@@ -13,7 +13,7 @@ from ..domain.period import Period
 from ..domain.plan import flex_capacity
 from ..domain.quantity import ZERO, subtract
 from ..ports import UsageReader
-from .contract import BASE62, Answer, Contract, Options, Refusal, Refused, Request, Route, bearer
+from .contract import BASE62, Answer, Contract, Options, Refusal, Refused, Request, RequestsPerHour, Route, bearer
 
 MAX_SAFE_INTEGER = 2**53 - 1
 
@@ -112,7 +112,7 @@ class Error(msgspec.Struct):
 class OctolensOptions(Options, frozen=True, kw_only=True):
     """The product's own limit."""
 
-    requests_per_hour: int = 500
+    requests_per_hour: RequestsPerHour = 500
 
 
 def get_org_usage(_request: Request, _caller: Caller, usage: UsageReader) -> Answer:

@@ -75,16 +75,16 @@ def usage_activity(request: Request, caller: Caller, usage: UsageReader) -> Answ
     """One page. A cursor belongs to the workspace and the filters it was given for, and carries the range itself."""
     check_workspace(request, usage)
     length = request.choice("range", tuple(RANGES), "30d")
-    action = request.choice("type", ACTIONS, ACTIONS[0]) if "type" in request.query else None
+    action = request.choice("type", ACTIONS, None)
     limit = _limit(request)
     where = zone(request, usage)
     filters: dict[str, tuple[str, ...]] = {"action": (action,) if action else ACTIONS}
-    if "user_id" in request.query:
-        user_id = request.parameter("user_id", "")
+    user_id = request.parameter("user_id", None)
+    if user_id is not None:
         if not _is_member(user_id, caller, usage):
             raise Refused(Refusal.NOT_FOUND, message="User is not a member of this workspace")
         filters["user.id"] = (user_id,)
-    cursor = request.parameter("cursor", "") if "cursor" in request.query else None
+    cursor = request.parameter("cursor", None)
     try:
         page = usage.events(EVENT_TYPE, where.days(length).period, filters, limit, cursor)
     except Invalid as wrong:

@@ -59,7 +59,7 @@ def usage_by_language(request: Request, _caller: Caller, usage: UsageReader) -> 
     """The range, or the window of the activity view when one is named."""
     check_workspace(request, usage)
     length = request.choice("range", tuple(RANGES), "30d")
-    view = request.choice("activity_view", VIEWS, "daily") if "activity_view" in request.query else None
+    view = request.choice("activity_view", VIEWS, None)
     where = zone(request, usage)
     period = (where.view(view) if view else where.days(length)).period
     assert period.start is not None
