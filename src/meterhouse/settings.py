@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 
@@ -47,6 +47,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings that the environment gives. Raises `Invalid`, naming the variable."""
     read = _Environment(environment)
     default = Settings()
+    own = {each.metadata["env"] for each in fields(Settings)} | {"METERHOUSE_URL"}  # the latter is the client's
     return Settings(
         data=Path(read.text("METERHOUSE_DATA", str(default.data))),
         host=read.text("METERHOUSE_HOST", default.host),
@@ -57,7 +58,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         now=read.instant("METERHOUSE_NOW"),
         max_body_bytes=read.number("METERHOUSE_MAX_BODY_BYTES", default.max_body_bytes, 1024, 1024**3),
         log_level=read.choice("METERHOUSE_LOG_LEVEL", default.log_level, LOG_LEVELS),
-        contract_options={name: text for name, text in environment.items() if name.startswith("METERHOUSE_")},
+        contract_options={
+            name: text for name, text in environment.items() if name.startswith("METERHOUSE_") and name not in own
+        },
     )
 
 

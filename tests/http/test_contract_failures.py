@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asgi import Client, client_of
-from meterhouse.contracts import installed
+from meterhouse.contracts import RESERVED, installed
 from meterhouse.domain.meter import Measure, MeterQuery
 from meterhouse.settings import Settings
 from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
@@ -69,6 +69,12 @@ def test_another_method_is_refused_in_the_contracts_own_shape(server: Server, na
         assert answer.status_code == 405
         assert answer.headers["content-type"] == "application/json"
         assert "status_code" not in answer.json()
+
+
+def test_every_path_of_our_own_is_reserved(server: Server) -> None:
+    document = server.http.get("/openapi.json").json()
+    ours = [*document["paths"], "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"]
+    assert [path for path in ours if not path.startswith(RESERVED)] == []
 
 
 def test_an_unknown_path_is_a_problem(server: Server) -> None:

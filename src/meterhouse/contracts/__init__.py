@@ -5,6 +5,7 @@ All are found the same way, ours and those of other packages: by an entry point 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -16,6 +17,20 @@ from ..domain.errors import Invalid
 from .contract import Contract
 
 ENTRY_POINTS = "meterhouse.contracts"
+RESERVED = (
+    "/docs",
+    "/healthz",
+    "/metrics",
+    "/openapi.json",
+    "/readyz",
+    "/v1/events",
+    "/v1/namespaces",
+    "/v1/organizations",
+)
+"""Where Meterhouse's own paths begin."""
+
+_NAME = re.compile(r"[a-z][a-z0-9]*", re.ASCII)
+_PARAMETER = re.compile(r"\{[^}]*\}")
 
 
 class ContractError(Invalid):
@@ -33,14 +48,19 @@ def installed() -> dict[str, Contract]:
         package = entry.dist.name if entry.dist is not None else entry.value
         try:
             contract = entry.load()
-        except Exception as wrong:
+        except (Exception, SystemExit) as wrong:
             raise ContractError(f"the contract {entry.name!r} of {package} cannot be loaded: {wrong!r}") from wrong
         if not isinstance(contract, Contract) or contract.name != entry.name:
             raise ContractError(f"{entry.value} of {package} must be a Contract whose name is {entry.name!r}")
+        if _NAME.fullmatch(contract.name) is None:  # it becomes part of names of environment variables
+            raise ContractError(f"the contract {contract.name!r} of {package} must be named with a-z and 0-9 only")
         for claim in (contract.name, *(path for route in contract.routes for path in route.paths)):
-            if claim in owners:
-                raise ContractError(f"{package} and {owners[claim]} both have the contract or path {claim!r}")
-            owners[claim] = package
+            template = _PARAMETER.sub("{}", claim)
+            if template in owners:
+                raise ContractError(f"{package} and {owners[template]} both have the contract or path {claim!r}")
+            if claim.startswith(RESERVED):
+                raise ContractError(f"the path {claim!r} of {package} is Meterhouse's own; choose another")
+            owners[template] = package
         found[contract.name] = contract
     return found
 
@@ -59,9 +79,8 @@ def configured(contract: Contract, environment: Mapping[str, str]) -> Contract:
         try:
             options = msgspec.convert(given, kind, strict=False)
         except msgspec.ValidationError as wrong:
-            [schema] = msgspec.json.schema(kind)["$defs"].values()
-            takes = schema["properties"][names[variable]]
-            allowed = ", ".join(takes.get("enum", ())) or takes["description"]
+            takes = msgspec.json.schema_components((kind,))[1][kind.__name__]["properties"][names[variable]]
+            hint = ", ".join(map(str, takes.get("enum", ()))) or takes.get("description", "see its documentation")
             reason = str(wrong).partition(" - at")[0]
-            raise Invalid(f"{variable} is {text[:40]!r}: {reason}; it takes: {allowed}") from None
+            raise Invalid(f"{variable} is {text[:40]!r}: {reason}; it takes: {hint}") from None
     return replace(contract, options=options)
