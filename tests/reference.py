@@ -48,17 +48,21 @@ class ReferenceStore:
         return self.commit
 
     def measure(self, query: MeterQuery) -> list[Measure]:
+        return [measure for number in range(len(query.meters)) for measure in self._measure(query, number)]
+
+    def _measure(self, query: MeterQuery, number: int) -> list[Measure]:
+        meter = query.meters[number]
         rows = [
             row
             for row in self.rows
             if row.commit <= query.as_of_commit
             and row.event.namespace == query.namespace
             and row.event.organization == query.organization
-            and row.event.type == query.meter.event_type
+            and row.event.type == meter.event_type
             and all(text(row.event, path) == wanted for path, wanted in query.filters)
         ]
         events = [row.event for row in rows]
-        if query.meter.aggregation is Aggregation.STATE_COUNT:
+        if meter.aggregation is Aggregation.STATE_COUNT:
             return measure_states(query, events)
         measures = []
         for window in range(len(query.edges) - 1):
@@ -67,9 +71,9 @@ class ReferenceStore:
                 if in_window(query, window, event.time):
                     groups[group_of(query, event)].append(event)
             for group in sorted(groups):
-                value = aggregate(query.meter, groups[group])
+                value = aggregate(meter, groups[group])
                 if value is not None:
-                    measures.append(Measure(window, value, group))
+                    measures.append(Measure(window, value, group, meter=number))
         return measures
 
     def newest(self, query: EventQuery) -> list[StoredEvent]:
@@ -184,7 +188,7 @@ def latest(events: list[Event]) -> Event:
 
 
 def measure_states(query: MeterQuery, events: list[Event]) -> list[Measure]:
-    meter = query.meter
+    [meter] = query.meters
     histories: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         if text(event, meter.entity) and text(event, meter.state):
@@ -207,7 +211,7 @@ def last_said(query: MeterQuery, history: list[Event]) -> tuple[str, ...]:
 
 
 def holds_entity(query: MeterQuery, window: int, history: list[Event]) -> bool:
-    moment = query.meter.window if query.state_window is None else query.state_window
+    moment = query.meters[0].window if query.state_window is None else query.state_window
     if moment is StateWindow.NOW:
         return window == 0
     if moment is StateWindow.CREATED:

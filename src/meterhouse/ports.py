@@ -42,7 +42,7 @@ class EventStore(Protocol):
         ...
 
     def measure(self, query: MeterQuery) -> list[Measure]:
-        """The answer to the query, in no particular order; windows and groups without events are absent.
+        """The answer to the query, in no particular order; windows and groups without events of a meter are absent.
 
         Exact: sums never round. LATEST takes the event with the greatest time, among equals the last stored.
         STATE_COUNT takes each entity's latest event by the same rule, and counts the entity in the window that
@@ -167,28 +167,31 @@ class UsageReader(Protocol):
         """The meter over the period; 0 without events. A STATE_COUNT counts the entities in its counted states."""
         ...
 
-    def windows(
-        self,
-        meter: str,
-        edges: Sequence[datetime],
-        filters: Mapping[str, str] | None = None,
-        state_window: StateWindow | None = None,
-    ) -> list[Decimal]:
-        """`total` for each of the adjoining windows that the n + 1 edges bound. With a state window, a STATE_COUNT
-        counts the entities in every state, by that moment of theirs."""
+    def totals(self, meters: Sequence[str], period: Period) -> list[Decimal]:
+        """`total` for several meters; asked together they cost little more than one."""
         ...
 
-    def groups(
-        self, meter: str, period: Period, by: str, state_window: StateWindow | None = None
-    ) -> dict[str, Decimal]:
-        """The meter over the period for each text of a property; "" stands for events without it. A state window
-        means what it means to `windows`."""
+    def windows(self, meters: Sequence[str], edges: Sequence[datetime]) -> list[list[Decimal]]:
+        """For each meter its total in each of the adjoining windows that the n + 1 edges bound."""
+        ...
+
+    def groups(self, meters: Sequence[str], period: Period, by: str) -> list[dict[str, Decimal]]:
+        """For each meter its total over the period by the text of a property; "" stands for events without it."""
         ...
 
     def states(
         self, meter: str, period: Period, by: StateWindow, filters: Mapping[str, str] | None = None
     ) -> dict[str, Decimal]:
-        """How many entities are in each state, of those whose change or creation falls in the period."""
+        """How many entities of a STATE_COUNT are in each state, of those whose change or creation falls in the
+        period."""
+        ...
+
+    def state_windows(self, meter: str, edges: Sequence[datetime | None], by: StateWindow) -> list[dict[str, Decimal]]:
+        """`states` for each of the adjoining windows; a first or last edge of None is open."""
+        ...
+
+    def state_groups(self, meter: str, period: Period, by: StateWindow, group: str) -> dict[str, Decimal]:
+        """How many entities there are, whatever their state, by the text of a property."""
         ...
 
     def first_event_at(self) -> datetime | None:

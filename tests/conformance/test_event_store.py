@@ -60,7 +60,7 @@ def store(tmp_path: Path) -> Iterator[ClickHouseEventStore]:
 
 def total(store: ClickHouseEventStore, meter: Meter, **query: Any) -> list[Measure]:
     question = {"edges": (None, None), "as_of_commit": store.latest_commit(), **query}
-    return store.measure(MeterQuery("ns", "acme", meter, **question))
+    return store.measure(MeterQuery("ns", "acme", (meter,), **question))
 
 
 COUNT = Meter("count", "thing", Aggregation.COUNT)
@@ -197,7 +197,7 @@ def test_sums_are_exact_to_the_last_of_76_digits(store: ClickHouseEventStore) ->
 def test_any_text_is_data_and_never_sql(store: ClickHouseEventStore, text: str) -> None:
     store.append([event("1", {text: text, "n": 1}, org=text), event("2", {"n": 2}, org="acme")], NOW)
     unique = Meter("u", "thing", Aggregation.UNIQUE_COUNT, values=(text,))
-    query = MeterQuery("ns", text, unique, (None, None), 1, group_by=(text,), filters=((text, text),))
+    query = MeterQuery("ns", text, (unique,), (None, None), 1, group_by=(text,), filters=((text, text),))
     assert store.measure(query) == [Measure(0, Decimal(1), (text,))]
     assert store.first_event_at("ns", text) == T0
     assert store.first_event_at("ns", text + "x") is None
@@ -227,8 +227,10 @@ EVENTS = st.builds(
     st.sampled_from(["thing", "other"]),
     st.sampled_from(["acme", "it's"]),
 )
-METERS = st.one_of(
+EVENT_METERS = st.one_of(
     st.just(COUNT),
+    st.just(Meter("others", "other", Aggregation.COUNT)),
+    st.just(Meter("other sum", "other", Aggregation.SUM, values=("m",))),
     st.builds(
         lambda how, optional: Meter("m", "thing", how, values=("n",), optional=optional),
         st.sampled_from([a for a in Aggregation if a.numeric]),
@@ -238,9 +240,12 @@ METERS = st.one_of(
     st.builds(
         lambda path: Meter("u", "thing", Aggregation.UNIQUE_COUNT, values=(path,)), st.sampled_from(["who", "user.id"])
     ),
-    st.just(Meter("s", "thing", Aggregation.STATE_COUNT, entity="who", state="state")),
 )
-EDGES = st.lists(MOMENTS, min_size=2, max_size=5, unique=True).map(sorted)
+METERS = st.one_of(
+    st.lists(EVENT_METERS, min_size=1, max_size=4).map(tuple),
+    st.just((Meter("s", "thing", Aggregation.STATE_COUNT, entity="who", state="state"),)),
+)
+EDGES = st.lists(MOMENTS, min_size=2, max_size=5).map(sorted)
 OPEN = st.tuples(st.booleans(), st.booleans())
 
 
@@ -253,7 +258,7 @@ def queries(draw: st.DrawFn, commits: int) -> MeterQuery:
     return MeterQuery(
         namespace="ns",
         organization=draw(st.sampled_from(["acme", "it's", "nobody"])),
-        meter=draw(METERS),
+        meters=draw(METERS),
         edges=tuple(edges),
         as_of_commit=draw(st.integers(0, commits)),
         group_by=tuple(draw(st.lists(st.sampled_from(["who", "user.id", "state"]), max_size=2, unique=True))),
@@ -262,7 +267,9 @@ def queries(draw: st.DrawFn, commits: int) -> MeterQuery:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data(), batches=st.lists(st.lists(EVENTS, max_size=25), max_size=4))
 def test_answers_what_the_reference_answers(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, batches: list[list[Event]]
@@ -284,4 +291,4 @@ def test_answers_what_the_reference_answers(
 
 
 def in_order(measures: list[Measure]) -> list[Measure]:
-    return sorted(measures, key=lambda measure: (measure.window, measure.group, measure.state))
+    return sorted(measures, key=lambda measure: (measure.meter, measure.window, measure.group, measure.state))

@@ -87,16 +87,17 @@ def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answ
     now = usage.now
     month_start = datetime(now.year, now.month, 1, tzinfo=UTC)
     month = Period(month_start, add_months(month_start, 1))
-    costs = usage.groups("cost", ALL_TIME, "model")
-    requests = usage.groups("requests", ALL_TIME, "model")
-    cost, count = add(costs.values()), int(add(requests.values()))
+    by_model = usage.groups(("cost", "requests", "synapses", "neurons"), ALL_TIME, "model")
+    costs, requests, *_ = by_model
+    cost, count, synapses, neurons = (add(values.values()) for values in by_model)
+    month_cost, month_requests = usage.totals(("cost", "requests"), month)
     began = min(organization.created_at, usage.first_event_at() or organization.created_at)
     ranked = sorted(requests, key=lambda model: (-costs.get(model, ZERO), -requests[model], model))
     body = Body(
         organization_id=organization.id,
-        totalRequests=count,
-        total_synapses=plain(usage.total("synapses", ALL_TIME)),
-        totalNeurons=plain(usage.total("neurons", ALL_TIME)),
+        totalRequests=int(count),
+        total_synapses=plain(synapses),
+        totalNeurons=plain(neurons),
         totalCost=_rounded(cost, 2),
         averageCostPerRequest=_rounded(divide(cost, count) if count else ZERO, 2),
         topModels=[
@@ -108,7 +109,7 @@ def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answ
             )
             for model in ranked[: request.options.top_models]
         ],
-        currentMonth=CurrentMonth(_rounded(usage.total("cost", month), 2), int(usage.total("requests", month))),
+        currentMonth=CurrentMonth(_rounded(month_cost, 2), int(month_requests)),
         timeRange=TimeRange(began.date().isoformat(), now.date().isoformat(), "all_time"),
     )
     return Answer(200, body, {"x-request-id": request.request_id})

@@ -172,26 +172,25 @@ class AutopostingOptions(Options, frozen=True, kw_only=True):
 def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answer:
     """The organization's current billing cycle."""
     period = billing_cycle(usage)
-    posts = usage.states("posts", period, StateWindow.CHANGED)
-    scheduled = usage.states("posts", ALL_TIME, StateWindow.NOW)
-    allocated, used = usage.limit("credits") or ZERO, usage.total("credits", period)
+    changes = usage.state_windows("posts", (None, period.start, period.end, None), StateWindow.CHANGED)
+    posts = changes[1]
+    credits, tokens, uploaded, rendered, runs, generated = usage.totals(
+        ("credits", "ai_tokens", "clips_uploaded", "clips_rendered", "agent_runs", "agent_posts_generated"), period
+    )
+    allocated = usage.limit("credits") or ZERO
     assert period.start is not None
     assert period.end is not None
-
-    def count(meter: str) -> int:
-        return int(usage.total(meter, period))
-
     data = Data(
         period=PeriodBody(format_instant(period.start), format_instant(period.end)),
         posts=Posts(
             published=int(posts.get("published", ZERO)),
             failed=int(posts.get("failed", ZERO)),
-            scheduled=int(scheduled.get("scheduled", ZERO)),
+            scheduled=int(add(states.get("scheduled", ZERO) for states in changes)),
         ),
-        clips=Clips(uploaded=count("clips_uploaded"), rendered=count("clips_rendered")),
-        agents=Agents(count("agent_runs"), plain(usage.total("agent_posts_generated", period))),
-        credits=Credits(plain(allocated), plain(used), plain(max(ZERO, subtract(allocated, used)))),
-        ai_tokens=AiTokens(plain(usage.limit("ai_tokens") or ZERO), plain(usage.total("ai_tokens", period))),
+        clips=Clips(uploaded=int(uploaded), rendered=int(rendered)),
+        agents=Agents(int(runs), plain(generated)),
+        credits=Credits(plain(allocated), plain(credits), plain(max(ZERO, subtract(allocated, credits)))),
+        ai_tokens=AiTokens(plain(usage.limit("ai_tokens") or ZERO), plain(tokens)),
     )
     if request.headers.get("x-source") == "sdk":
         _add_sdk_keys(data, usage, period)
@@ -202,17 +201,15 @@ def _add_sdk_keys(data: Data, usage: UsageReader, period: Period) -> None:
     """What the SDK reads beside the page's keys, which keep their meaning."""
     assert period.start is not None
     assert period.end is not None
-    created = usage.groups("posts", period, "source", StateWindow.CREATED)
+    created = usage.state_groups("posts", period, StateWindow.CREATED, "source")
     data.posts.total = int(add(created.values()))
     data.posts.by_source = {source: int(created.get(source, ZERO)) for source in SOURCES}
     data.agents.total = int(usage.total("agents", ALL_TIME))
     data.agents.active = int(usage.total("agents", period))
     last_moment = period.end - timedelta(milliseconds=1)
     data.range = Range(_milliseconds(period.start), _milliseconds(last_moment))
-    costs, inputs, outputs, requests = (
-        usage.groups(meter, period, "model")
-        for meter in ("ai_cost", "ai_input_tokens", "ai_output_tokens", "ai_requests")
-    )
+    meters = ("ai_cost", "ai_input_tokens", "ai_output_tokens", "ai_requests")
+    costs, inputs, outputs, requests = usage.groups(meters, period, "model")
     total_input, total_output = add(inputs.values()), add(outputs.values())
     data.ai = Ai(
         total_cost_usd=plain(add(costs.values())),
@@ -233,8 +230,8 @@ def _add_sdk_keys(data: Data, usage: UsageReader, period: Period) -> None:
     )
     edges = _days(period, usage.now)
     days = [edge.date().isoformat() for edge in edges[:-1]]
-    posts = usage.windows("posts", edges, state_window=StateWindow.CREATED)
-    cost, asked = usage.windows("ai_cost", edges), usage.windows("ai_requests", edges)
+    posts = [add(states.values()) for states in usage.state_windows("posts", edges, StateWindow.CREATED)]
+    cost, asked = usage.windows(("ai_cost", "ai_requests"), edges)
     data.trend = Trend(
         posts=[PostsOfDay(day, int(count)) for day, count in zip(days, posts, strict=True)],
         ai_cost=[AiCostOfDay(day, plain(usd), int(n)) for day, usd, n in zip(days, cost, asked, strict=True)],

@@ -65,7 +65,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class MeterQuery:
-    """One question: a meter of an organization over adjoining half-open windows.
+    """One question: meters of an organization over adjoining half-open windows. A STATE_COUNT is asked alone.
 
     `edges` are n + 1 instants, ascending, that bound n windows `[edges[i], edges[i + 1])`; a first or last edge of
     None is open. `filters` keep only the events whose property has exactly that text. `as_of_commit` leaves out
@@ -74,7 +74,7 @@ class MeterQuery:
 
     namespace: str
     organization: str
-    meter: Meter
+    meters: tuple[Meter, ...]
     edges: tuple[datetime | None, ...]
     as_of_commit: int
     group_by: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class MeterQuery:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """The answer for one window and group. A window or group without events has no measure at all."""
+    """The answer for one window, group and meter. Where a meter has no events it has no measure at all."""
 
     window: int
     """Index of the window in the query."""
@@ -96,3 +96,5 @@ class Measure:
     the entity's events said last: a later event that says nothing of a property leaves it as it was."""
     state: str = ""
     """STATE_COUNT only."""
+    meter: int = 0
+    """Index of the meter in the query."""

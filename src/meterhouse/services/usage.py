@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
 from ..domain.listing import CursorSeal, EventPage, EventQuery, Position, StoredEvent
 from ..domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
 from ..domain.organization import Organization
-from ..domain.period import ALL_TIME, Period
+from ..domain.period import Period
 from ..domain.plan import Subscription, limit_of, usage_period
 from ..domain.quantity import ZERO, add
 from ..domain.summary import MeterSummary, UsageSummary
 from ..ports import Clock, EventStore, Ledger
 from .catalogs import Catalogs
+
+_OF_SOMETHING = (Aggregation.MIN, Aggregation.MAX, Aggregation.AVG, Aggregation.LATEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +68,50 @@ class OrganizationUsage:
 
     def total(self, meter: str, period: Period, filters: Mapping[str, str] | None = None) -> Decimal:
         """See `ports.UsageReader`."""
-        return self._used(self._meter(meter), period, filters) or ZERO
+        return self._used((self._meter(meter),), period, filters)[0] or ZERO
 
-    def windows(
-        self,
-        meter: str,
-        edges: Sequence[datetime],
-        filters: Mapping[str, str] | None = None,
-        state_window: StateWindow | None = None,
-    ) -> list[Decimal]:
+    def totals(self, meters: Sequence[str], period: Period) -> list[Decimal]:
         """See `ports.UsageReader`."""
-        values = [ZERO] * (len(edges) - 1)
-        for measure in self._measure(self._meter(meter), tuple(edges), filters=filters, state_window=state_window):
-            values[measure.window] = add((values[measure.window], measure.value))
+        return [used or ZERO for used in self._used([self._meter(meter) for meter in meters], period)]
+
+    def windows(self, meters: Sequence[str], edges: Sequence[datetime]) -> list[list[Decimal]]:
+        """See `ports.UsageReader`."""
+        found = [self._meter(meter) for meter in meters]
+        values = [[ZERO] * (len(edges) - 1) for _ in meters]
+        for measure in self._measure(found, tuple(edges)):
+            row = values[measure.meter]
+            row[measure.window] = add((row[measure.window], measure.value))
         return values
 
-    def groups(
-        self, meter: str, period: Period, by: str, state_window: StateWindow | None = None
-    ) -> dict[str, Decimal]:
+    def groups(self, meters: Sequence[str], period: Period, by: str) -> list[dict[str, Decimal]]:
         """See `ports.UsageReader`."""
-        edges = (period.start, period.end)
-        measures = self._measure(self._meter(meter), edges, group_by=(by,), state_window=state_window)
-        values: dict[str, Decimal] = {}
-        for measure in measures:
-            values[measure.group[0]] = add((values.get(measure.group[0], ZERO), measure.value))
+        found = [self._meter(meter) for meter in meters]
+        values: list[dict[str, Decimal]] = [{} for _ in meters]
+        for measure in self._measure(found, (period.start, period.end), group_by=(by,)):
+            row, [text] = values[measure.meter], measure.group
+            row[text] = add((row.get(text, ZERO), measure.value))
         return values
 
     def states(
         self, meter: str, period: Period, by: StateWindow, filters: Mapping[str, str] | None = None
     ) -> dict[str, Decimal]:
         """See `ports.UsageReader`."""
-        measures = self._measure(self._meter(meter), (period.start, period.end), filters=filters, state_window=by)
-        return {measure.state: measure.value for measure in measures}
+        edges = (period.start, period.end)
+        return {each.state: each.value for each in self._measure_states(meter, edges, by, filters=filters)}
+
+    def state_windows(self, meter: str, edges: Sequence[datetime | None], by: StateWindow) -> list[dict[str, Decimal]]:
+        """See `ports.UsageReader`."""
+        values: list[dict[str, Decimal]] = [{} for _ in edges[1:]]
+        for measure in self._measure_states(meter, tuple(edges), by):
+            values[measure.window][measure.state] = measure.value
+        return values
+
+    def state_groups(self, meter: str, period: Period, by: StateWindow, group: str) -> dict[str, Decimal]:
+        """See `ports.UsageReader`."""
+        values: dict[str, Decimal] = {}
+        for measure in self._measure_states(meter, (period.start, period.end), by, group_by=(group,)):
+            values[measure.group[0]] = add((values.get(measure.group[0], ZERO), measure.value))
+        return values
 
     def first_event_at(self) -> datetime | None:
         """See `ports.UsageReader`."""
@@ -149,52 +163,77 @@ class OrganizationUsage:
     def summary(self) -> UsageSummary:
         """Every meter of the namespace in the usage period, in the order of the catalog."""
         period = self.period()
-        meters = self.catalogs.get(self.organization.namespace).meters.values()
+        meters = list(self.catalogs.get(self.organization.namespace).meters.values())
+        used = self._used(meters, period)
         return UsageSummary(
             self.organization,
             self.subscription,
             period,
-            tuple(MeterSummary(meter, self._used(meter, period), self.limit(meter.slug), period) for meter in meters),
+            tuple(
+                MeterSummary(meter, value, self.limit(meter.slug), period)
+                for meter, value in zip(meters, used, strict=True)
+            ),
         )
 
-    def _used(self, meter: Meter, period: Period, filters: Mapping[str, str] | None = None) -> Decimal | None:
-        """The meter over a period; None where there is nothing to take a minimum, maximum, average or latest of."""
-        if meter.window is StateWindow.NOW:
-            period = ALL_TIME
-        values = [measure.value for measure in self._measure(meter, (period.start, period.end), filters=filters)]
-        if not values and meter.aggregation in (
-            Aggregation.MIN,
-            Aggregation.MAX,
-            Aggregation.AVG,
-            Aggregation.LATEST,
-        ):
-            return None
-        return add(values)
+    def _used(
+        self, meters: Sequence[Meter], period: Period, filters: Mapping[str, str] | None = None
+    ) -> list[Decimal | None]:
+        """The meters over a period; None where there is nothing to take a minimum, maximum, average or latest of."""
+        values: list[Decimal | None] = [None if meter.aggregation in _OF_SOMETHING else ZERO for meter in meters]
+        for measure in self._measure(meters, (period.start, period.end), filters=filters):
+            values[measure.meter] = add((values[measure.meter] or ZERO, measure.value))
+        return values
 
     def _measure(
         self,
-        meter: Meter,
+        meters: Sequence[Meter],
         edges: tuple[datetime | None, ...],
         *,
         group_by: tuple[str, ...] = (),
         filters: Mapping[str, str] | None = None,
-        state_window: StateWindow | None = None,
+    ) -> Iterator[Measure]:
+        """Measures of all the meters; of a STATE_COUNT the counted states only."""
+        together = [number for number, meter in enumerate(meters) if meter.aggregation is not Aggregation.STATE_COUNT]
+        if together:
+            asked = tuple(meters[number] for number in together)
+            for measure in self.store.measure(self._query(asked, edges, group_by, filters)):
+                yield replace(measure, meter=together[measure.meter])
+        for number, meter in enumerate(meters):
+            if number in together:
+                continue
+            span = (None, None) if meter.window is StateWindow.NOW else edges
+            for measure in self.store.measure(self._query((meter,), span, group_by, filters)):
+                if not meter.counted_states or measure.state in meter.counted_states:
+                    yield replace(measure, meter=number)
+
+    def _measure_states(
+        self,
+        meter: str,
+        edges: tuple[datetime | None, ...],
+        by: StateWindow,
+        *,
+        group_by: tuple[str, ...] = (),
+        filters: Mapping[str, str] | None = None,
     ) -> list[Measure]:
-        """Of a STATE_COUNT the counted states only, unless the question is about another moment of the entities."""
-        measures = self.store.measure(
-            MeterQuery(
-                namespace=self.organization.namespace,
-                organization=self.organization.id,
-                meter=meter,
-                edges=edges,
-                as_of_commit=self.commit,
-                group_by=group_by,
-                filters=tuple((filters or {}).items()),
-                state_window=state_window,
-            )
+        query = self._query((self._meter(meter),), edges, group_by, filters)
+        return self.store.measure(replace(query, state_window=by))
+
+    def _query(
+        self,
+        meters: tuple[Meter, ...],
+        edges: tuple[datetime | None, ...],
+        group_by: tuple[str, ...],
+        filters: Mapping[str, str] | None,
+    ) -> MeterQuery:
+        return MeterQuery(
+            namespace=self.organization.namespace,
+            organization=self.organization.id,
+            meters=meters,
+            edges=edges,
+            as_of_commit=self.commit,
+            group_by=group_by,
+            filters=tuple((filters or {}).items()),
         )
-        counted = meter.counted_states if state_window is None else ()
-        return [measure for measure in measures if not counted or measure.state in counted]
 
     def _meter(self, slug: str) -> Meter:
         return self.catalogs.meter(self.organization.namespace, slug)

@@ -64,9 +64,8 @@ def usage_by_language(request: Request, _caller: Caller, usage: UsageReader) -> 
     period = (where.view(view) if view else where.days(length)).period
     assert period.start is not None
     assert period.end is not None
-    credits, characters, corrected, lines = (
-        usage.groups(meter, period, "locale") for meter in ("credits", "characters", "corrected_words", "lines")
-    )
+    meters = ("credits", "characters", "corrected_words", "lines")
+    credits, characters, corrected, lines = usage.groups(meters, period, "locale")
     total = add(credits.values())
     # Every line has a locale or none, so `lines` knows them all.
     locales = sorted((locale for locale in lines if locale), key=lambda locale: (-credits.get(locale, ZERO), locale))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -128,22 +129,54 @@ class SummaryBody(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class _Series:
-    """Four meters over the same windows, as decimals."""
+class _Counters:
+    """What the summary counts in one window or more, as decimals."""
 
-    credits: list[Decimal]
-    characters: list[Decimal]
-    lines: list[Decimal]
-    runs: list[Decimal]
+    credits: Decimal
+    characters: Decimal
+    lines: Decimal
+    corrected_words: Decimal
+    audio_ms: Decimal
+    runs: dict[str, Decimal]
 
     @classmethod
-    def over(cls, usage: UsageReader, windows: Windows) -> _Series:
-        return cls(*(usage.windows(meter, windows.edges) for meter in ("credits", "characters", "lines", "runs")))
+    def sum(cls, parts: Sequence[_Counters]) -> _Counters:
+        """All of them together; nothing at all for no parts, as a day that a zone skipped has none."""
+        states = {state for part in parts for state in part.runs}
+        return cls(
+            credits=add(part.credits for part in parts),
+            characters=add(part.characters for part in parts),
+            lines=add(part.lines for part in parts),
+            corrected_words=add(part.corrected_words for part in parts),
+            audio_ms=add(part.audio_ms for part in parts),
+            runs={state: add(part.runs.get(state, ZERO) for part in parts) for state in states},
+        )
 
-    def rows(self) -> list[tuple[int, ...]]:
-        """Credits, characters, lines and runs of each window, as they are printed."""
-        columns = (self.credits, self.characters, self.lines, self.runs)
-        return [tuple(map(math.floor, values)) for values in zip(*columns, strict=True)]
+    def row(self) -> tuple[int, int, int, int]:
+        """Credits, characters, lines and runs, as they are printed."""
+        return (
+            math.floor(self.credits),
+            math.floor(self.characters),
+            int(self.lines),
+            int(add(self.runs.values())),
+        )
+
+
+def _count(usage: UsageReader, *views: Windows) -> list[list[_Counters]]:
+    """The counters of every window of some views, from two questions for all of them together.
+
+    The edges of all views together cut time into pieces of which every window is made.
+    """
+    edges = sorted({edge for view in views for edge in view.edges})
+    meters = ("credits", "characters", "lines", "corrected_words", "audio_ms")
+    values = usage.windows(meters, edges)
+    runs = usage.state_windows("runs", edges, StateWindow.CREATED)
+    pieces = [
+        _Counters(*numbers, runs=states)  # type: ignore[misc]  # five meters, five fields
+        for *numbers, states in zip(*values, runs, strict=True)
+    ]
+    place = {edge: number for number, edge in enumerate(edges)}
+    return [[_Counters.sum(pieces[place[start] : place[end]]) for start, end in pairwise(view.edges)] for view in views]
 
 
 def usage_summary(request: Request, caller: Caller, usage: UsageReader) -> Answer:
@@ -152,22 +185,23 @@ def usage_summary(request: Request, caller: Caller, usage: UsageReader) -> Answe
     length = request.choice("range", tuple(RANGES), "30d")
     view = request.choice("activity_view", VIEWS, "daily")
     where = zone(request, usage)
-    days = where.days(length)
-    daily = _Series.over(usage, days)
-    characters, lines = add(daily.characters), add(daily.lines)
+    days, windows = where.days(length), where.view(view)
+    daily, buckets = _count(usage, days, windows)
+    total = _Counters.sum(daily)
+    average = round_half_even(divide(total.characters, total.lines), 1) if total.lines else None
     data = Summary(
         range=length,  # type: ignore[arg-type]
         activity_view=view,  # type: ignore[arg-type]
         timezone=where.name,
         period=span(request, days.edges[0], days.edges[-1]),
         credits=_own_credits(caller, usage),
-        characters=Total(math.floor(characters)),
-        lines=Lines(int(lines), plain(round_half_even(divide(characters, lines), 1)) if lines else None),
-        audio=Audio(math.floor(usage.total("audio_ms", days.period))),
-        corrected=Total(math.floor(usage.total("corrected_words", days.period))),
-        runs=_runs(usage.states("runs", days.period, StateWindow.CREATED)),
-        activity=_activity(request, usage, view, where.view(view)),
-        daily=[Day(label, *row) for label, row in zip(days.labels, daily.rows(), strict=True)],
+        characters=Total(math.floor(total.characters)),
+        lines=Lines(int(total.lines), None if average is None else plain(average)),
+        audio=Audio(math.floor(total.audio_ms)),
+        corrected=Total(math.floor(total.corrected_words)),
+        runs=_runs(total.runs),
+        activity=_activity(request, view, windows, buckets),
+        daily=[Day(label, *counters.row()) for label, counters in zip(days.labels, daily, strict=True)],
     )
     return Answer(200, SummaryBody(data, meta(request)))
 
@@ -194,14 +228,14 @@ def _runs(states: dict[str, Decimal]) -> Runs:
     return Runs(int(add(states.values())), *(int(states.get(name, ZERO)) for name in names))
 
 
-def _activity(request: Request, usage: UsageReader, view: str, windows: Windows) -> Activity:
-    series = _Series.over(usage, windows)
+def _activity(request: Request, view: str, windows: Windows, counted: list[_Counters]) -> Activity:
     spans = [span(request, start, end) for start, end in pairwise(windows.edges)]
     buckets = [
-        Bucket(label, bounds.start, bounds.end, *row)
-        for label, bounds, row in zip(windows.labels, spans, series.rows(), strict=True)
+        Bucket(label, bounds.start, bounds.end, *counters.row())
+        for label, bounds, counters in zip(windows.labels, spans, counted, strict=True)
     ]
-    values = series.credits if request.options.activity_metric == "credits" else series.lines
+    of_credits = request.options.activity_metric == "credits"
+    values = [counters.credits if of_credits else counters.lines for counters in counted]
     total, most = add(values), max(values)
     peak = buckets[values.index(most)]
     return Activity(

@@ -103,11 +103,15 @@ class ClickHouseEventStore:
         """See `ports.EventStore`."""
         statement = queries.MeasureQuery(query)
         measures = []
-        for window, *group, terms, events, state in self._engine.rows(statement.sql, statement.parameters):
-            number = add([Decimal(term) for term in terms])
-            if query.meter.aggregation is Aggregation.AVG:
-                number = divide(number, events)
-            measures.append(Measure(window, number, tuple(group), state))
+        for edge, *texts, state in self._engine.rows(statement.sql, statement.parameters):
+            group, values = tuple(texts[: len(query.group_by)]), texts[len(query.group_by) :]
+            for number, meter in enumerate(query.meters):
+                terms, events = values[2 * number : 2 * number + 2]
+                if events:
+                    value = add([Decimal(term) for term in terms])
+                    if meter.aggregation is Aggregation.AVG:
+                        value = divide(value, events)
+                    measures.append(Measure(statement.windows[edge], value, group, state, number))
         return measures
 
     def newest(self, query: EventQuery) -> list[StoredEvent]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ...domain.listing import EventQuery, Place
-from ...domain.meter import Aggregation, MeterQuery, StateWindow
+from ...domain.meter import Aggregation, Meter, MeterQuery, StateWindow
 from ...domain.period import FIRST_INSTANT
 from .engine import Parameter
 
@@ -95,64 +95,73 @@ class Statement:
 
 
 class MeasureQuery(Statement):
-    """The statement for one `MeterQuery`. Its rows: window, a text per group, terms, events, state.
+    """The statement for one `MeterQuery`. Its rows: window, a text per group, terms and events per meter, state.
 
-    `terms` are texts whose sum is the value: the slim engine build can sum a column of
-    256-bit decimals, but not add two of them.
+    The window is the edge it begins with, in microseconds, or 0 where there is only one. `terms` are texts
+    whose sum is the value: the slim engine build can sum a column of 256-bit decimals, but not add two of them.
     """
 
     def __init__(self, query: MeterQuery):
         super().__init__()
         self._query = query
-        self.sql = self._state_count() if query.meter.aggregation is Aggregation.STATE_COUNT else self._aggregate()
+        first = query.meters[0]
+        states = first.aggregation is Aggregation.STATE_COUNT
+        self._moment = query.state_window or first.window
+        self._one_window = len(query.edges) == 2 or (states and self._moment is StateWindow.NOW)
+        edges = [0] if self._one_window else [micros(edge or FIRST_INSTANT) for edge in query.edges[:-1]]
+        self.windows = {edge: window for window, edge in enumerate(edges)}
+        """What the first column of a row says → index of the window."""
+        self.sql = self._state_count(first) if states else self._aggregate()
 
     def _aggregate(self) -> str:
         """Every aggregation of single events."""
-        conditions = [*self._conditions(), *self._within("time")]
-        value = self._value(conditions)
+        types = sorted({meter.event_type for meter in self._query.meters})
+        allowed = ", ".join(self._parameter("String", event_type) for event_type in types)
+        conditions = [*self._conditions(), f"type IN ({allowed})", *self._within("time")]
         groups = self._groups()
         keys = ", ".join(["window", *(f"g{n}" for n in range(len(groups)))])
-        columns = ", ".join(
-            [f"{self._window('time')} AS window", *(f"{text} AS g{n}" for n, text in enumerate(groups))]
-        )
-        return f"SELECT {columns}, {value}, count(), '' FROM events WHERE {' AND '.join(conditions)} GROUP BY {keys}"
+        columns = [f"{self._window('time')} AS window", *(f"{text} AS g{n}" for n, text in enumerate(groups))]
+        for meter in self._query.meters:
+            columns += self._value(meter)
+        return f"SELECT {', '.join(columns)}, '' FROM events WHERE {' AND '.join(conditions)} GROUP BY {keys}"
 
-    def _value(self, conditions: list[str]) -> str:
-        """The terms of the aggregate, adding the conditions that an event must meet to have a value at all."""
-        meter = self._query.meter
+    def _value(self, meter: Meter) -> tuple[str, str]:
+        """The terms of the meter's aggregate, and how many events it had."""
+        of_type = f"type = {self._parameter('String', meter.event_type)}"
         if meter.aggregation is Aggregation.COUNT:
-            return "[toString(count())]"
+            return f"[toString(countIf({of_type}))]", f"countIf({of_type})"
         if meter.aggregation is Aggregation.UNIQUE_COUNT:
             text = self._text(meter.values[0])
-            conditions.append(f"{text} != ''")
-            return f"[toString(uniqExact({text}))]"
+            said = f"{of_type} AND {text} != ''"
+            return f"[toString(uniqExactIf({text}, {said}))]", f"countIf({said})"
         names = [self._parameter("String", name) for name in meter.values]
-        if not meter.optional:
-            conditions += [f"mapContains(numbers, {name})" for name in names]
+        needed = [] if meter.optional else [f"mapContains(numbers, {name})" for name in names]
+        measured = " AND ".join([of_type, *needed])
         if meter.aggregation in (Aggregation.SUM, Aggregation.AVG):
-            return f"[{', '.join(f'toString(sum(numbers[{name}]))' for name in names)}]"
+            terms = [f"toString(sumIf(numbers[{name}], {measured}))" for name in names]
+            return f"[{', '.join(terms)}]", f"countIf({measured})"
         number = f"numbers[{names[0]}]"
         if meter.aggregation is Aggregation.LATEST:
-            return f"[toString(argMax({number}, (time, commit, position)))]"
-        return f"[toString({'min' if meter.aggregation is Aggregation.MIN else 'max'}({number}))]"
+            value = f"argMaxIf({number}, (time, commit, position), {measured})"
+        else:
+            value = f"{'min' if meter.aggregation is Aggregation.MIN else 'max'}If({number}, {measured})"
+        return f"[toString({value})]", f"countIf({measured})"
 
-    def _state_count(self) -> str:
+    def _state_count(self, meter: Meter) -> str:
         """Entities by the state of their latest event."""
-        meter, conditions = self._query.meter, self._conditions()
+        conditions = [*self._conditions(), f"type = {self._parameter('String', meter.event_type)}"]
         entity, state = self._text(meter.entity), self._text(meter.state)
         conditions += [f"{entity} != ''", f"{state} != ''"]
         moment = {"changed": "max(time)", "created": "min(time)", "now": "max(time)"}
-        by = self._query.state_window or meter.window
         groups = self._groups()
         order = "(time, commit, position)"
         latest = "".join(f", argMaxIf({text}, {order}, {text} != '') AS l{n}" for n, text in enumerate(groups))
         keys = ", ".join(["window", *(f"g{n}" for n in range(len(groups))), "state"])
-        window = "0" if by is StateWindow.NOW else self._window("moment")
-        within = [] if by is StateWindow.NOW else self._within("moment")
-        columns = [f"{window} AS window", *(f"l{n} AS g{n}" for n in range(len(groups)))]
+        within = [] if self._moment is StateWindow.NOW else self._within("moment")
+        columns = [f"{self._window('moment')} AS window", *(f"l{n} AS g{n}" for n in range(len(groups)))]
         return (
             f"SELECT {', '.join(columns)}, [toString(count())], count(), state FROM ("
-            f"SELECT argMax({state}, {order}) AS state, {moment[by]} AS moment{latest} "
+            f"SELECT argMax({state}, {order}) AS state, {moment[self._moment]} AS moment{latest} "
             f"FROM events WHERE {' AND '.join(conditions)} GROUP BY {entity})"
             f" WHERE {' AND '.join(within) or '1'} GROUP BY {keys}"
         )
@@ -162,7 +171,6 @@ class MeasureQuery(Statement):
         conditions = [
             f"namespace = {self._parameter('String', query.namespace)}",
             f"organization = {self._parameter('String', query.organization)}",
-            f"type = {self._parameter('String', query.meter.event_type)}",
             f"commit <= {self._parameter('UInt64', query.as_of_commit)}",
         ]
         for name, text in query.filters:
@@ -173,12 +181,10 @@ class MeasureQuery(Statement):
         return self._time_conditions(column, self._query.edges[0], self._query.edges[-1])
 
     def _window(self, column: str) -> str:
-        """The index of the window that holds the instant: how many inner edges are not after it."""
-        inner = [micros(edge or FIRST_INSTANT) for edge in self._query.edges[1:-1]]
-        if not inner:
+        """The edge that the window of the instant begins with: a search among the edges, however many there are."""
+        if self._one_window:
             return "0"
-        edges = self._parameter("Array(Int64)", inner)
-        return f"arrayCount(edge -> edge <= toUnixTimestamp64Micro({column}), {edges})"
+        return f"roundDown(toUnixTimestamp64Micro({column}), {self._parameter('Array(Int64)', [*self.windows])})"
 
     def _groups(self) -> list[str]:
         return [self._text(path) for path in self._query.group_by]
