@@ -7,7 +7,7 @@ docs/how-to/add-a-contract.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
@@ -18,7 +18,7 @@ import msgspec
 from ..domain.organization import Caller, KeyFormat
 from ..ports import UsageReader
 
-D = TypeVar("D", str, None)
+T = TypeVar("T", bound=str)
 
 HEX = "0123456789abcdef"
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -68,21 +68,24 @@ class Request:
     options: Any
     """The contract's own `Options`, as the operator set them."""
 
-    def parameter(self, name: str, default: D) -> str | D:
+    def parameter(self, name: str) -> str | None:
         """The query parameter of that name; raises `Refused` (INVALID) when it is given more than once."""
         values = self.query.get(name)
         if values is None:
-            return default
+            return None
         if len(values) > 1:
             raise Refused(Refusal.INVALID, name, "must be given once")
         return values[0]
 
-    def choice(self, name: str, allowed: tuple[str, ...], default: D) -> str | D:
-        """The query parameter, one of a few texts; raises `Refused` (INVALID) for any other."""
-        value = self.parameter(name, default)
-        if name in self.query and value not in allowed:
-            raise Refused(Refusal.INVALID, name, f"must be one of {', '.join(allowed)}")
-        return value
+    def choice(self, name: str, allowed: Sequence[T]) -> T | None:
+        """The query parameter, one of a few texts; None when it is absent, `Refused` (INVALID) for any other."""
+        given = self.parameter(name)
+        if given is None:
+            return None
+        for text in allowed:
+            if text == given:
+                return text
+        raise Refused(Refusal.INVALID, name, f"must be one of {', '.join(allowed)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...domain.organization import KeyFormat
 from ..contract import BASE62, Contract, Refusal, Refused, Route, TokenIdentity, bearer
 from . import examples
-from .activity import ACTIONS, MAX_LIMIT, ActivityBody, usage_activity
+from .activity import ACTIONS, DEFAULT_LIMIT, MAX_LIMIT, ActivityBody, usage_activity
 from .by_language import ByLanguageBody, usage_by_language
 from .refusals import Error, refuse
 from .summary import SummaryBody, usage_summary
@@ -52,7 +52,7 @@ def _query(name: str, description: str, schema: dict[str, object]) -> dict[str, 
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
-def _choice(values: tuple[str, ...], default: str | None = None) -> dict[str, object]:
+def _choice(values: Sequence[str], default: str | None = None) -> dict[str, object]:
     return {"type": "string", "enum": list(values), **({"default": default} if default else {})}
 
 
@@ -129,7 +129,7 @@ CONTRACT = Contract(
                 _query(
                     "limit",
                     "Entries on a page.",
-                    {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 20},
+                    {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
                 ),
                 _query("cursor", "`next` or `prev` of another page.", {"type": "string"}),
                 _TIMEZONE,

@@ -24,7 +24,7 @@ ACTIONS = (
     "api_key_created",
     "settings_changed",
 )
-MAX_LIMIT = 100
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 
 
 class User(msgspec.Struct):
@@ -74,17 +74,17 @@ class ActivityBody(msgspec.Struct):
 def usage_activity(request: Request, caller: Caller, usage: UsageReader) -> Answer:
     """One page. A cursor belongs to the workspace and the filters it was given for, and carries the range itself."""
     check_workspace(request, usage)
-    length = request.choice("range", tuple(RANGES), "30d")
-    action = request.choice("type", ACTIONS, None)
+    length = request.choice("range", tuple(RANGES)) or "30d"
+    action = request.choice("type", ACTIONS)
     limit = _limit(request)
     where = zone(request, usage)
     filters: dict[str, tuple[str, ...]] = {"action": (action,) if action else ACTIONS}
-    user_id = request.parameter("user_id", None)
+    user_id = request.parameter("user_id")
     if user_id is not None:
         if not _is_member(user_id, caller, usage):
             raise Refused(Refusal.NOT_FOUND, message="User is not a member of this workspace")
         filters["user.id"] = (user_id,)
-    cursor = request.parameter("cursor", None)
+    cursor = request.parameter("cursor")
     try:
         page = usage.events(EVENT_TYPE, where.days(length).period, filters, limit, cursor)
     except Invalid as wrong:
@@ -94,7 +94,9 @@ def usage_activity(request: Request, caller: Caller, usage: UsageReader) -> Answ
 
 
 def _limit(request: Request) -> int:
-    text = request.parameter("limit", "20")
+    text = request.parameter("limit")
+    if text is None:
+        return DEFAULT_LIMIT
     if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
         raise Refused(Refusal.INVALID, "limit", f"must be a whole number from 1 to {MAX_LIMIT}")
     return int(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from babel import Locale, UnknownLocaleError
@@ -14,7 +14,7 @@ from ...domain.organization import Caller
 from ...domain.quantity import ZERO, add, divide, plain, round_half_even
 from ...ports import UsageReader
 from ..contract import Answer, Request
-from .window import RANGES, VIEWS, Meta, Span, check_workspace, meta, span, zone
+from .window import RANGES, VIEWS, Meta, Range, Span, View, check_workspace, meta, span, zone
 
 ALLOCATION_BASIS = "credits"
 """Each line's own credits go to its own locale: nothing is spread by another measure."""
@@ -39,8 +39,8 @@ class LanguageRow(msgspec.Struct):
 class ByLanguage(msgspec.Struct):
     """Rows by credits, most first. Either `range` or `activity_view` is null: the other one set the window."""
 
-    range: Literal["30d", "60d", "90d"] | None
-    activity_view: Literal["daily", "weekly", "monthly"] | None
+    range: Range | None
+    activity_view: View | None
     timezone: str
     period: Span
     languages: list[LanguageRow]
@@ -58,8 +58,8 @@ class ByLanguageBody(msgspec.Struct):
 def usage_by_language(request: Request, _caller: Caller, usage: UsageReader) -> Answer:
     """The range, or the window of the activity view when one is named."""
     check_workspace(request, usage)
-    length = request.choice("range", tuple(RANGES), "30d")
-    view = request.choice("activity_view", VIEWS, None)
+    length = request.choice("range", tuple(RANGES)) or "30d"
+    view = request.choice("activity_view", VIEWS)
     where = zone(request, usage)
     period = (where.view(view) if view else where.days(length)).period
     assert period.start is not None
@@ -70,8 +70,8 @@ def usage_by_language(request: Request, _caller: Caller, usage: UsageReader) -> 
     # Every line has a locale or none, so `lines` knows them all.
     locales = sorted((locale for locale in lines if locale), key=lambda locale: (-credits.get(locale, ZERO), locale))
     data = ByLanguage(
-        range=None if view else length,  # type: ignore[arg-type]
-        activity_view=view,  # type: ignore[arg-type]
+        range=None if view else length,
+        activity_view=view,
         timezone=where.name,
         period=span(request, period.start, period.end),
         languages=[

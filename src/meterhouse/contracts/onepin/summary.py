@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 
@@ -17,7 +17,7 @@ from ...domain.period import MONTHLY, period_at
 from ...domain.quantity import ZERO, add, divide, percentage, plain, round_half_even
 from ...ports import UsageReader
 from ..contract import Answer, Date, DateTime, Request
-from .window import RANGES, VIEWS, Meta, Span, Windows, check_workspace, meta, span, zone
+from .window import RANGES, VIEWS, Meta, Range, Span, Unit, View, Windows, check_workspace, meta, span, zone
 
 Percent = Annotated[Decimal, msgspec.Meta(extra_json_schema={"minimum": 0, "maximum": 100})]
 
@@ -95,8 +95,8 @@ class Day(msgspec.Struct):
 class Activity(msgspec.Struct):
     """The activity view; `peak` is null when nothing was used."""
 
-    view: Literal["daily", "weekly", "monthly"]
-    bucket_unit: Literal["day", "week", "month"]
+    view: View
+    bucket_unit: Unit
     range_label: str
     total: int
     avg: Decimal
@@ -107,8 +107,8 @@ class Activity(msgspec.Struct):
 class Summary(msgspec.Struct):
     """The summary itself."""
 
-    range: Literal["30d", "60d", "90d"]
-    activity_view: Literal["daily", "weekly", "monthly"]
+    range: Range
+    activity_view: View
     timezone: str
     period: Span
     credits: Credits
@@ -182,16 +182,16 @@ def _count(usage: UsageReader, *views: Windows) -> list[list[_Counters]]:
 def usage_summary(request: Request, caller: Caller, usage: UsageReader) -> Answer:
     """The whole workspace, but for the credits: those are the caller's own."""
     check_workspace(request, usage)
-    length = request.choice("range", tuple(RANGES), "30d")
-    view = request.choice("activity_view", VIEWS, "daily")
+    length = request.choice("range", tuple(RANGES)) or "30d"
+    view = request.choice("activity_view", VIEWS) or "daily"
     where = zone(request, usage)
     days, windows = where.days(length), where.view(view)
     daily, buckets = _count(usage, days, windows)
     total = _Counters.sum(daily)
     average = round_half_even(divide(total.characters, total.lines), 1) if total.lines else None
     data = Summary(
-        range=length,  # type: ignore[arg-type]
-        activity_view=view,  # type: ignore[arg-type]
+        range=length,
+        activity_view=view,
         timezone=where.name,
         period=span(request, days.edges[0], days.edges[-1]),
         credits=_own_credits(caller, usage),
@@ -228,7 +228,7 @@ def _runs(states: dict[str, Decimal]) -> Runs:
     return Runs(int(add(states.values())), *(int(states.get(name, ZERO)) for name in names))
 
 
-def _activity(request: Request, view: str, windows: Windows, counted: list[_Counters]) -> Activity:
+def _activity(request: Request, view: View, windows: Windows, counted: list[_Counters]) -> Activity:
     spans = [span(request, start, end) for start, end in pairwise(windows.edges)]
     buckets = [
         Bucket(label, bounds.start, bounds.end, *counters.row())
@@ -239,8 +239,8 @@ def _activity(request: Request, view: str, windows: Windows, counted: list[_Coun
     total, most = add(values), max(values)
     peak = buckets[values.index(most)]
     return Activity(
-        view=view,  # type: ignore[arg-type]
-        bucket_unit=windows.unit,  # type: ignore[arg-type]
+        view=view,
+        bucket_unit=windows.unit,
         range_label=windows.range_label,
         total=math.floor(total),
         avg=plain(round_half_even(divide(total, len(values)), 1)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -16,8 +16,12 @@ from ...domain.period import Period, format_instant
 from ...ports import UsageReader
 from ..contract import DateTime, Refusal, Refused, Request, TokenOptions
 
-RANGES = {"30d": 30, "60d": 60, "90d": 90}
-VIEWS = ("daily", "weekly", "monthly")
+Range: TypeAlias = Literal["30d", "60d", "90d"]
+View: TypeAlias = Literal["daily", "weekly", "monthly"]
+Unit: TypeAlias = Literal["day", "week", "month"]
+
+RANGES: dict[Range, int] = {"30d": 30, "60d": 60, "90d": 90}
+VIEWS: tuple[View, ...] = ("daily", "weekly", "monthly")
 
 
 class OnepinOptions(TokenOptions, frozen=True, kw_only=True):
@@ -54,11 +58,11 @@ class Zone:
     tz: ZoneInfo
     today: date
 
-    def days(self, length: str) -> Windows:
+    def days(self, length: Range) -> Windows:
         """The local days of a range."""
         return self._windows("day", f"Last {RANGES[length]} days", local_time.days(self.today, RANGES[length]))
 
-    def view(self, name: str) -> Windows:
+    def view(self, name: View) -> Windows:
         """The windows of an activity view."""
         if name == "daily":
             return self._windows("day", "Last 7 days", local_time.days(self.today, 7))
@@ -66,7 +70,7 @@ class Zone:
             return self._windows("week", "Last 12 weeks", local_time.weeks(self.today, 12))
         return self._windows("month", "Last 12 months", local_time.months(self.today, 12), "%Y-%m")
 
-    def _windows(self, unit: str, range_label: str, starts: Sequence[date], label: str = "%Y-%m-%d") -> Windows:
+    def _windows(self, unit: Unit, range_label: str, starts: Sequence[date], label: str = "%Y-%m-%d") -> Windows:
         labels = [start.strftime(label) for start in starts[:-1]]
         return Windows(unit, range_label, labels, local_time.edges(list(starts), self.tz))
 
@@ -75,7 +79,7 @@ class Zone:
 class Windows:
     """Adjoining windows: a label each, and one edge more than there are windows."""
 
-    unit: str
+    unit: Unit
     range_label: str
     labels: list[str]
     edges: list[datetime]
@@ -94,7 +98,9 @@ def check_workspace(request: Request, usage: UsageReader) -> None:
 
 def zone(request: Request, usage: UsageReader) -> Zone:
     """The time zone that is asked for; raises `Refused` for an unknown one."""
-    name = request.parameter("timezone", "UTC")
+    name = request.parameter("timezone")
+    if name is None:
+        name = "UTC"
     try:
         tz = local_time.zone(name)
     except Invalid as wrong:
