@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from ..domain.organization import Caller, KeyFormat
+from ..domain.summary import MeterSummary
 from ..ports import UsageReader
 
 T = TypeVar("T", bound=str)
@@ -174,6 +175,8 @@ class Contract:
     """Scopes of which each includes those before it."""
     options: Options = field(default_factory=Options)
     """The defaults of what an operator may set."""
+    insufficient_quota: Callable[[MeterSummary], Answer] | None = None
+    """What the product says when a call of its own does not fit into the quota any more; None: it does not say."""
     identity: Callable[[Mapping[str, Any]], TokenIdentity] | None = None
     """Reads the claims of a verified token; raises `Refused`. None: the contract takes keys only."""
 

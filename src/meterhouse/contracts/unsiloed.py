@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
 from ..domain.organization import Caller, KeyFormat
 from ..domain.period import THIRTY_DAYS, period_at
 from ..domain.quantity import ZERO, plain, subtract
+from ..domain.summary import MeterSummary
 from ..ports import UsageReader
 from .contract import HEX, Answer, Contract, Date, Refusal, Refused, Request, Route
 
@@ -23,6 +25,28 @@ class Body(msgspec.Struct):
     usage_limit: Decimal
     remaining_quota: Decimal
     last_billed_date: Date
+
+
+class QuotaData(msgspec.Struct):
+    """The cycle's numbers; nothing is left."""
+
+    current: Decimal
+    limit: Decimal
+    remaining: Decimal
+
+
+class QuotaDetail(msgspec.Struct):
+    """What a client of a metered call reads."""
+
+    message: Literal["Insufficient quota"]
+    status: Literal["QUOTA_EXCEEDED"]
+    quota_data: QuotaData
+
+
+class QuotaRefusal(msgspec.Struct):
+    """The 402 of the product's metered calls."""
+
+    detail: QuotaDetail
 
 
 class Error(msgspec.Struct):
@@ -74,6 +98,13 @@ def refuse(_request: Request, refused: Refused) -> Answer:
 
 EXAMPLE = Body("org_123", "Paperworks Inc.", Decimal(1500), Decimal(10000), Decimal(8500), "2026-03-06")
 
+
+def insufficient_quota(quota: MeterSummary) -> Answer:
+    """The 402 of a metered call, as the product's clients know it."""
+    data = QuotaData(plain(quota.used or ZERO), plain(quota.limit or ZERO), plain(quota.remaining or ZERO))
+    return Answer(402, QuotaRefusal(QuotaDetail("Insufficient quota", "QUOTA_EXCEEDED", data)))
+
+
 CONTRACT = Contract(
     name="unsiloed",
     title="Unsiloed organization usage",
@@ -85,6 +116,7 @@ CONTRACT = Contract(
     credential=credential,
     refuse=refuse,
     error=Error,
+    insufficient_quota=insufficient_quota,
     routes=(
         Route(
             paths=("/api/v1/org/get_usage", "/org/get_usage"),

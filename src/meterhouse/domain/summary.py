@@ -10,7 +10,7 @@ from .meter import Meter
 from .organization import Organization
 from .period import Period
 from .plan import Subscription
-from .quantity import ZERO, percentage, subtract
+from .quantity import ZERO, add, percentage, subtract
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,10 @@ class MeterSummary:
     def overage(self) -> Decimal | None:
         """What went beyond the limit, never negative."""
         return None if self.limit is None else max(ZERO, subtract(self.used or ZERO, self.limit))
+
+    def allows(self, amount: Decimal) -> bool:
+        """Whether so much more fits under the limit."""
+        return self.limit is None or add((self.used or ZERO, amount)) <= self.limit
 
     @property
     def percent(self) -> Decimal | None:

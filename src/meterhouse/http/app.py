@@ -27,6 +27,7 @@ from .observability import Metrics, Observability
 from .organizations import organizations_router
 from .request import HttpRequest
 from .tokens import TokenVerifier
+from .usage import UsageEndpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,16 @@ def create_app(
     metrics = Metrics()
     authentication = Authentication(hash_secret(admin_key), accounts)
     routers = [
-        organizations_router(accounts, catalogs, metering.usage if metering else None, authentication),
+        organizations_router(accounts, catalogs, authentication),
         health_router(metering.store if metering else None, accounts.ledger, metrics),
         documents_router(version, contracts),
     ]
     endpoints = None
     if metering is not None:
         endpoints = ContractEndpoints(contracts, accounts, catalogs, metering.usage, rate_limits, tokens, clock)
-        routers += [events_router(metering.ingest, authentication, metrics, max_body_bytes), endpoints.router()]
+        usage = UsageEndpoints(accounts, contracts, metering.usage, authentication)
+        events = events_router(metering.ingest, authentication, metrics, max_body_bytes)
+        routers += [events, usage.router(), endpoints.router()]
 
     def unrouted(request: HttpRequest, error: HTTPException) -> Response[bytes]:
         """No such path, or another method: in the shape of the contract that owns the path."""

@@ -1,4 +1,4 @@
-"""Meterhouse's own API: organizations, subscriptions, keys and the one-call usage summary."""
+"""Meterhouse's own API: organizations, their subscriptions and keys; for the operator alone."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ from litestar.params import FromPath, JSONBody
 from ..domain.errors import Invalid
 from ..domain.meter import Meter
 from ..domain.organization import Key, Organization
-from ..domain.period import Interval, Period, format_instant, parse_instant
+from ..domain.period import Interval, format_instant, parse_instant
 from ..domain.plan import Flex, Grant, Subscription
-from ..domain.quantity import MAX_DECIMAL_PLACES, ZERO, parse_quantity, plain, round_half_even
-from ..domain.summary import MeterSummary, UsageSummary
+from ..domain.quantity import ZERO, parse_quantity, plain
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
-from ..services.usage import Usage
 from .authentication import Authentication
-from .problems import Forbidden
-from .request import HttpRequest
 
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -97,40 +93,6 @@ class CreatedKey(KeyBody):
     key: str = ""
 
 
-class PeriodBody(msgspec.Struct):
-    """A half-open span in UTC; null sides are open."""
-
-    start: str | None
-    end: str | None
-
-
-class MeterUsage(msgspec.Struct):
-    """One meter: null limits mean unlimited; `remaining` is never negative, `overage` is what went beyond."""
-
-    unit: str
-    aggregation: str
-    used: Decimal | None
-    limit: Decimal | None
-    remaining: Decimal | None
-    overage: Decimal | None
-    percent: Decimal | None
-    period: PeriodBody
-    resets_at: str | None
-
-
-class UsageBody(msgspec.Struct):
-    """Every meter of an organization, now."""
-
-    organization: str
-    name: str
-    namespace: str
-    plan: str | None
-    as_of: str
-    period: PeriodBody
-    resets_at: str | None
-    meters: dict[str, MeterUsage]
-
-
 class MeterBody(msgspec.Struct):
     """A meter of a catalog."""
 
@@ -160,9 +122,7 @@ class NamespaceBody(msgspec.Struct):
     plans: list[PlanBody]
 
 
-def organizations_router(
-    accounts: Accounts, catalogs: Catalogs, usage: Usage | None, authentication: Authentication
-) -> Router:
+def organizations_router(accounts: Accounts, catalogs: Catalogs, authentication: Authentication) -> Router:
     """The routes, closed over what they need. Without `usage` (no engine was opened) there is no usage route."""
 
     @post("/v1/organizations", operation_id="createOrganization", tags=["Organizations"])
@@ -236,22 +196,6 @@ def organizations_router(
             ]
         )
 
-    @get("/v1/organizations/{organization_id:str}/usage", operation_id="getUsage", tags=["Usage"])
-    async def get_usage(request: HttpRequest, organization_id: FromPath[str]) -> Response[bytes]:
-        """Every meter in the current usage period: used, limit, remaining, percent, and when it resets.
-
-        For the admin key, or a key of the organization itself with a scope that reads usage.
-        """
-        assert usage is not None
-        caller = await asyncio.to_thread(authentication.caller, request)
-        if caller is not None:
-            reading = accounts.policies[caller.organization.namespace].reading
-            if caller.organization.id != organization_id or not caller.scopes & reading:
-                raise Forbidden("this key may not read the usage of that organization")
-        organization = await asyncio.to_thread(accounts.organization, organization_id)
-        reader = await asyncio.to_thread(usage.of, organization)
-        return _json(_usage(await asyncio.to_thread(reader.summary), reader.now))
-
     routes = [
         create_organization,
         list_organizations,
@@ -264,8 +208,7 @@ def organizations_router(
         revoke_key,
         list_namespaces,
     ]
-    admin = Router("/", route_handlers=routes, guards=[authentication.admin_guard()])
-    return Router("/", route_handlers=[admin, get_usage] if usage is not None else [admin])
+    return Router("/", route_handlers=routes, guards=[authentication.admin_guard()])
 
 
 def _json(body: object) -> Response[bytes]:
@@ -356,42 +299,3 @@ def _meter(meter: Meter) -> MeterBody:
         list(meter.values),
         list(meter.group_by),
     )
-
-
-def _period(period: Period) -> PeriodBody:
-    return PeriodBody(
-        format_instant(period.start) if period.start else None, format_instant(period.end) if period.end else None
-    )
-
-
-def _usage(summary: UsageSummary, now: datetime) -> UsageBody:
-    subscription, organization = summary.subscription, summary.organization
-    return UsageBody(
-        organization=organization.id,
-        name=organization.name,
-        namespace=organization.namespace,
-        plan=subscription.plan if subscription else None,
-        as_of=format_instant(now),
-        period=_period(summary.period),
-        resets_at=format_instant(summary.period.end) if summary.period.end else None,
-        meters={each.meter.slug: _meter_usage(each) for each in summary.meters},
-    )
-
-
-def _meter_usage(each: MeterSummary) -> MeterUsage:
-    return MeterUsage(
-        unit=each.meter.unit,
-        aggregation=each.meter.aggregation,
-        used=_exact(each.used),
-        limit=_exact(each.limit),
-        remaining=_exact(each.remaining),
-        overage=_exact(each.overage),
-        percent=_exact(round_half_even(each.percent, 2)) if each.percent is not None else None,
-        period=_period(each.period),
-        resets_at=format_instant(each.resets_at) if each.resets_at else None,
-    )
-
-
-def _exact(value: Decimal | None) -> Decimal | None:
-    # Only an average can have more places than a quantity.
-    return None if value is None else plain(round_half_even(value, MAX_DECIMAL_PLACES))

@@ -175,6 +175,11 @@ class OrganizationUsage:
             ),
         )
 
+    def meter_summary(self, slug: str) -> MeterSummary:
+        """One meter in the usage period. Raises `NotFound` for an unknown one."""
+        meter, period = self._meter(slug), self.period()
+        return MeterSummary(meter, self._used((meter,), period)[0], self.limit(slug), period)
+
     def _used(
         self, meters: Sequence[Meter], period: Period, filters: Mapping[str, str] | None = None
     ) -> list[Decimal | None]:
