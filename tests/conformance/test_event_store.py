@@ -267,9 +267,7 @@ def queries(draw: st.DrawFn, commits: int) -> MeterQuery:
     )
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), batches=st.lists(st.lists(EVENTS, max_size=25), max_size=4))
 def test_answers_what_the_reference_answers(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, batches: list[list[Event]]
