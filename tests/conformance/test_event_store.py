@@ -22,6 +22,7 @@ from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
 from reference import ReferenceStore
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 AWKWARD = [
     "",
@@ -170,6 +171,22 @@ def test_of_events_at_one_instant_the_last_stored_is_the_latest(
     assert total(store, latest) == [Measure(0, Decimal(order[2]))]
     assert total(store, states) == [Measure(0, Decimal(1), state=f"s{order[2]}")]
     store.close()
+
+
+def test_an_entity_is_grouped_by_what_its_events_said_last(store: ClickHouseEventStore) -> None:
+    meter = Meter("posts", "thing", Aggregation.STATE_COUNT, entity="post", state="state")
+    told = [("p1", "draft", "api"), ("p1", "draft", "cli"), ("p1", "published", None), ("p2", "draft", None)]
+    events = [
+        event(
+            f"{number}", {"post": post, "state": state, **({"source": source} if source else {})}, at=T0 + HOUR * number
+        )
+        for number, (post, state, source) in enumerate(told)
+    ]
+    store.append(events, NOW)
+    assert in_order(total(store, meter, group_by=("source",))) == [
+        Measure(0, Decimal(1), ("",), "draft"),
+        Measure(0, Decimal(1), ("cli",), "published"),
+    ]
 
 
 @pytest.mark.parametrize(

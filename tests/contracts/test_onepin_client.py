@@ -20,6 +20,7 @@ from onepin.core.api_error import ApiError
 from meterhouse.contracts.onepin.activity import ACTIONS
 from server import ADMIN_KEY, Server, event, free_port, serve
 
+LONG_AGO = "2024-01-01T00:00:00Z"
 RANGES, VIEWS = ("30d", "60d", "90d"), ("daily", "weekly", "monthly")
 
 
@@ -145,6 +146,29 @@ class TestSdk:
         assert len(found) == 8
         assert {(entry.action, entry.user.id if entry.user else "") for entry in found} == {("workflow_run", "user-0")}
         assert client.usage.usage_activity(user_id="ada").data == []  # a member by her key, who did nothing
+
+    def test_members_are_those_behind_keys_and_those_that_events_name(
+        self, client: OnepinClient, server: Server, workspace: str
+    ) -> None:
+        members = ("by-key", "by-run", "by-line", "user-0")
+        for member in members[:3]:
+            with pytest.raises(ApiError):
+                client.usage.usage_activity(user_id=member)
+        server.key(workspace, user_id="by-key")
+        server.send(
+            "onepin",
+            [
+                event("run.state", workspace, {"run_id": "x", "user_id": "by-run", "state": "pending"}, at=LONG_AGO),
+                event(
+                    "line.generated",
+                    workspace,
+                    {"run_id": "x", "user_id": "by-line", "characters": 1, "credits": 1},
+                    at=LONG_AGO,
+                ),
+            ],
+        )
+        for member in members:
+            client.usage.usage_activity(user_id=member)
 
     def test_its_errors(self, client: OnepinClient, server: Server, key: str) -> None:
         with pytest.raises(UnprocessableEntityError):
