@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check bench format lock clean
+.PHONY: demo test check crash bench format lock clean
 
 demo: .venv/.runtime
 	$(BIN)/meterhouse demo $(ARGS)
@@ -17,6 +17,12 @@ check: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+# Kills a loaded server ROUNDS times on one folder and prints what became of what it acknowledged; SEED repeats a load.
+crash: ROUNDS ?= 30
+crash: SEED ?= 1
+crash: .venv/.dev
+	CRASH_ROUNDS=$(ROUNDS) CRASH_SEED=$(SEED) $(BIN)/python -m pytest tests/crash -q -s $(ARGS)
 
 bench: .venv/.dev
 	$(BIN)/python -m bench $(ARGS)
