@@ -179,15 +179,9 @@ class UsageReader(Protocol):
         """For each meter its total over the period by the text of a property; "" stands for events without it."""
         ...
 
-    def states(
-        self, meter: str, period: Period, by: StateWindow, filters: Mapping[str, str] | None = None
-    ) -> dict[str, Decimal]:
-        """How many entities of a STATE_COUNT are in each state, of those whose change or creation falls in the
-        period."""
-        ...
-
     def state_windows(self, meter: str, edges: Sequence[datetime | None], by: StateWindow) -> list[dict[str, Decimal]]:
-        """`states` for each of the adjoining windows; a first or last edge of None is open."""
+        """For each of the adjoining windows how many entities of a STATE_COUNT are in each state, of those whose change
+        or creation falls in it; a first or last edge of None is open."""
         ...
 
     def state_groups(self, meter: str, period: Period, by: StateWindow, group: str) -> dict[str, Decimal]:

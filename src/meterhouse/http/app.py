@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from litestar import Litestar, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
@@ -26,7 +28,6 @@ from .health import health_router
 from .observability import Metrics, Observability
 from .organizations import organizations_router
 from .request import HttpRequest
-from .tokens import TokenVerifier
 from .usage import UsageEndpoints
 
 
@@ -46,7 +47,7 @@ def create_app(
     accounts: Accounts,
     catalogs: Catalogs,
     contracts: dict[str, Contract],
-    tokens: dict[str, TokenVerifier],
+    verifiers: Mapping[str, Callable[[str], Mapping[str, Any] | None]],
     rate_limits: RateLimits,
     metering: Metering | None,
     clock: Clock,
@@ -62,7 +63,7 @@ def create_app(
     ]
     endpoints = None
     if metering is not None:
-        endpoints = ContractEndpoints(contracts, accounts, catalogs, metering.usage, rate_limits, tokens, clock)
+        endpoints = ContractEndpoints(contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock)
         usage = UsageEndpoints(accounts, contracts, metering.usage, authentication)
         events = events_router(metering.ingest, authentication, metrics, max_body_bytes)
         routers += [events, usage.router(), endpoints.router()]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-import msgspec
 import structlog
 from litestar import Response, Router, route
 from litestar.handlers import HTTPRouteHandler
@@ -21,13 +21,12 @@ from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
 from ..services.rate_limits import Allowance, RateLimits
 from ..services.usage import Usage
+from .bodies import encode_body
 from .request import HttpRequest
-from .tokens import TokenVerifier
 
 _METHODS: list[Method] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 _log = structlog.get_logger(__name__)
-encode_body = msgspec.json.Encoder(decimal_format="number").encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,8 @@ class ContractEndpoints:
     catalogs: Catalogs
     usage: Usage
     rate_limits: RateLimits
-    tokens: Mapping[str, TokenVerifier]
+    verifiers: Mapping[str, Callable[[str], Mapping[str, Any] | None]]
+    """By contract: the claims of a valid token, None for anything else."""
     clock: Clock
 
     def router(self) -> Router:
@@ -57,7 +57,7 @@ class ContractEndpoints:
         @route(path.replace("}", ":str}"), http_method=_METHODS, name=f"{contract.name} {path}", status_code=200)
         async def handler(request: HttpRequest) -> Response[bytes]:
             if request.method != "GET":
-                return self._refuse(contract, request, Refused(Refusal.METHOD_NOT_ALLOWED))
+                return self._refuse_early(contract, request, Refusal.METHOD_NOT_ALLOWED)
             return await asyncio.to_thread(self.answer, contract, operation, request)
 
         return handler
@@ -79,34 +79,23 @@ class ContractEndpoints:
             if limit and (allowance := self.rate_limits.spend(organization.id, limit, now)) is None:
                 allowance = self.rate_limits.look(organization.id, limit, now)
                 raise Refused(Refusal.RATE_LIMITED)
-            return _response(answer, allowance)
+            return response_of(answer, allowance)
         except Refused as refused:
-            return self._refuse(contract, http_request, refused, allowance)
+            return _refuse(contract, request, refused, allowance)
         except Exception as failure:  # noqa: BLE001 - the boundary: everything unforeseen ends here
             _log.error("unexpected error", contract=contract.name, exc_info=failure)
-            return self._refuse(contract, http_request, Refused(Refusal.INTERNAL))
+            return _refuse(contract, request, Refused(Refusal.INTERNAL))
 
     def refuse_unrouted(self, path: str, http_request: HttpRequest, refusal: Refusal) -> Response[bytes] | None:
         """The refusal in the shape of the contract that owns a path; None for paths of no contract."""
         for contract in self.contracts.values():
             for operation in contract.routes:
                 if any(_matches(template, path) for template in operation.paths):
-                    return self._refuse(contract, http_request, Refused(refusal))
+                    return self._refuse_early(contract, http_request, refusal)
         return None
 
-    def _refuse(
-        self, contract: Contract, http_request: HttpRequest, refused: Refused, allowance: Allowance | None = None
-    ) -> Response[bytes]:
-        now = self.clock.now()
-        answer = contract.refuse(_request(contract, http_request, now), refused)
-        limited = refused.refusal is Refusal.RATE_LIMITED
-        response = _response(answer, allowance if limited else None)
-        if refused.refusal is Refusal.METHOD_NOT_ALLOWED:
-            response.headers["allow"] = "GET"
-        if limited and allowance is not None:
-            wait = allowance.resets_at - now
-            response.headers["retry-after"] = str(-(-wait // timedelta(seconds=1)))
-        return response
+    def _refuse_early(self, contract: Contract, request: HttpRequest, refusal: Refusal) -> Response[bytes]:
+        return _refuse(contract, _request(contract, request, self.clock.now()), Refused(refusal))
 
     def _caller(self, contract: Contract, operation: Route, request: shape.Request) -> Caller:
         secret = contract.credential(request.headers)
@@ -124,10 +113,10 @@ class ContractEndpoints:
 
     def _token_caller(self, contract: Contract, secret: str, namespaces: list[str]) -> Caller | None:
         """Who a token speaks for, where the contract takes tokens."""
-        verifier = self.tokens.get(contract.name)
-        if verifier is None or contract.identity is None:
+        verify = self.verifiers.get(contract.name)
+        if verify is None or contract.identity is None:
             return None
-        claims = verifier.verify(secret)
+        claims = verify(secret)
         if claims is None:
             return None
         identity = contract.identity(claims)
@@ -152,7 +141,21 @@ def _request(contract: Contract, request: HttpRequest, now: datetime) -> shape.R
     )
 
 
-def _response(answer: Answer, allowance: Allowance | None) -> Response[bytes]:
+def _refuse(
+    contract: Contract, request: shape.Request, refused: Refused, allowance: Allowance | None = None
+) -> Response[bytes]:
+    limited = refused.refusal is Refusal.RATE_LIMITED
+    response = response_of(contract.refuse(request, refused), allowance if limited else None)
+    if refused.refusal is Refusal.METHOD_NOT_ALLOWED:
+        response.headers["allow"] = "GET"
+    if limited and allowance is not None:
+        wait = allowance.resets_at - request.now
+        response.headers["retry-after"] = str(-(-wait // timedelta(seconds=1)))
+    return response
+
+
+def response_of(answer: Answer, allowance: Allowance | None = None) -> Response[bytes]:
+    """A contract's answer on the wire, with what is left of the hourly limit where there is one."""
     headers = dict(answer.headers)
     if allowance is not None:
         headers["x-ratelimit-limit"] = str(allowance.limit)

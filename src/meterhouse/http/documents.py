@@ -18,7 +18,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from ..contracts.contract import Contract, Refusal, Refused, Request, Route
-from .contracts import encode_body
+from .bodies import encode_body
 from .request import HttpRequest
 
 _EXAMPLE_MOMENT = datetime(2026, 3, 15, 12, tzinfo=UTC)

@@ -19,8 +19,7 @@ from ..domain.quantity import ZERO, parse_quantity, plain
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
 from .authentication import Authentication
-
-_encoder = msgspec.json.Encoder(decimal_format="number")
+from .bodies import json_response
 
 
 class NewOrganization(msgspec.Struct, forbid_unknown_fields=True):
@@ -152,13 +151,13 @@ def organizations_router(accounts: Accounts, catalogs: Catalogs, authentication:
         """The subscription, or null."""
         organization = await asyncio.to_thread(accounts.organization, organization_id)
         subscription = await asyncio.to_thread(accounts.subscription, organization.id)
-        return _json(None if subscription is None else _subscription(subscription))
+        return json_response(None if subscription is None else _subscription(subscription))
 
     @put("/v1/organizations/{organization_id:str}/subscription", operation_id="putSubscription", tags=["Subscriptions"])
     async def put_subscription(organization_id: FromPath[str], data: JSONBody[SubscriptionBody]) -> Response[bytes]:
         """Replaces the subscription. An unchanged one-time grant is not granted anew."""
         wanted = _read_subscription(data)
-        return _json(_subscription(await asyncio.to_thread(accounts.subscribe, organization_id, wanted)))
+        return json_response(_subscription(await asyncio.to_thread(accounts.subscribe, organization_id, wanted)))
 
     @post("/v1/organizations/{organization_id:str}/keys", operation_id="createKey", tags=["Keys"])
     async def create_key(organization_id: FromPath[str], data: JSONBody[NewKey | None] = None) -> Response[CreatedKey]:
@@ -184,7 +183,7 @@ def organizations_router(accounts: Accounts, catalogs: Catalogs, authentication:
     @get("/v1/namespaces", operation_id="listNamespaces", tags=["Catalogs"])
     async def list_namespaces() -> Response[bytes]:
         """The catalogs this server runs with: meters and plans by namespace."""
-        return _json(
+        return json_response(
             [
                 NamespaceBody(
                     catalog.namespace,
@@ -209,11 +208,6 @@ def organizations_router(accounts: Accounts, catalogs: Catalogs, authentication:
         list_namespaces,
     ]
     return Router("/", route_handlers=routes, guards=[authentication.admin_guard()])
-
-
-def _json(body: object) -> Response[bytes]:
-    """Decimals as JSON numbers with exactly their digits."""
-    return Response(_encoder.encode(body), media_type="application/json")
 
 
 def _organization(organization: Organization) -> OrganizationBody:

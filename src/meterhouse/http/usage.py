@@ -22,7 +22,8 @@ from ..domain.summary import MeterSummary, UsageSummary
 from ..services.accounts import Accounts
 from ..services.usage import Usage
 from .authentication import Authentication
-from .contracts import encode_body
+from .bodies import json_response
+from .contracts import response_of
 from .problems import Forbidden, problem
 from .request import HttpRequest
 
@@ -110,7 +111,7 @@ class UsageEndpoints:
 
     def _get_usage(self, request: HttpRequest, organization_id: str) -> Response[bytes]:
         reader = self.usage.of(self._organization(request, organization_id))
-        return _json(_usage(reader.summary(), reader.now))
+        return json_response(_usage(reader.summary(), reader.now))
 
     def _check_quota(self, request: HttpRequest, organization_id: str, meter: str, amount: str) -> Response[bytes]:
         organization = self._organization(request, organization_id)
@@ -122,7 +123,7 @@ class UsageEndpoints:
             raise Invalid("amount must not be negative")
         quota = self.usage.of(organization).meter_summary(meter)
         if quota.allows(wanted):
-            return _json(
+            return json_response(
                 QuotaBody(
                     meter=meter,
                     amount=plain(wanted),
@@ -134,8 +135,7 @@ class UsageEndpoints:
             )
         contract = self.contracts.get(self.usage.catalogs.get(organization.namespace).contract or "")
         if contract is not None and contract.insufficient_quota is not None:
-            answer = contract.insufficient_quota(quota)
-            return Response(encode_body(answer.body), status_code=answer.status, media_type="application/json")
+            return response_of(contract.insufficient_quota(quota))
         detail = f"{amount[:50]} more of {meter} does not fit: {_exact(quota.used)} of {_exact(quota.limit)} is used"
         return problem(request, 402, "quota_exceeded", detail)
 
@@ -146,10 +146,6 @@ class UsageEndpoints:
             if caller.organization.id != organization_id or not caller.scopes & reading:
                 raise Forbidden("this key may not read the usage of that organization")
         return self.accounts.organization(organization_id)
-
-
-def _json(body: object) -> Response[bytes]:
-    return Response(encode_body(body), media_type="application/json")
 
 
 def _period(period: Period) -> PeriodBody:

@@ -92,13 +92,6 @@ class OrganizationUsage:
             row[text] = add((row.get(text, ZERO), measure.value))
         return values
 
-    def states(
-        self, meter: str, period: Period, by: StateWindow, filters: Mapping[str, str] | None = None
-    ) -> dict[str, Decimal]:
-        """See `ports.UsageReader`."""
-        edges = (period.start, period.end)
-        return {each.state: each.value for each in self._measure_states(meter, edges, by, filters=filters)}
-
     def state_windows(self, meter: str, edges: Sequence[datetime | None], by: StateWindow) -> list[dict[str, Decimal]]:
         """See `ports.UsageReader`."""
         values: list[dict[str, Decimal]] = [{} for _ in edges[1:]]

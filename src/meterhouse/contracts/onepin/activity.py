@@ -8,7 +8,6 @@ import msgspec
 
 from ...domain.errors import Invalid
 from ...domain.event import Event, Property, decode_data, read_text
-from ...domain.meter import StateWindow
 from ...domain.organization import MAX_NAME, Caller
 from ...domain.period import ALL_TIME, format_instant
 from ...ports import UsageReader
@@ -111,7 +110,7 @@ def _is_member(user_id: str, caller: Caller, usage: UsageReader) -> bool:
         or user_id in usage.key_users()
         or bool(usage.events(EVENT_TYPE, ALL_TIME, {"user.id": (user_id,)}, 1).events)
         or usage.total("lines", ALL_TIME, {"user_id": user_id}) > 0
-        or bool(usage.states("runs", ALL_TIME, StateWindow.NOW, {"user_id": user_id}))
+        or usage.total("runs", ALL_TIME, {"user_id": user_id}) > 0
     )
 
 

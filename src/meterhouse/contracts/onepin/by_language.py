@@ -8,7 +8,6 @@ from functools import cache
 from typing import Annotated
 
 import msgspec
-from babel import Locale, UnknownLocaleError
 
 from ...domain.organization import Caller
 from ...domain.quantity import ZERO, add, divide, plain, round_half_even
@@ -103,6 +102,8 @@ def share(part: Decimal, whole: Decimal) -> Decimal:
 @cache
 def display_name(locale_code: str) -> str:
     """`English (US)` for `en-us`: the language's English name, and the script and territory; else the code itself."""
+    from babel import Locale, UnknownLocaleError  # noqa: PLC0415 - 20 ms of start-up that only this answer needs
+
     try:
         locale = Locale.parse(locale_code.replace("_", "-"), sep="-")
     except (ValueError, UnknownLocaleError):
