@@ -61,6 +61,24 @@ class EventStore(Protocol):
         """The earliest `time` among the organization's events."""
         ...
 
+    def fold(self, settled_commit: int) -> bool:
+        """Folds some of the commits up to that one into rollups; answers whether any are left. Changes no answer, only
+        what it costs. Questions about earlier commits become as slow as without rollups. May raise; a call that raised
+        can be repeated."""
+        ...
+
+    def folded_commit(self) -> int:
+        """The commit up to which everything is folded."""
+        ...
+
+    def unfolded_events(self) -> int:
+        """How many events were stored after that commit."""
+        ...
+
+    def rebuild(self) -> None:
+        """Drops everything that is derived from the events; it is there again when it is folded again."""
+        ...
+
     def count(self) -> int:
         """How many events are stored."""
         ...

@@ -32,6 +32,8 @@ class Settings:
     """Freezes the clock at an RFC 3339 instant, for tests and demos."""
     max_body_bytes: int = field(default=32 * 1024 * 1024, metadata={"env": "METERHOUSE_MAX_BODY_BYTES"})
     """The largest request body, compressed or not; beyond it the answer is 413."""
+    fold_interval_seconds: int = field(default=1, metadata={"env": "METERHOUSE_FOLD_INTERVAL_SECONDS"})
+    """How often events are folded into rollups."""
     log_level: str = field(default="warning", metadata={"env": "METERHOUSE_LOG_LEVEL"})
     """debug, info (a line per request), warning or error."""
     contract_options: Mapping[str, str] = field(
@@ -57,6 +59,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         ledger_url=read.text("METERHOUSE_LEDGER_URL", "") or None,
         now=read.instant("METERHOUSE_NOW"),
         max_body_bytes=read.number("METERHOUSE_MAX_BODY_BYTES", default.max_body_bytes, 1024, 1024**3),
+        fold_interval_seconds=read.number("METERHOUSE_FOLD_INTERVAL_SECONDS", default.fold_interval_seconds, 1, 3600),
         log_level=read.choice("METERHOUSE_LOG_LEVEL", default.log_level, LOG_LEVELS),
         contract_options={
             name: text for name, text in environment.items() if name.startswith("METERHOUSE_") and name not in own

@@ -27,6 +27,7 @@ from .http.app import Metering, create_app
 from .ports import Clock
 from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
 from .services.catalogs import Catalogs
+from .services.folding import Folding
 from .services.ingest import Ingest
 from .services.rate_limits import RateLimits
 from .services.usage import Usage
@@ -132,10 +133,12 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             from .storage.clickhouse.event_store import ClickHouseEventStore  # noqa: PLC0415 - with it comes numpy
 
             try:
-                store = ClickHouseEventStore(ChdbEngine(folder.events))
+                meters = {catalog.namespace: tuple(catalog.meters.values()) for catalog in catalogs}
+                store = ClickHouseEventStore(ChdbEngine(folder.events), meters)
             except EngineError as failure:
                 raise FolderError(f"the events in {folder.events} cannot be opened: {failure}") from failure
             cleanup.callback(store.close)
+            cleanup.callback(Folding(store, settings.fold_interval_seconds).close)
             ingest = Ingest(store, catalogs, clock)
             cleanup.callback(ingest.close)
             seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))

@@ -28,6 +28,7 @@ from .health import health_router
 from .observability import Metrics, Observability
 from .organizations import organizations_router
 from .request import HttpRequest
+from .rollups import rollups_router
 from .usage import UsageEndpoints
 
 
@@ -66,7 +67,7 @@ def create_app(
         endpoints = ContractEndpoints(contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock)
         usage = UsageEndpoints(accounts, contracts, metering.usage, authentication)
         events = events_router(metering.ingest, authentication, metrics, max_body_bytes)
-        routers += [events, usage.router(), endpoints.router()]
+        routers += [events, usage.router(), rollups_router(metering.store, authentication), endpoints.router()]
 
     def unrouted(request: HttpRequest, error: HTTPException) -> Response[bytes]:
         """No such path, or another method: in the shape of the contract that owns the path."""

@@ -36,6 +36,7 @@ def health_router(store: EventStore | None, ledger: Ledger, metrics: Metrics) ->
         """Prometheus text format."""
         if store is not None:
             metrics.stored_events.set(await asyncio.to_thread(store.count))
+            metrics.unfolded_events.set(await asyncio.to_thread(store.unfolded_events))
         return Response(generate_latest(metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return Router("/", route_handlers=[healthz, readyz, prometheus])

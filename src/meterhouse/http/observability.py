@@ -34,6 +34,9 @@ class Metrics:
             "meterhouse_events_total", "Events received, by what became of them", ["outcome"], registry=self.registry
         )
         self.stored_events = Gauge("meterhouse_stored_events", "Events stored", registry=self.registry)
+        self.unfolded_events = Gauge(
+            "meterhouse_unfolded_events", "Events that are not folded into rollups yet", registry=self.registry
+        )
         for outcome in ("ingested", "duplicates", "conflicts", "rejected"):
             self.events.labels(outcome)
 

@@ -9,7 +9,7 @@ from typing import Any
 import chdb
 import msgspec
 
-from .engine import EngineError, Parameters
+from .engine import NO_PARAMETERS, EngineError, Parameters
 
 _row = msgspec.json.Decoder(list[list[Any]])
 
@@ -29,9 +29,9 @@ class ChdbEngine:
         # one with the connection's, and then everything stands still for good.
         self._idle = deque([self._connect()])
 
-    def execute(self, sql: str) -> None:
+    def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
         """See `Engine`."""
-        self._query(sql, "TSV", {})
+        self._query(sql, "TSV", parameters)
 
     def rows(self, sql: str, parameters: Parameters) -> list[list[Any]]:
         """See `Engine`."""

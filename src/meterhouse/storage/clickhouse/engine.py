@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 Parameter = str | int | Sequence[int]
 Parameters = Mapping[str, Parameter]
+NO_PARAMETERS: Parameters = {}
 
 
 class Engine(Protocol):
@@ -15,7 +16,7 @@ class Engine(Protocol):
     Values reach a statement as `{name:Type}` parameters only. Any failure raises `EngineError`.
     """
 
-    def execute(self, sql: str) -> None:
+    def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
         """Runs a statement that answers nothing."""
         ...
 

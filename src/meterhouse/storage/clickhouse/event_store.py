@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 
 import msgspec
 import numpy as np
@@ -13,11 +12,11 @@ import xxhash
 
 from ...domain.event import Event, Outcome
 from ...domain.listing import EventQuery, Place, StoredEvent
-from ...domain.meter import Aggregation, Measure, MeterQuery
-from ...domain.quantity import add, divide
+from ...domain.meter import Measure, Meter, MeterQuery
 from . import queries
 from .engine import Engine
 from .identity_filter import IdentityFilter
+from .rollups import Rollups
 
 _LOOKUP_SIZE = 5_000
 
@@ -27,14 +26,17 @@ _encoder = msgspec.json.Encoder(decimal_format="number")
 class ClickHouseEventStore:
     """See `ports.EventStore`."""
 
-    def __init__(self, engine: Engine):
+    def __init__(self, engine: Engine, meters: Mapping[str, Iterable[Meter]] | None = None):
+        """`meters`, by namespace, are rolled up; whatever else is asked for is answered from the events."""
         self._engine = engine
         self._writing = threading.Lock()
         engine.execute(queries.CREATE_EVENTS)
+        engine.execute(queries.ADD_COMMIT_INDEX)
         self._filter = IdentityFilter()
         self._filter.add(np.frombuffer(engine.uint64s(queries.ALL_IDENTITIES), dtype="<u8"))
         self._commit: int = engine.rows(queries.LATEST_COMMIT, {})[0][0]
         self._latest_commit: int = self._commit
+        self._rollups = Rollups(engine, meters or {}, self._commit)
 
     def append(self, events: Sequence[Event], received_at: datetime) -> list[Outcome]:
         """See `ports.EventStore`."""
@@ -93,6 +95,7 @@ class ClickHouseEventStore:
         try:
             self._engine.insert("events", _encoder.encode_lines(rows))
         finally:
+            self._rollups.touch({(event.namespace, event.organization) for event in events}, self._commit)
             self._latest_commit = self._commit
 
     def latest_commit(self) -> int:
@@ -101,18 +104,7 @@ class ClickHouseEventStore:
 
     def measure(self, query: MeterQuery) -> list[Measure]:
         """See `ports.EventStore`."""
-        statement = queries.MeasureQuery(query)
-        measures = []
-        for edge, *texts, state in self._engine.rows(statement.sql, statement.parameters):
-            group, values = tuple(texts[: len(query.group_by)]), texts[len(query.group_by) :]
-            for number, meter in enumerate(query.meters):
-                terms, events = values[2 * number : 2 * number + 2]
-                if events:
-                    value = add([Decimal(term) for term in terms])
-                    if meter.aggregation is Aggregation.AVG:
-                        value = divide(value, events)
-                    measures.append(Measure(statement.windows[edge], value, group, state, number))
-        return measures
+        return self._rollups.measure(query)
 
     def newest(self, query: EventQuery) -> list[StoredEvent]:
         """See `ports.EventStore`."""
@@ -128,9 +120,23 @@ class ClickHouseEventStore:
 
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         """See `ports.EventStore`."""
-        scope = {"namespace": namespace, "organization": organization}
-        [[earliest, count]] = self._engine.rows(queries.FIRST_EVENT_AT, scope)
-        return queries.instant(earliest) if count else None
+        return self._rollups.first_event_at(namespace, organization)
+
+    def fold(self, settled_commit: int) -> bool:
+        """See `ports.EventStore`."""
+        return self._rollups.fold(settled_commit)
+
+    def folded_commit(self) -> int:
+        """See `ports.EventStore`."""
+        return self._rollups.folded_commit()
+
+    def unfolded_events(self) -> int:
+        """See `ports.EventStore`."""
+        return self._rollups.unfolded_events()
+
+    def rebuild(self) -> None:
+        """See `ports.EventStore`."""
+        self._rollups.rebuild()
 
     def count(self) -> int:
         """See `ports.EventStore`."""

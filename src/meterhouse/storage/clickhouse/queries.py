@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ...domain.listing import EventQuery, Place
@@ -26,11 +27,15 @@ CREATE TABLE IF NOT EXISTS events (
     stored_at    DateTime64(6, 'UTC') CODEC(ZSTD(1)),
     data         String CODEC(ZSTD(1)),
     numbers      Map(LowCardinality(String), Decimal(76, 28)) CODEC(ZSTD(1)),
-    INDEX identity_index identity TYPE bloom_filter(0.001) GRANULARITY 1
+    INDEX identity_index identity TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX commit_index commit TYPE minmax GRANULARITY 1
 )
 ENGINE = MergeTree ORDER BY (namespace, organization, type, time)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
 """
+
+# For folders that were written before there was one: new parts have it, and old ones when they are merged.
+ADD_COMMIT_INDEX = "ALTER TABLE events ADD INDEX IF NOT EXISTS commit_index commit TYPE minmax GRANULARITY 1"
 
 LATEST_COMMIT = "SELECT max(commit) FROM events"
 
@@ -44,11 +49,6 @@ SELECT namespace, source, id, type, organization, toUnixTimestamp64Micro(time), 
 FROM events WHERE identity IN {identities:Array(UInt64)}
 """
 
-FIRST_EVENT_AT = """
-SELECT toUnixTimestamp64Micro(min(time)), count() FROM events
-WHERE namespace = {namespace:String} AND organization = {organization:String}
-"""
-
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -60,6 +60,28 @@ def micros(instant: datetime) -> int:
 def instant(microseconds: int) -> datetime:
     """The inverse of `micros`."""
     return _EPOCH + timedelta(microseconds=microseconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which of the events of a question are read: those stored after a commit, within or without pieces of time."""
+
+    after_commit: int = 0
+    within: tuple[tuple[datetime, datetime], ...] = ()
+    without: tuple[tuple[datetime, datetime], ...] = ()
+
+
+def said(text: str) -> str:
+    """What an event says, beside its place among all events: of several the greatest is the latest."""
+    return f"(toUnixTimestamp64Micro(time), commit, position, {text})"
+
+
+def latest_terms(newest: str) -> list[str]:
+    """The parts of what `said` made, as texts."""
+    return [f"toString(({newest}).{place})" for place in (1, 2, 3)] + [f"({newest}).4"]
+
+
+ALL = Part()
 
 
 class Statement:
@@ -81,9 +103,46 @@ class Statement:
             f"JSONType({place}) IN ('Int64', 'UInt64', 'Double'), {number}, '')"
         )
 
+    def _number(self, name: str) -> str:
+        """A top-level quantity; 0 where there is none."""
+        return f"numbers[{self._parameter('String', name)}]"
+
+    def _has(self, names: Sequence[str]) -> list[str]:
+        return [f"mapContains(numbers, {self._parameter('String', name)})" for name in names]
+
     def _time_conditions(self, column: str, start: datetime | None, end: datetime | None) -> list[str]:
         sides = ((start, ">="), (end, "<"))
         return [f"{column} {sign} {self._instant(edge)}" for edge, sign in sides if edge is not None]
+
+    def _with_state(self, event_type: str, entity: str, state: str) -> list[str]:
+        """Which events tell the state of an entity."""
+        of_type = f"type = {self._parameter('String', event_type)}"
+        return [of_type, f"{self._text(entity)} != ''", f"{self._text(state)} != ''"]
+
+    def _state_columns(self, entity: str, state: str, groups: Sequence[str]) -> str:
+        """For each entity its latest state, its first event, and for each group what its events said last."""
+        texts = [self._text(path) for path in groups]
+        never = f"(toInt64({micros(FIRST_INSTANT) - 1}), toUInt64(0), toUInt32(0), '')"
+        return ", ".join(
+            [
+                f"{self._text(entity)} AS entity",
+                f"max({said(self._text(state))}) AS latest",
+                "min(toUnixTimestamp64Micro(time)) AS created",
+                *(f"max(if({text} != '', {said(text)}, {never})) AS s{n}" for n, text in enumerate(texts)),
+            ]
+        )
+
+    def _part_conditions(self, part: Part) -> list[str]:
+        conditions = [f"commit > {self._parameter('UInt64', part.after_commit)}"] if part.after_commit else []
+        if part.within:
+            conditions.append(self._pieces(part.within))
+        if part.without:
+            conditions.append(f"NOT {self._pieces(part.without)}")
+        return conditions
+
+    def _pieces(self, pieces: Sequence[tuple[datetime, datetime]]) -> str:
+        ranges = (" AND ".join(self._time_conditions("time", start, end)) for start, end in pieces)
+        return f"({' OR '.join(ranges)})"
 
     def _instant(self, edge: datetime) -> str:
         return f"fromUnixTimestamp64Micro({self._parameter('Int64', micros(edge))}, 'UTC')"
@@ -94,79 +153,19 @@ class Statement:
         return f"{{{name}:{sql_type}}}"
 
 
-class MeasureQuery(Statement):
-    """The statement for one `MeterQuery`. Its rows: window, a text per group, terms and events per meter, state.
+class MeterStatement(Statement):
+    """What the statements for a `MeterQuery` have in common."""
 
-    The window is the edge it begins with, in microseconds, or 0 where there is only one. `terms` are texts
-    whose sum is the value: the slim engine build can sum a column of 256-bit decimals, but not add two of them.
-    """
-
-    def __init__(self, query: MeterQuery):
+    def __init__(self, query: MeterQuery, *, one_window: bool):
         super().__init__()
         self._query = query
-        first = query.meters[0]
-        states = first.aggregation is Aggregation.STATE_COUNT
-        self._moment = query.state_window or first.window
-        self._one_window = len(query.edges) == 2 or (states and self._moment is StateWindow.NOW)
-        edges = [0] if self._one_window else [micros(edge or FIRST_INSTANT) for edge in query.edges[:-1]]
+        self._one_window = one_window
+        edges = [0] if one_window else [micros(edge or FIRST_INSTANT) for edge in query.edges[:-1]]
         self.windows = {edge: window for window, edge in enumerate(edges)}
         """What the first column of a row says → index of the window."""
-        self.sql = self._state_count(first) if states else self._aggregate()
 
-    def _aggregate(self) -> str:
-        """Every aggregation of single events."""
-        types = sorted({meter.event_type for meter in self._query.meters})
-        allowed = ", ".join(self._parameter("String", event_type) for event_type in types)
-        conditions = [*self._conditions(), f"type IN ({allowed})", *self._within("time")]
-        groups = self._groups()
-        keys = ", ".join(["window", *(f"g{n}" for n in range(len(groups)))])
-        columns = [f"{self._window('time')} AS window", *(f"{text} AS g{n}" for n, text in enumerate(groups))]
-        for meter in self._query.meters:
-            columns += self._value(meter)
-        return f"SELECT {', '.join(columns)}, '' FROM events WHERE {' AND '.join(conditions)} GROUP BY {keys}"
-
-    def _value(self, meter: Meter) -> tuple[str, str]:
-        """The terms of the meter's aggregate, and how many events it had."""
-        of_type = f"type = {self._parameter('String', meter.event_type)}"
-        if meter.aggregation is Aggregation.COUNT:
-            return f"[toString(countIf({of_type}))]", f"countIf({of_type})"
-        if meter.aggregation is Aggregation.UNIQUE_COUNT:
-            text = self._text(meter.values[0])
-            said = f"{of_type} AND {text} != ''"
-            return f"[toString(uniqExactIf({text}, {said}))]", f"countIf({said})"
-        names = [self._parameter("String", name) for name in meter.values]
-        needed = [] if meter.optional else [f"mapContains(numbers, {name})" for name in names]
-        measured = " AND ".join([of_type, *needed])
-        if meter.aggregation in (Aggregation.SUM, Aggregation.AVG):
-            terms = [f"toString(sumIf(numbers[{name}], {measured}))" for name in names]
-            return f"[{', '.join(terms)}]", f"countIf({measured})"
-        number = f"numbers[{names[0]}]"
-        if meter.aggregation is Aggregation.LATEST:
-            value = f"argMaxIf({number}, (time, commit, position), {measured})"
-        else:
-            value = f"{'min' if meter.aggregation is Aggregation.MIN else 'max'}If({number}, {measured})"
-        return f"[toString({value})]", f"countIf({measured})"
-
-    def _state_count(self, meter: Meter) -> str:
-        """Entities by the state of their latest event."""
-        conditions = [*self._conditions(), f"type = {self._parameter('String', meter.event_type)}"]
-        entity, state = self._text(meter.entity), self._text(meter.state)
-        conditions += [f"{entity} != ''", f"{state} != ''"]
-        moment = {"changed": "max(time)", "created": "min(time)", "now": "max(time)"}
-        groups = self._groups()
-        order = "(time, commit, position)"
-        latest = "".join(f", argMaxIf({text}, {order}, {text} != '') AS l{n}" for n, text in enumerate(groups))
-        keys = ", ".join(["window", *(f"g{n}" for n in range(len(groups))), "state"])
-        within = [] if self._moment is StateWindow.NOW else self._within("moment")
-        columns = [f"{self._window('moment')} AS window", *(f"l{n} AS g{n}" for n in range(len(groups)))]
-        return (
-            f"SELECT {', '.join(columns)}, [toString(count())], count(), state FROM ("
-            f"SELECT argMax({state}, {order}) AS state, {moment[self._moment]} AS moment{latest} "
-            f"FROM events WHERE {' AND '.join(conditions)} GROUP BY {entity})"
-            f" WHERE {' AND '.join(within) or '1'} GROUP BY {keys}"
-        )
-
-    def _conditions(self) -> list[str]:
+    def _events(self, part: Part) -> list[str]:
+        """The conditions on events, but for their types and windows."""
         query = self._query
         conditions = [
             f"namespace = {self._parameter('String', query.namespace)}",
@@ -175,19 +174,113 @@ class MeasureQuery(Statement):
         ]
         for name, text in query.filters:
             conditions.append(f"{self._text(name)} = {self._parameter('String', text)}")
-        return conditions
+        return conditions + self._part_conditions(part)
 
-    def _within(self, column: str) -> list[str]:
-        return self._time_conditions(column, self._query.edges[0], self._query.edges[-1])
-
-    def _window(self, column: str) -> str:
+    def _window(self, microseconds: str) -> str:
         """The edge that the window of the instant begins with: a search among the edges, however many there are."""
         if self._one_window:
             return "0"
-        return f"roundDown(toUnixTimestamp64Micro({column}), {self._parameter('Array(Int64)', [*self.windows])})"
+        return f"roundDown({microseconds}, {self._parameter('Array(Int64)', [*self.windows])})"
 
-    def _groups(self) -> list[str]:
-        return [self._text(path) for path in self._query.group_by]
+
+class MeasureQuery(MeterStatement):
+    """The statement for one `MeterQuery` about single events. Its rows: window, a text per group, and for each meter
+    the terms of its value and how many events it had.
+
+    The window is the edge it begins with, in microseconds, or 0 where there is only one. `terms` are texts, of which
+    `measuring` makes the value: the slim engine build can sum a column of 256-bit decimals, but not add two of them.
+    """
+
+    def __init__(self, query: MeterQuery, part: Part = ALL):
+        super().__init__(query, one_window=len(query.edges) == 2)
+        types = sorted({meter.event_type for meter in query.meters})
+        allowed = ", ".join(self._parameter("String", event_type) for event_type in types)
+        conditions = [
+            *self._events(part),
+            f"type IN ({allowed})",
+            *self._time_conditions("time", query.edges[0], query.edges[-1]),
+        ]
+        columns = [
+            f"{self._window('toUnixTimestamp64Micro(time)')} AS window",
+            *(f"{self._text(path)} AS g{n}" for n, path in enumerate(query.group_by)),
+        ]
+        keys = ", ".join(["window", *(f"g{n}" for n in range(len(query.group_by)))])
+        for meter in query.meters:
+            columns += self._value(meter)
+        self.sql = f"SELECT {', '.join(columns)} FROM events WHERE {' AND '.join(conditions)} GROUP BY {keys}"
+
+    def _value(self, meter: Meter) -> tuple[str, str]:
+        """The terms of the meter's aggregate, and how many events it had."""
+        of_type = f"type = {self._parameter('String', meter.event_type)}"
+        if meter.aggregation is Aggregation.COUNT:
+            return f"[toString(countIf({of_type}))]", f"countIf({of_type})"
+        if meter.aggregation is Aggregation.UNIQUE_COUNT:
+            text = self._text(meter.values[0])
+            measured = f"{of_type} AND {text} != ''"
+            return f"[toString(uniqExactIf({text}, {measured}))]", f"countIf({measured})"
+        measured = " AND ".join([of_type, *([] if meter.optional else self._has(meter.values))])
+        numbers = [self._number(name) for name in meter.values]
+        terms = {
+            Aggregation.MIN: [f"toString(minIf({numbers[0]}, {measured}))"],
+            Aggregation.MAX: [f"toString(maxIf({numbers[0]}, {measured}))"],
+            Aggregation.LATEST: latest_terms(f"maxIf({said(f'toString({numbers[0]})')}, {measured})"),
+        }.get(meter.aggregation, [f"toString(sumIf({number}, {measured}))" for number in numbers])
+        return f"[{', '.join(terms)}]", f"countIf({measured})"
+
+
+class StateQuery(MeterStatement):
+    """The statement for one `MeterQuery` about a STATE_COUNT. Its rows: window, a text per group, state, entities.
+
+    With a series, the states that its rollup holds are joined by those of the part of the events that it lacks.
+    """
+
+    def __init__(self, query: MeterQuery, series: int | None = None, part: Part | None = ALL):
+        [meter] = query.meters
+        moment = query.state_window or meter.window
+        now = moment is StateWindow.NOW
+        super().__init__(query, one_window=len(query.edges) == 2 or now)
+        sources = []
+        if series is not None:
+            sources.append(self._rolled_up(series))
+        if part is not None:
+            sources.append(self._of_events(meter, part))
+        when = "created" if moment is StateWindow.CREATED else "latest.1"
+        groups = range(len(query.group_by))
+        columns = [
+            f"{self._window(when)} AS window",
+            *(f"s{n}.4 AS g{n}" for n in groups),
+            "latest.4 AS state",
+            "count()",
+        ]
+        merged = [
+            "max(latest) AS latest",
+            "min(created) AS created",
+            *(f"max(s{n}) AS s{n}" for n in groups),
+        ]
+        sides = zip((query.edges[0], query.edges[-1]), (">=", "<"), strict=True)
+        within = [
+            f"{when} {sign} {self._parameter('Int64', micros(edge))}"
+            for edge, sign in sides
+            if edge is not None and not now
+        ]
+        self.sql = (
+            f"SELECT {', '.join(columns)} FROM (SELECT {', '.join(merged)} FROM ({' UNION ALL '.join(sources)})"
+            f" GROUP BY entity) WHERE {' AND '.join(within) or '1'}"
+            f" GROUP BY {', '.join(['window', *(f'g{n}' for n in groups), 'state'])}"
+        )
+
+    def _rolled_up(self, series: int) -> str:
+        groups = "".join(f", said AS s{n}" for n in range(len(self._query.group_by)))
+        return (
+            f"SELECT key AS entity, latest, first AS created{groups} FROM rollups"
+            f" WHERE series = {self._parameter('UInt64', series)} AND width = 0"
+            f" AND organization = {self._parameter('String', self._query.organization)}"
+        )
+
+    def _of_events(self, meter: Meter, part: Part) -> str:
+        conditions = [*self._events(part), *self._with_state(meter.event_type, meter.entity, meter.state)]
+        columns = self._state_columns(meter.entity, meter.state, self._query.group_by)
+        return f"SELECT {columns} FROM events WHERE {' AND '.join(conditions)} GROUP BY entity"
 
 
 class NewestQuery(Statement):

@@ -1,0 +1,44 @@
+"""How far the rollups are, and beginning them anew; for the operator alone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from litestar import Router, delete, get
+
+from ..ports import EventStore
+from .authentication import Authentication
+
+
+class RollupsBody(msgspec.Struct):
+    """The newest commit, the one up to which everything is folded, and how many events were stored since."""
+
+    latest_commit: int
+    folded_commit: int
+    unfolded_events: int
+
+
+def rollups_router(store: EventStore, authentication: Authentication) -> Router:
+    """Both routes."""
+
+    def status() -> RollupsBody:
+        return RollupsBody(store.latest_commit(), store.folded_commit(), store.unfolded_events())
+
+    @get("/v1/rollups", operation_id="getRollups", tags=["Rollups"])
+    async def get_rollups() -> RollupsBody:
+        """How far the rollups are. They only make answers fast: what is not folded yet is read from the events."""
+        return await asyncio.to_thread(status)
+
+    @delete("/v1/rollups", status_code=202, operation_id="rebuildRollups", tags=["Rollups"])
+    async def rebuild_rollups() -> RollupsBody:
+        """Drops everything that is derived from the events; it is made again in the background. Answers stay the same
+        meanwhile, and take longer."""
+
+        def rebuild() -> RollupsBody:
+            store.rebuild()
+            return status()
+
+        return await asyncio.to_thread(rebuild)
+
+    return Router("/", route_handlers=[get_rollups, rebuild_rollups], guards=[authentication.admin_guard()])

@@ -1,0 +1,310 @@
+"""The SQL of rollups: the table, folding events into it, and reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+
+from ...domain.meter import MeterQuery
+from ...domain.period import FIRST_INSTANT
+from .queries import MeterStatement, Part, Statement, latest_terms, micros, said
+from .series import SLOT, SLOTS_PER_DAY, Kind, Segment, Series
+
+# Everything in it can be made again from the events. A row is a part of an aggregate; rows with the same key belong
+# together, whether they are merged already or not. One table, so that one insert is all of a fold or none of it.
+#
+#   width  slot        key            what it holds
+#   1, 96  of a slot   text of group  COUNT, SUM, MIN, MAX, LATEST of the events in a quarter of an hour, or a day (UTC)
+#          or day      ''             UNIQUE: how many values there are that are in this slot and in no other
+#                      value          UNIQUE: a value that is in this slot and in others
+#   0      0           value          UNIQUE: the first and the last slot of each value
+#                      entity         STATE: its first event, its latest state, what it said last of the group
+#                      ''             FIRST: the organization's first event
+#
+# A row without an organization tells up to which commit its series is folded.
+_COLUMNS_AND_ENGINE = """(
+    series       UInt64,
+    organization String,
+    width        UInt8,
+    slot         UInt32 CODEC(Delta, ZSTD(1)),
+    key          String CODEC(ZSTD(1)),
+    events       SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
+    total        SimpleAggregateFunction(sum, Decimal(76, 28)) CODEC(ZSTD(1)),
+    lowest       SimpleAggregateFunction(min, Decimal(76, 28)) CODEC(ZSTD(1)),
+    highest      SimpleAggregateFunction(max, Decimal(76, 28)) CODEC(ZSTD(1)),
+    first        SimpleAggregateFunction(min, Int64) CODEC(ZSTD(1)),
+    last         SimpleAggregateFunction(max, Int64) CODEC(ZSTD(1)),
+    latest       SimpleAggregateFunction(max, Tuple(Int64, UInt64, UInt32, String)) CODEC(ZSTD(1)),
+    said         SimpleAggregateFunction(max, Tuple(Int64, UInt64, UInt32, String)) CODEC(ZSTD(1)),
+    watermark    SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree ORDER BY (series, organization, width, slot, key)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024
+"""
+CREATE_ROLLUPS = f"CREATE TABLE IF NOT EXISTS rollups {_COLUMNS_AND_ENGINE}"
+REPLACE_ROLLUPS = f"CREATE OR REPLACE TABLE rollups {_COLUMNS_AND_ENGINE}"
+
+# A fold is made in a table that nobody reads, and then becomes part of the other in one quick step.
+REPLACE_FOLD = f"CREATE OR REPLACE TABLE fold {_COLUMNS_AND_ENGINE}"
+ATTACH_FOLD = "ALTER TABLE rollups ATTACH PARTITION tuple() FROM fold"
+
+WATERMARKS = "SELECT series, max(watermark) FROM rollups WHERE organization = '' GROUP BY series"
+
+EVENTS_BY_TYPE = """
+SELECT namespace, type, count() FROM events WHERE commit > {after:UInt64} AND commit <= {upto:UInt64}
+GROUP BY namespace, type
+"""
+
+EVENTS_AFTER = "SELECT count() FROM events WHERE commit > {commit:UInt64}"
+
+_FIRST_MICROS = micros(FIRST_INSTANT)
+_SLOT_MICROS = micros(FIRST_INSTANT + SLOT) - _FIRST_MICROS
+_SLOT_OF_EVENT = f"toUInt32(intDiv(toUnixTimestamp64Micro(time) - {_FIRST_MICROS}, {_SLOT_MICROS}))"
+_COLUMNS = {Kind.SUM: "total", Kind.MIN: "lowest", Kind.MAX: "highest", Kind.LATEST: "latest"}
+"""Where the value of a series of single numbers is kept; a COUNT needs no more than the number of events."""
+
+
+_COLUMN_TYPES = {
+    "series": "UInt64",
+    "organization": "String",
+    "width": "UInt8",
+    "slot": "UInt32",
+    "key": "String",
+    "events": "Int64",
+    "total": "Decimal(76, 28)",
+    "lowest": "Decimal(76, 28)",
+    "highest": "Decimal(76, 28)",
+    "first": "Int64",
+    "last": "Int64",
+    "latest": "Tuple(Int64, UInt64, UInt32, String)",
+    "said": "Tuple(Int64, UInt64, UInt32, String)",
+    "watermark": "UInt64",
+}
+# One thread and one block: an insert becomes one part.
+_ONE_PART = (
+    "max_threads = 1, max_insert_threads = 1, max_insert_block_size = 100000000, "
+    "min_insert_block_size_rows = 100000000, min_insert_block_size_bytes = 8000000000"
+)
+
+
+def _row_of(values: Mapping[str, str]) -> str:
+    """The columns of the table, in their order; one that is not named is at its default."""
+    return ", ".join(f"{values.get(name) or _default(name)} AS {name}" for name in _COLUMN_TYPES)
+
+
+def _default(column: str) -> str:
+    return f"defaultValueOfTypeName('{_COLUMN_TYPES[column]}')"
+
+
+class FoldStatement(Statement):
+    """Folds a range of commits for some series and moves their watermarks; `types` says of which namespaces and types
+    there are events in the range."""
+
+    def __init__(self, series: Sequence[Series], types: Set[tuple[str, str]], after: int, upto: int):
+        super().__init__()
+        self._after, self._upto = self._parameter("UInt64", after), self._parameter("UInt64", upto)
+        marks = self._parameter("Array(UInt64)", [each.id for each in series])
+        sources = [f"SELECT {_row_of({'series': f'arrayJoin({marks})', 'watermark': self._upto})}"]
+        scans: dict[object, list[Series]] = {}
+        for each in series:
+            if each.kind is Kind.FIRST:
+                sources.append(self._first_events(each))
+            elif (each.namespace, each.event_type) not in types:
+                continue
+            elif each.kind is Kind.STATE:
+                sources.append(self._states(each))
+            elif each.kind is Kind.UNIQUE:
+                sources.append(self._unique(each))
+            else:
+                scans.setdefault((each.namespace, each.event_type), []).append(each)
+        sources += [self._slots(alike) for alike in scans.values()]
+        self.sql = f"INSERT INTO fold SETTINGS {_ONE_PART} {' UNION ALL '.join(sources)}"
+
+    def _where(self, one: Series, *conditions: str) -> str:
+        of_namespace = f"namespace = {self._parameter('String', one.namespace)}"
+        of_type = [f"type = {self._parameter('String', one.event_type)}"] if one.event_type else []
+        commits = (f"commit > {self._after}", f"commit <= {self._upto}")
+        return f"WHERE {' AND '.join([of_namespace, *of_type, *commits, *conditions])}"
+
+    def _first_events(self, one: Series) -> str:
+        columns = {"series": self._id(one), "organization": "organization", "first": "earliest"}
+        return (
+            f"SELECT {_row_of(columns)} FROM (SELECT organization, min(toUnixTimestamp64Micro(time)) AS earliest"
+            f" FROM events {self._where(one)} GROUP BY organization)"
+        )
+
+    def _states(self, one: Series) -> str:
+        texts = self._state_columns(one.entity, one.state, [one.group] if one.group else [])
+        columns = {"series": self._id(one), "organization": "organization", "key": "entity"}
+        columns |= {"first": "created", "latest": "latest", **({"said": "s0"} if one.group else {})}
+        where = self._where(one, *self._with_state(one.event_type, one.entity, one.state))
+        return (
+            f"SELECT {_row_of(columns)} FROM (SELECT organization, {texts} FROM events {where}"
+            " GROUP BY organization, entity)"
+        )
+
+    def _slots(self, series: Sequence[Series]) -> str:
+        """Every series of an event type: its events are read once, and added up by slot and group first."""
+        one = series[0]
+        paths = list(dict.fromkeys(each.group for each in series if each.group))
+        kept = list(dict.fromkeys(_COLUMNS[each.kind] for each in series if each.kind in _COLUMNS))
+        rows = ", ".join(self._series_row(each, paths, kept) for each in series)
+        texts = "".join(f", {self._text(path)} AS g{number}" for number, path in enumerate(paths))
+        merges = {"events": "sum", "total": "sum", "lowest": "min", "highest": "max", "latest": "max"}
+        parts = {name: f"row.{number}" for number, name in enumerate(["series", "key", "events", *kept], 1)}
+        columns = {"organization": "organization", "width": "width", "slot": "toUInt32(quarter - quarter % width)"}
+        columns |= {name: f"{merges[name]}({part})" if name in merges else part for name, part in parts.items()}
+        return (
+            f"SELECT {_row_of(columns)} FROM (SELECT organization, quarter, arrayJoin(rows) AS row FROM ("
+            f"SELECT organization, {_SLOT_OF_EVENT} AS quarter{texts}, [{rows}] AS rows"
+            f" FROM events {self._where(one)} GROUP BY ALL))"
+            f" ARRAY JOIN [toUInt8(1), toUInt8({SLOTS_PER_DAY})] AS width"
+            " WHERE row.3 > 0 GROUP BY series, key, organization, width, slot"
+        )
+
+    def _series_row(self, each: Series, paths: Sequence[str], kept: Sequence[str]) -> str:
+        """One series of a slot: its id, group, number of events, and what is kept of any of the series."""
+        measured = " AND ".join(self._has(each.needed)) or "1"
+        key = f"g{paths.index(each.group)}" if each.group else "''"
+        values = [self._id(each), key, f"toInt64(countIf({measured}))"]
+        for column in kept:
+            if _COLUMNS.get(each.kind) != column:
+                values.append(_default(column))
+            elif column == "latest":
+                values.append(f"maxIf({said(f'toString({self._number(each.value)})')}, {measured})")
+            else:
+                values.append(f"{each.kind.lower()}If({self._number(each.value)}, {measured})")
+        return f"({', '.join(values)})"
+
+    def _unique(self, one: Series) -> str:
+        """Values by the slots they are in. A value is `alone` while it is in one slot only: then it is counted there.
+        When it turns up in another slot it is taken off that count, and gets a row of its own in each of its slots."""
+        text = self._text(one.value)
+        said_something = f"{text} != ''"
+        fresh = (
+            f"SELECT organization, {text} AS value, groupUniqArray({_SLOT_OF_EVENT}) AS slots"
+            f" FROM events {self._where(one, said_something)} GROUP BY organization, value"
+        )
+        columns = {"series": self._id(one), "organization": "organization", "width": "row.1", "slot": "row.2"}
+        columns |= {"key": "row.3", "events": "row.4", "first": "row.5", "last": "row.6"}
+        return f"""
+            SELECT {_row_of(columns)} FROM (
+                SELECT organization, known, slots, was_alone, value,
+                    [toUInt8(1), toUInt8({SLOTS_PER_DAY})] AS widths,
+                    arrayMin(slots) AS earliest,
+                    arrayMax(slots) AS newest,
+                    if(known, old, earliest) AS place,
+                    earliest = newest AND earliest = place AND (NOT known OR was_alone) AS alone,
+                    toInt64(multiIf(NOT known, alone, was_alone AND NOT alone, -1, 0)) AS gained,
+                    arrayJoin(arrayConcat(
+                        [(toUInt8(0), toUInt32(0), value, toInt64(0), toInt64(earliest), toInt64(newest))],
+                        arrayMap(w -> (w, toUInt32(place - place % w), '', gained, toInt64(0), toInt64(0)), widths),
+                        arrayFlatten(arrayMap(w -> arrayMap(
+                            q -> (w, toUInt32(q - q % w), value, toInt64(0), toInt64(0), toInt64(0)),
+                            multiIf(alone, [], was_alone, arrayPushBack(slots, old), slots)
+                        ), widths))
+                    )) AS row
+                FROM ({fresh}) AS fresh LEFT JOIN (
+                    SELECT organization, key AS value, 1 AS known, toUInt32(min(first)) AS old,
+                        min(first) = max(last) AS was_alone
+                    FROM rollups WHERE series = {self._id(one)} AND width = 0
+                        AND (organization, key) IN (SELECT organization, value FROM ({fresh}))
+                    GROUP BY organization, value
+                ) AS seen USING (organization, value)
+            )
+            WHERE row.1 = 0 OR row.4 != 0 OR row.3 != ''
+        """
+
+    def _id(self, one: Series) -> str:
+        return self._parameter("UInt64", one.id)
+
+
+class _Reading(MeterStatement):
+    """Reads whole slots."""
+
+    def __init__(self, query: MeterQuery):
+        super().__init__(query, one_window=len(query.edges) == 2)
+
+    def _rows_of(self, series: Sequence[Series]) -> str:
+        ids = self._parameter("Array(UInt64)", [each.id for each in series])
+        return f"series IN {ids} AND organization = {self._parameter('String', self._query.organization)}"
+
+    def _segments(self, segments: Sequence[Segment]) -> str:
+        return " OR ".join(f"(width = {segment.width} AND {self._from_to('slot', segment)})" for segment in segments)
+
+    def _from_to(self, column: str, segment: Segment) -> str:
+        start, end = (self._parameter("UInt32", slot) for slot in (segment.start, segment.end))
+        return f"{column} >= {start} AND {column} < {end}"
+
+    def _window_of(self, slot: str) -> str:
+        return self._window(f"(toInt64({slot}) * {_SLOT_MICROS} + {_FIRST_MICROS})")
+
+
+class RollupQuery(_Reading):
+    """The whole slots of a question about single events. Its rows: series, window, group, events, and for each of
+    `kinds` the terms of the value, as in `MeasureQuery`."""
+
+    def __init__(self, query: MeterQuery, series: Sequence[Series], segments: Sequence[Segment]):
+        super().__init__(query)
+        self.kinds = list(dict.fromkeys(each.kind for each in series))
+        keys = ["series", "window", *(["key"] if query.group_by else [])]
+        columns = ["series", f"{self._window_of('slot')} AS window", "key" if query.group_by else "''", "sum(events)"]
+        columns += [f"[{', '.join(_terms(kind))}]" for kind in self.kinds]
+        conditions = [self._rows_of(series), f"({self._segments(segments)})"]
+        conditions += [f"key = {self._parameter('String', text)}" for _, text in query.filters]
+        self.sql = (
+            f"SELECT {', '.join(columns)} FROM rollups WHERE {' AND '.join(conditions)} GROUP BY {', '.join(keys)}"
+        )
+
+
+def _terms(kind: Kind) -> list[str]:
+    if kind is Kind.COUNT:
+        return ["toString(sum(events))"]
+    if kind is Kind.LATEST:
+        return latest_terms("max(latest)")
+    return [f"toString({kind.lower()}({_COLUMNS[kind]}))"]
+
+
+class UniqueQuery(_Reading):
+    """The number of different values in each window: those of whole slots, and those of the events in `parts`, which
+    the slots lack, as far as they are not counted there. Its rows: window, values."""
+
+    def __init__(self, query: MeterQuery, series: Series, segments: Sequence[Segment], parts: Sequence[Part]):
+        super().__init__(query)
+        text, of_type = self._text(series.value), f"type = {self._parameter('String', series.event_type)}"
+        within = self._time_conditions("time", query.edges[0], query.edges[-1])
+        slots = f"SELECT {self._window_of('slot')} AS window, key AS value, events FROM rollups WHERE"
+        sources = [f"{slots} {self._rows_of([series])} AND ({self._segments(segments) or '0'})"]
+        raw = " UNION ALL ".join(
+            f"SELECT {self._window('toUnixTimestamp64Micro(time)')} AS window, {text} AS value FROM events"
+            f" WHERE {' AND '.join([*self._events(part), of_type, *within])} AND value != ''"
+            for part in parts
+        )
+        if raw:
+            inside = " OR ".join(f"({self._from_to('place', segment)})" for segment in segments) or "0"
+            counted = (
+                f"SELECT {self._window_of('place')} AS window, key"
+                " FROM (SELECT key, min(first) AS place, max(last) AS other FROM rollups"
+                f" WHERE {self._rows_of([series])} AND width = 0 AND key IN (SELECT value FROM raw)"
+                f" GROUP BY key) WHERE place = other AND ({inside})"
+            )
+            sources.append(f"SELECT window, value, 0 AS events FROM raw WHERE (window, value) NOT IN ({counted})")
+        self.sql = (
+            f"{f'WITH raw AS ({raw}) ' if raw else ''}SELECT window, sum(events) + uniqExactIf(value, value != '')"
+            f" FROM ({' UNION ALL '.join(sources)}) GROUP BY window"
+        )
+
+
+class FirstQuery(Statement):
+    """The organization's first event, from its rollup and the events after a commit. One row: its time, how many
+    rows it was taken from."""
+
+    def __init__(self, series: Series, organization: str, after_commit: int):
+        super().__init__()
+        name = self._parameter("String", organization)
+        self.sql = (
+            "SELECT min(first), count() FROM ("
+            f"SELECT first FROM rollups WHERE series = {self._parameter('UInt64', series.id)} AND organization = {name}"
+            " UNION ALL SELECT toUnixTimestamp64Micro(time) FROM events"
+            f" WHERE namespace = {self._parameter('String', series.namespace)} AND organization = {name}"
+            f" AND commit > {self._parameter('UInt64', after_commit)})"
+        )

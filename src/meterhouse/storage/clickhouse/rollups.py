@@ -1,0 +1,258 @@
+"""Rollups: what events add up to, kept so that reading a summary costs the same however many events there are.
+
+They change what an answer costs, never what it says: a question is cut into whole slots, which are read from here,
+and the rest, which is read from the events. What can be asked of both is compared in tests/conformance.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+import xxhash
+
+from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
+from . import queries, rollup_queries
+from .engine import Engine
+from .partials import Partials
+from .queries import ALL, MeasureQuery, Part, StateQuery
+from .rollup_queries import FirstQuery, FoldStatement, RollupQuery, UniqueQuery
+from .series import Kind, Segment, Series, all_series, cut, rolled_up
+
+_EVENTS_PER_FOLD = 1_000_000
+"""About how many events are folded at once when many wait: a fold's insert holds readers up."""
+_PLACES = 1 << 16
+
+
+class Rollups:
+    """Folds settled commits, and answers from what is folded."""
+
+    def __init__(self, engine: Engine, meters: Mapping[str, Iterable[Meter]], latest_commit: int):
+        self._engine = engine
+        self._series = all_series(meters)
+        self._folding = threading.Lock()
+        self._table = _SharedTable()
+        self._commits_per_fold = 64
+        # The newest commit that may have touched an organization; organizations share places, which only costs a
+        # look into the events. After a start any of them may have been touched by the newest.
+        self._touched = [latest_commit] * _PLACES
+        engine.execute(rollup_queries.CREATE_ROLLUPS)
+        self._watermarks = self._read_watermarks()
+        if max(self._watermarks.values(), default=0) > latest_commit:
+            self.rebuild()  # they tell of events that are not there: the events are of another time
+
+    def touch(self, organizations: Iterable[tuple[str, str]], commit: int) -> None:
+        """To be told of the organizations, with their namespaces, that a commit has events of, before it is seen."""
+        for namespace, organization in organizations:
+            self._touched[_place(namespace, organization)] = commit
+
+    # Folding
+
+    def fold(self, settled_commit: int) -> bool:
+        """Folds some of the commits up to `settled_commit`, those of the series that is furthest behind first; answers
+        whether there is more to fold. Raises `EngineError`; what was folded stays folded."""
+        with self._folding:
+            behind: dict[int, list[Series]] = defaultdict(list)
+            for series in self._series:
+                behind[min(self._watermarks.get(series.id, 0), settled_commit)].append(series)
+            after, *others = sorted({*behind, settled_commit})
+            if not others:
+                return False
+            upto = min(others[0], after + self._commits_per_fold)
+            self._fold(behind[after], after, upto)
+            return upto < settled_commit
+
+    def _fold(self, series: Sequence[Series], after: int, upto: int) -> None:
+        found = self._engine.rows(rollup_queries.EVENTS_BY_TYPE, {"after": after, "upto": upto})
+        types = {(namespace, event_type): count for namespace, event_type, count in found}
+        statement = FoldStatement(series, types.keys(), after, upto)
+        self._engine.execute(rollup_queries.REPLACE_FOLD)
+        self._engine.execute(statement.sql, statement.parameters)
+        with self._table.changing():
+            try:
+                self._engine.execute(rollup_queries.ATTACH_FOLD)
+            except BaseException:
+                # It may be there all the same: nothing is read from here until that is known.
+                self._watermarks = {}
+                self._watermarks = self._read_watermarks()
+                raise
+            self._watermarks = {**self._watermarks, **{each.id: upto for each in series}}
+        folded = sum(types.values())
+        if folded > 2 * _EVENTS_PER_FOLD:
+            self._commits_per_fold = max(1, self._commits_per_fold // 2)
+        elif folded < _EVENTS_PER_FOLD // 2:
+            self._commits_per_fold *= 2
+
+    def rebuild(self) -> None:
+        """Drops everything that is folded. Until it is folded again, answers come from the events."""
+        with self._folding, self._table.changing():
+            self._watermarks = {}
+            self._engine.execute(rollup_queries.REPLACE_ROLLUPS)
+
+    def folded_commit(self) -> int:
+        """See `ports.EventStore`."""
+        watermarks = self._watermarks
+        return min((watermarks.get(series.id, 0) for series in self._series), default=0)
+
+    def unfolded_events(self) -> int:
+        """See `ports.EventStore`."""
+        [[count]] = self._engine.rows(rollup_queries.EVENTS_AFTER, {"commit": self.folded_commit()})
+        return int(count)
+
+    def _read_watermarks(self) -> dict[int, int]:
+        return dict(self._engine.rows(rollup_queries.WATERMARKS, {}))
+
+    # Reading
+
+    def measure(self, query: MeterQuery) -> list[Measure]:
+        """See `ports.EventStore`."""
+        if query.meters[0].aggregation is Aggregation.STATE_COUNT:
+            return self._measure_states(query)
+        measures = []
+        unique = [meter.aggregation is Aggregation.UNIQUE_COUNT for meter in query.meters]
+        for number, is_unique in enumerate(unique):
+            if is_unique:
+                values = self._measure_unique(replace(query, meters=(query.meters[number],)))
+                measures += [replace(measure, meter=number) for measure in values]
+        if not all(unique):
+            measures += self._measure_singles(query, [number for number, each in enumerate(unique) if not each])
+        return measures
+
+    def _measure_singles(self, query: MeterQuery, asked: Sequence[int]) -> list[Measure]:
+        """Meters of single events: those that are folded as far as any from rollups, the others from the events."""
+        partials = Partials(query.meters)
+        series = {number: rolled_up(query, number) for number in asked}
+        pieces = cut(query.edges)
+        with self._table.reading():
+            marks = {number: self._folded_to(query, series[number]) for number in asked}
+            watermark = max(marks.values())
+            folded = [number for number in asked if watermark and marks[number] == watermark]
+            if folded and pieces.segments:
+                readers: dict[Series, list[int]] = defaultdict(list)  # meters may share a series
+                for number in folded:
+                    for each in series[number]:
+                        readers[each].append(number)
+                self._add_rolled_up(partials, query, readers, pieces.segments)
+        if folded:
+            for part in self._unfolded(query, watermark, pieces.edges):
+                self._add_events(partials, query, folded, part)
+        if others := [number for number in asked if number not in folded]:
+            self._add_events(partials, query, others, ALL)
+        return partials.measures()
+
+    def _add_rolled_up(
+        self,
+        partials: Partials,
+        query: MeterQuery,
+        readers: Mapping[Series, Sequence[int]],
+        segments: Sequence[Segment],
+    ) -> None:
+        by_id = {each.id: each for each in readers}
+        statement = RollupQuery(query, list(readers), segments)
+        for series, edge, key, events, *terms in self._engine.rows(statement.sql, statement.parameters):
+            group = (key,) if query.group_by else ()
+            kind = statement.kinds.index(by_id[series].kind)
+            for number in readers[by_id[series]]:
+                partials.add(number, statement.windows[edge], group, events, terms[kind])
+
+    def _add_events(self, partials: Partials, query: MeterQuery, numbers: Sequence[int], part: Part) -> None:
+        groups = len(query.group_by)
+        statement = MeasureQuery(replace(query, meters=tuple(query.meters[number] for number in numbers)), part)
+        for edge, *texts in self._engine.rows(statement.sql, statement.parameters):
+            group, values = tuple(texts[:groups]), texts[groups:]
+            for place, number in enumerate(numbers):
+                terms, events = values[2 * place : 2 * place + 2]
+                partials.add(number, statement.windows[edge], group, events, terms)
+
+    def _measure_unique(self, query: MeterQuery) -> list[Measure]:
+        series, pieces = rolled_up(query, 0), cut(query.edges)
+        with self._table.reading():
+            if watermark := self._folded_to(query, series):
+                parts = self._unfolded(query, watermark, pieces.edges)
+                statement = UniqueQuery(query, series[0], pieces.segments, parts)
+                rows = self._engine.rows(statement.sql, statement.parameters)
+                return [Measure(statement.windows[edge], Decimal(values)) for edge, values in rows if values]
+        partials = Partials(query.meters)
+        self._add_events(partials, query, [0], ALL)
+        return partials.measures()
+
+    def _measure_states(self, query: MeterQuery) -> list[Measure]:
+        series = rolled_up(query, 0)
+        with self._table.reading():
+            if watermark := self._folded_to(query, series):
+                unfolded = self._unfolded(query, watermark, ())
+                return self._states(StateQuery(query, series[0].id, unfolded[0] if unfolded else None))
+        return self._states(StateQuery(query))
+
+    def _states(self, statement: StateQuery) -> list[Measure]:
+        return [
+            Measure(statement.windows[edge], Decimal(count), tuple(group), state)
+            for edge, *group, state, count in self._engine.rows(statement.sql, statement.parameters)
+        ]
+
+    def first_event_at(self, namespace: str, organization: str) -> datetime | None:
+        """See `ports.EventStore`."""
+        series = Series(namespace, Kind.FIRST)
+        with self._table.reading():
+            statement = FirstQuery(series, organization, self._watermarks.get(series.id, 0))
+            [[earliest, count]] = self._engine.rows(statement.sql, statement.parameters)
+        return queries.instant(earliest) if count else None
+
+    def _folded_to(self, query: MeterQuery, series: Sequence[Series]) -> int:
+        """The commit up to which all of the series are folded, 0 when they cannot answer the query."""
+        marks = {self._watermarks.get(each.id, 0) for each in series}
+        if len(marks) != 1:
+            return 0
+        mark = marks.pop()
+        return mark if mark <= query.as_of_commit else 0
+
+    def _unfolded(self, query: MeterQuery, watermark: int, edges: tuple[tuple[datetime, datetime], ...]) -> list[Part]:
+        """The events that the rollups up to a watermark lack: those in pieces of slots, and those stored since."""
+        parts = [Part(within=edges)] if edges else []
+        if self._touched[_place(query.namespace, query.organization)] > watermark:
+            parts.append(Part(after_commit=watermark, without=edges))
+        return parts
+
+
+def _place(namespace: str, organization: str) -> int:
+    return xxhash.xxh3_64_intdigest(f"{namespace}\0{organization}".encode()) % _PLACES
+
+
+class _SharedTable:
+    """Many read a table at once. A change waits for those who read, and those who come after it wait for the change:
+    what is read beside a watermark is what that watermark says."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Condition()
+        self._readers = 0
+        self._changing = False
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        with self._turn:
+            self._turn.wait_for(lambda: not self._changing)
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._readers -= 1
+                self._turn.notify_all()
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        with self._turn:
+            self._turn.wait_for(lambda: not self._changing)
+            self._changing = True
+            self._turn.wait_for(lambda: not self._readers)
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._changing = False
+                self._turn.notify_all()

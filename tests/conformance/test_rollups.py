@@ -1,0 +1,173 @@
+"""Rollups change what an answer costs, never what it says: whatever is folded, the reference says the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from meterhouse.domain.event import Event, parse_event
+from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
+from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine import NO_PARAMETERS, EngineError, Parameters
+from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
+from reference import ReferenceStore
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+METERS = {
+    "ns": [
+        Meter("count", "thing", Aggregation.COUNT, group_by=("group", "user.id")),
+        Meter("sum", "thing", Aggregation.SUM, values=("n",), group_by=("group",)),
+        Meter("both", "thing", Aggregation.SUM, values=("n", "m"), group_by=("group",)),
+        Meter("any", "thing", Aggregation.SUM, values=("m",), optional=True),
+        Meter("least", "thing", Aggregation.MIN, values=("n",), group_by=("group",)),
+        Meter("most", "thing", Aggregation.MAX, values=("n",)),
+        Meter("mean", "thing", Aggregation.AVG, values=("n",), group_by=("group",)),
+        Meter("newest", "thing", Aggregation.LATEST, values=("n",), group_by=("group",)),
+        Meter("unique", "thing", Aggregation.UNIQUE_COUNT, values=("name",), group_by=("group",)),
+        Meter("other", "other", Aggregation.COUNT),
+        Meter("states", "thing", Aggregation.STATE_COUNT, entity="name", state="state", group_by=("group",)),
+    ]
+}
+*SINGLE, STATES = METERS["ns"]
+# Not in the catalog: nothing is folded for it.
+STRANGER = Meter("stranger", "thing", Aggregation.SUM, values=("m",))
+
+
+def event(event_id: str, at: datetime, data: Any, *, event_type: str = "thing", org: str = "acme") -> Event:
+    raw = {"specversion": "1.0", "id": event_id, "source": "test", "type": event_type, "subject": org, "data": data}
+    return parse_event(json.dumps({**raw, "time": at.isoformat()}).encode(), "ns", {}, NOW)
+
+
+# Around the lines between slots and days, and far from them.
+TIMES = st.one_of(
+    st.builds(
+        lambda quarters, micros: NOON + 15 * quarters * MINUTE + timedelta(microseconds=micros),
+        st.integers(-130, 130),
+        st.sampled_from([-1, 0, 1, 7 * 60 * 10**6]),
+    ),
+    st.sampled_from(
+        [
+            datetime(1900, 1, 1, tzinfo=UTC),
+            datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+            datetime(2261, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+        ]
+    ),
+)
+NUMBERS = st.sampled_from([0, 1, -1, "0.1", "0.2", "99999999999999999999999999999999999999", "1e-28", -7])
+DATA = st.fixed_dictionaries(
+    {},
+    optional={
+        "n": NUMBERS,
+        "m": NUMBERS,
+        "group": st.sampled_from(["", "a", "b", "it's", 1.5]),
+        "user": st.fixed_dictionaries({"id": st.sampled_from(["u", "v"])}),
+        "name": st.sampled_from(["", "x", "y", "z", "line\nbreak"]),
+        "state": st.sampled_from(["", "on", "off"]),
+    },
+)
+EVENTS = st.builds(
+    event,
+    st.uuids().map(str),
+    TIMES,
+    DATA,
+    event_type=st.sampled_from(["thing", "thing", "thing", "other"]),
+    org=st.sampled_from(["acme", "acme", "it's"]),
+)
+STEPS = st.lists(
+    st.one_of(
+        st.lists(EVENTS, min_size=1, max_size=20),
+        st.lists(EVENTS, min_size=1, max_size=20),
+        st.sampled_from(["fold", "fold", "fold one", "restart", "rebuild", "new catalog"]),
+        st.tuples(st.integers(0, 2), st.booleans()),
+    ),
+    max_size=9,
+)
+
+
+@st.composite
+def questions(draw: st.DrawFn, commit: int) -> MeterQuery:
+    inner = draw(st.lists(TIMES, min_size=2, max_size=6, unique=True).map(sorted))
+    sides = draw(st.sampled_from([(0, 0), (1, 0), (0, 1), (1, 1)]))
+    edges = ([None] * sides[0]) + inner + ([None] * sides[1])
+    path = draw(st.sampled_from(["group", "group", "user.id", "state"]))
+    how = draw(st.sampled_from(["whole", "whole", "grouped", "filtered", "both"]))
+    text = draw(st.sampled_from(["", "a", "it's", "1.5", "u"]))
+    states = draw(st.booleans())
+    meters = (
+        (STATES,)
+        if states
+        else tuple(draw(st.lists(st.sampled_from([*SINGLE, STRANGER]), min_size=1, max_size=5, unique=True)))
+    )
+    return MeterQuery(
+        "ns",
+        draw(st.sampled_from(["acme", "acme", "it's", "nobody"])),
+        meters,
+        tuple(edges),
+        draw(st.sampled_from([commit, commit, commit, max(0, commit - 1)])),
+        (path,) if how in ("grouped", "both") else (),
+        ((path, text),) if how in ("filtered", "both") else (),
+        draw(st.sampled_from([None, *StateWindow])) if states else None,
+    )
+
+
+class FlakyEngine(ChdbEngine):
+    """Fails one of the next statements, before or after it has happened, when it is told to."""
+
+    left = -1
+    happens = False
+
+    def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
+        fails = self.left == 0
+        self.left -= 1
+        if not fails or self.happens:
+            super().execute(sql, parameters)
+        if fails:
+            raise EngineError("told to fail")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), steps=STEPS)
+def test_answers_what_the_reference_answers(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, steps: list[list[Event] | tuple[int, bool] | str]
+) -> None:
+    folder = tmp_path_factory.mktemp("engine") / "events"
+    engine = FlakyEngine(folder)
+    store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
+    try:
+        for step in steps:
+            if isinstance(step, list):
+                assert store.append(step, NOW) == reference.append(step, NOW)
+            elif step == "rebuild":
+                store.rebuild()
+            elif step in ("restart", "new catalog"):
+                store.close()
+                engine = FlakyEngine(folder)
+                store = ClickHouseEventStore(engine, METERS if step == "restart" else {"ns": METERS["ns"][:4]})
+            elif isinstance(step, tuple):
+                if store.folded_commit() < store.latest_commit():
+                    engine.left, engine.happens = step
+                    with pytest.raises(EngineError):
+                        store.fold(store.latest_commit())
+            else:
+                while store.fold(store.latest_commit()) and step == "fold":
+                    pass
+            for organization in ("acme", "it's", "nobody"):
+                assert store.first_event_at("ns", organization) == reference.first_event_at("ns", organization)
+            for _ in range(4):
+                query = data.draw(questions(reference.latest_commit()))
+                assert in_order(store.measure(query)) == in_order(reference.measure(query)), query
+    finally:
+        store.close()
+
+
+def in_order(measures: Sequence[Measure]) -> list[Measure]:
+    return sorted(measures, key=lambda measure: (measure.meter, measure.window, measure.group, measure.state))
