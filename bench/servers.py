@@ -1,0 +1,140 @@
+"""The servers that are measured, each in a process of its own on loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from meterhouse.settings import from_environment
+
+from .postgres_comparator import KEY
+from .workload import CATALOGS, NOW, PRODUCTS, Product
+
+ADMIN_KEY = "bench-admin-key-0123456789"
+ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
+COMPARATOR = {"authorization": f"Bearer {KEY}"}
+UNLIMITED = {"METERHOUSE_OCTOLENS_REQUESTS_PER_HOUR": "0", "METERHOUSE_AUTOPOSTING_REQUESTS_PER_HOUR": "0"}
+NO_CACHE = {"METERHOUSE_ANSWER_CACHE_MIB": "0"}
+SUBSCRIPTION = {"plan": None, "anchor": "2026-01-01", "interval": "P1M"}
+FOLDED = 50_000
+"""Events not yet in rollups that a read may find."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that is ready."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    http: httpx.Client
+    ready_after: float
+    """Seconds from starting the process."""
+
+    def memory_mib(self, which: str = "VmRSS") -> int:
+        """Resident memory now, or with VmHWM the most there has been. Linux only, as the engine's wheels mostly are."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split(f"{which}:")[1].split()[0]) // 1024
+
+
+@contextmanager
+def running(command: list[str], port: int, probe: str, environment: Mapping[str, str]) -> Iterator[Running]:
+    """A process that answers on the port; stopped at the end."""
+    began = time.perf_counter()
+    with (
+        subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as http,
+    ):
+        try:
+            while True:
+                try:
+                    if http.get(probe).status_code < 500:
+                        break
+                except httpx.TransportError:
+                    pass
+                if process.poll() is not None or time.perf_counter() - began > 600:
+                    raise SystemExit(f"did not start: {' '.join(command)}")
+                time.sleep(0.02)
+            yield Running(port, process, http, time.perf_counter() - began)
+        finally:
+            process.terminate()
+            try:
+                process.wait(120)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@contextmanager
+def meterhouse(data: Path, *, cached: bool) -> Iterator[Running]:
+    """Meterhouse on a folder, without rate limits, with or without its cache of answers."""
+    port = free_port()
+    command = [sys.executable, "-m", "meterhouse", "serve", "--data", str(data), "--port", str(port)]
+    for catalog in CATALOGS:
+        command += ["--catalog", str(catalog)]
+    # A version without such a cache refuses the variable as that of an unknown contract.
+    without = {} if from_environment(NO_CACHE).contract_options else NO_CACHE
+    environment = {"METERHOUSE_ADMIN_KEY": ADMIN_KEY, **UNLIMITED, **({} if cached else without)}
+    with running([*command, "--now", NOW.isoformat()], port, "/readyz", environment) as server:
+        yield server
+
+
+@contextmanager
+def comparator(uri: str) -> Iterator[Running]:
+    """FastAPI on PostgreSQL."""
+    port = free_port()
+    with running([sys.executable, "-m", "bench.postgres_comparator", uri, str(port)], port, "/", {}) as server:
+        yield server
+
+
+@contextmanager
+def constant(*, observed: bool) -> Iterator[Running]:
+    """The HTTP ceiling."""
+    port = free_port()
+    command = [sys.executable, "-m", "bench.http_ceiling", str(port), "observed" if observed else "bare"]
+    with running(command, port, "/constant", {}) as server:
+        yield server
+
+
+def set_up(http: httpx.Client) -> dict[str, str]:
+    """The largest organization of each product, subscribed, and what its summary is asked with, by namespace."""
+    keys = {}
+    for product in PRODUCTS:
+        path = f"/v1/organizations/{product.organization(0)}"
+        body = {"id": product.organization(0), "name": product.namespace, "namespace": product.namespace}
+        http.post("/v1/organizations", json=body, headers=ADMIN).raise_for_status()
+        http.put(f"{path}/subscription", json=SUBSCRIPTION, headers=ADMIN).raise_for_status()
+        made = http.post(f"{path}/keys", json=user_of(product), headers=ADMIN).raise_for_status().json()
+        keys[product.namespace] = f"Bearer {made['key']}" if product.header == "authorization" else made["key"]
+    return keys
+
+
+def user_of(product: Product) -> dict[str, str]:
+    """OnePin's summary tells a user's own credits; elsewhere a key stands for nobody in particular."""
+    return {"user_id": "user-1"} if product.namespace == "onepin" else {}
+
+
+def wait_until_folded(http: httpx.Client, seconds: float = 900) -> float:
+    """Waits until few events are outside of the rollups; how many seconds. At once where there are no rollups."""
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        lines = http.get("/metrics").text.splitlines()
+        unfolded = [float(line.split()[-1]) for line in lines if line.startswith("meterhouse_unfolded_events")]
+        if sum(unfolded) < FOLDED:
+            return time.perf_counter() - began
+        time.sleep(0.2)
+    raise SystemExit(f"more than {FOLDED} events were not folded after {seconds} s")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
