@@ -67,9 +67,11 @@ def running(command: list[str], port: int, probe: str, environment: Mapping[str,
         finally:
             process.terminate()
             try:
-                process.wait(120)
+                if code := process.wait(120):
+                    print(f"ended with {code} when told to stop: {' '.join(command[1:4])}", file=sys.stderr)
             except subprocess.TimeoutExpired:
                 process.kill()
+                print(f"did not stop within two minutes: {' '.join(command[1:4])}", file=sys.stderr)
 
 
 @contextmanager
