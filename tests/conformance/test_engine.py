@@ -12,11 +12,13 @@ from pathlib import Path
 SCRIPT = """
 import sqlite3, sys, threading
 from pathlib import Path
+from meterhouse.storage.clickhouse import native
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
 
 engine = ChdbEngine(Path(sys.argv[1]))
 engine.execute("CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n")
-engine.insert("t", b'{"n": 1}')
+row = native.block(1, [("n", "UInt64", native.numbers("Q", [1]))])
+engine.insert("t", row)
 failures = []
 
 def work(number):
@@ -24,7 +26,7 @@ def work(number):
     try:
         for _ in range(250):
             if number == 0:
-                engine.insert("t", b'{"n": 1}')
+                engine.insert("t", row)
             elif engine.rows("SELECT count() > 0 FROM t WHERE n = {n:UInt64}", {"n": 1}) != [[1]]:
                 failures.append(number)
             beside.execute("SELECT 1").fetchall()

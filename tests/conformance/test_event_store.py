@@ -109,8 +109,8 @@ class TestAppend:
         class FailsAfterInsert(ChdbEngine):
             broken = True
 
-            def insert(self, table: str, ndjson: bytes) -> None:
-                super().insert(table, ndjson)
+            def insert(self, table: str, block: bytes) -> None:
+                super().insert(table, block)
                 if self.broken:
                     self.broken = False
                     raise EngineError("fsync failed")

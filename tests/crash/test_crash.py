@@ -48,12 +48,12 @@ class FailingEngine(ChdbEngine):
         self.reached = False
         """Whether the latest insert is on the disk."""
 
-    def insert(self, table: str, ndjson: bytes) -> None:
+    def insert(self, table: str, block: bytes) -> None:
         self.reached = False
         fate = self._random.randrange(3)
         if fate == 0:
             raise EngineError("no space left on device")
-        super().insert(table, ndjson)
+        super().insert(table, block)
         self.reached = True
         if fate == 1:
             raise EngineError("fsync failed")

@@ -250,7 +250,7 @@ def check_taken_or_rejected(raw: bytes) -> None:
     members = decode_data(event.data)
     assert isinstance(members, dict)
     assert event.numbers.keys() <= members.keys()
-    assert all(number.is_finite() for number in event.numbers.values())
+    assert all(Decimal(number).is_finite() for number in event.numbers.values())
     assert all(isinstance(read_text(members, name), str) for name in members if "." not in name)
     assert event.same_content(parse(raw))
 

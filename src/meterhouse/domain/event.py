@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
 from .errors import Invalid
 from .meter import Aggregation, Meter
 from .period import parse_instant
-from .quantity import parse_quantity, plain
+from .quantity import MAX_DIGITS, parse_quantity, plain
 
 MAX_TEXT = 512
 """Longest id, source, type and subject, in characters."""
@@ -27,8 +26,7 @@ MAX_DEPTH = 64
 Property: TypeAlias = "str | int | Decimal | bool | list[Property] | dict[str, Property] | None"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One thing that happened. Its identity is (namespace, source, id); `organization` is the CloudEvent's subject."""
 
     namespace: str
@@ -39,7 +37,7 @@ class Event:
     time: datetime
     data: bytes
     """The JSON object as it was received."""
-    numbers: dict[str, Decimal]
+    numbers: dict[str, Decimal | int]
     """Every top-level member of `data` that is a quantity."""
 
     @property
@@ -92,6 +90,28 @@ class _Envelope(msgspec.Struct):
 _envelope = msgspec.json.Decoder(_Envelope, float_hook=str.encode)
 
 
+_Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
+
+
+class _Regular(msgspec.Struct, gc=False):
+    """The attributes of a CloudEvent that has all of them, as they should be."""
+
+    id: _Text
+    source: _Text
+    type: _Text
+    subject: _Text
+    specversion: Literal["1.0"]
+    data: msgspec.Raw
+    time: str | None = None
+    data_base64: None = None
+
+
+_regular = msgspec.json.Decoder(_Regular)
+
+_SHALLOW_BYTES = 2 * MAX_DEPTH
+"""Data that is no longer cannot be nested too deeply."""
+
+
 def _same(one: Property, other: Property) -> bool:
     """Equal as JSON values: 1 and 1.0 are, 1 and true are not, members have no order."""
     if isinstance(one, dict) and isinstance(other, dict):
@@ -124,6 +144,7 @@ def _read_number(text: str) -> Decimal | str:
 
 
 _value = msgspec.json.Decoder(float_hook=_read_number)
+_members: msgspec.json.Decoder[dict[str, Property]] = msgspec.json.Decoder(dict[str, Any], float_hook=_read_number)
 
 
 def decode_data(data: bytes) -> Property:
@@ -131,40 +152,127 @@ def decode_data(data: bytes) -> Property:
     return _value.decode(data)  # type: ignore[no-any-return] # JSON is what it is
 
 
-def parse_event(raw: bytes, namespace: str, meters: Mapping[str, Sequence[Meter]], received_at: datetime) -> Event:
-    """One CloudEvent in JSON, validated against the meters of its namespace.
+class EventParser:
+    """Reads the events of one namespace, each validated against the meters of its type.
 
-    `meters` are those of the namespace, by event type. An event without `time` gets `received_at`.
-    Raises `Rejected`, with a stable code: `invalid_event`, `invalid_time`, `invalid_value`, `too_large`.
+    Nearly every event is regular, and is read by compiled code with a few checks around it. Whatever these do not
+    settle at a glance is read again, field by field, by the code that knows what to say of it: the outcome is the same.
     """
-    try:
-        envelope = _envelope.decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as wrong:
-        raise Rejected("invalid_event", f"not a CloudEvent: {wrong}") from None
-    event_id = envelope.id if isinstance(envelope.id, str) else None
-    shown_id = event_id[:MAX_TEXT] if event_id is not None else None
-    try:
-        if envelope.specversion != "1.0":
-            raise Rejected("invalid_event", 'specversion must be "1.0"')
-        event_type = _attribute("type", envelope.type)
-        organization = _attribute("subject", envelope.subject, " (the organization)")
-        data, values = _data(envelope)
+
+    def __init__(self, namespace: str, meters: Mapping[str, Sequence[Meter]]):
+        """`meters` are those of the namespace, by event type."""
+        self._namespace = namespace
+        self._meters = meters
+        self._needs = {event_type: _needs(reading) for event_type, reading in meters.items()}
+
+    def parse(self, raw: bytes, received_at: datetime) -> Event:
+        """One CloudEvent in JSON. An event without `time` gets `received_at`.
+
+        Raises `Rejected`, with a stable code: `invalid_event`, `invalid_time`, `invalid_value`, `too_large`.
+        """
+        return self._regular(raw, received_at) or self.parse_carefully(raw, received_at)
+
+    def _regular(self, raw: bytes, received_at: datetime) -> Event | None:
+        """The event, unless there is anything about it that takes a closer look."""
+        if rb"\u0000" in raw:
+            return None
+        try:
+            envelope = _regular.decode(raw)
+            data = bytes(envelope.data)
+            if len(data) > _SHALLOW_BYTES and (
+                len(data) > MAX_DATA_BYTES or data.count(b"{") + data.count(b"[") > MAX_DEPTH
+            ):
+                return None
+            values = _members.decode(data)
+            time = received_at if envelope.time is None else parse_instant(envelope.time)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, Invalid):
+            return None
         numbers = _numbers(values)
-        for meter in meters.get(event_type, ()):
-            _check(meter, values, numbers)
+        needs = self._needs.get(envelope.type, _NOTHING)
+        if needs is None or not needs.met(values, numbers):
+            return None
         return Event(
-            namespace=namespace,
-            source=_attribute("source", envelope.source),
-            id=_attribute("id", envelope.id),
-            type=event_type,
-            organization=organization,
-            time=received_at if envelope.time is None else _time(envelope.time),
-            data=data,
-            numbers=numbers,
+            self._namespace, envelope.source, envelope.id, envelope.type, envelope.subject, time, data, numbers
         )
-    except Rejected as rejected:
-        rejected.event_id = shown_id
-        raise
+
+    def parse_carefully(self, raw: bytes, received_at: datetime) -> Event:
+        """What `parse` does, field by field."""
+        try:
+            envelope = _envelope.decode(raw)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as wrong:
+            raise Rejected("invalid_event", f"not a CloudEvent: {wrong}") from None
+        event_id = envelope.id if isinstance(envelope.id, str) else None
+        shown_id = event_id[:MAX_TEXT] if event_id is not None else None
+        try:
+            if envelope.specversion != "1.0":
+                raise Rejected("invalid_event", 'specversion must be "1.0"')
+            event_type = _attribute("type", envelope.type)
+            organization = _attribute("subject", envelope.subject, " (the organization)")
+            data, values = _data(envelope)
+            numbers = _numbers(values)
+            for meter in self._meters.get(event_type, ()):
+                _check(meter, values, numbers)
+            return Event(
+                namespace=self._namespace,
+                source=_attribute("source", envelope.source),
+                id=_attribute("id", envelope.id),
+                type=event_type,
+                organization=organization,
+                time=received_at if envelope.time is None else _time(envelope.time),
+                data=data,
+                numbers=numbers,
+            )
+        except Rejected as rejected:
+            rejected.event_id = shown_id
+            raise
+
+
+def parse_event(raw: bytes, namespace: str, meters: Mapping[str, Sequence[Meter]], received_at: datetime) -> Event:
+    """One event, where a parser is not worth keeping. Raises `Rejected`."""
+    return EventParser(namespace, meters).parse_carefully(raw, received_at)
+
+
+class _Needs(msgspec.Struct):
+    """What leaves none of the meters of an event type in doubt."""
+
+    numbers: frozenset[str] = frozenset()
+    optional_numbers: tuple[str, ...] = ()
+    texts: tuple[tuple[str, bool, tuple[str, ...]], ...] = ()
+    """Name, whether it may be absent, and the texts it may be; none for any."""
+
+    def met(self, values: dict[str, Property], numbers: dict[str, Decimal | int]) -> bool:
+        """Whether the event surely has all of it."""
+        if not self.numbers <= numbers.keys():
+            return False
+        for name in self.optional_numbers:
+            if name not in numbers and values.get(name) is not None:
+                return False
+        for name, optional, known in self.texts:
+            text = values.get(name)
+            if text is None and optional:
+                continue
+            if type(text) is not str or not text or (known and text not in known):
+                return False
+        return True
+
+
+_NOTHING = _Needs()
+
+
+def _needs(meters: Sequence[Meter]) -> _Needs | None:
+    """None when a meter reads below the top level, where only a closer look tells."""
+    numeric = [meter for meter in meters if meter.aggregation.numeric]
+    texts: list[tuple[str, bool, tuple[str, ...]]] = []
+    for meter in meters:
+        if not meter.aggregation.numeric:
+            texts += [(name, meter.optional, meter.states if name == meter.state else ()) for name in _texts(meter)]
+    if any("." in name for name, _, _ in texts):
+        return None
+    return _Needs(
+        frozenset(name for meter in numeric if not meter.optional for name in meter.values),
+        tuple({name for meter in numeric if meter.optional for name in meter.values}),
+        tuple(texts),
+    )
 
 
 def _attribute(name: str, value: object, meaning: str = "") -> str:
@@ -208,16 +316,24 @@ def _data(envelope: _Envelope) -> tuple[bytes, dict[str, Property]]:
     return data, values
 
 
-def _numbers(values: dict[str, Property]) -> dict[str, Decimal]:
-    found = {}
+def _numbers(values: dict[str, Property]) -> dict[str, Decimal | int]:
+    found: dict[str, Decimal | int] = {}
     for name, value in values.items():
+        if type(value) is int and -_TOO_LONG < value < _TOO_LONG:
+            found[name] = value
+            continue
+        if type(value) is str and value[:1] not in _NUMBER_STARTS:
+            continue
         try:
             number = _quantity(value)
         except Invalid:
-            continue  # too long to be a quantity; where a meter reads it, _check refuses the event
+            continue  # no quantity; where a meter reads it, _check refuses the event
         if number is not None:
             found[name] = number
     return found
+
+
+_TOO_LONG = 10**MAX_DIGITS
 
 
 def _quantity(value: Property) -> Decimal | None:
@@ -232,7 +348,7 @@ def _quantity(value: Property) -> Decimal | None:
 _NUMBER_STARTS = frozenset("-0123456789")
 
 
-def _check(meter: Meter, values: dict[str, Property], numbers: dict[str, Decimal]) -> None:
+def _check(meter: Meter, values: dict[str, Property], numbers: dict[str, Decimal | int]) -> None:
     """Raises `Rejected` unless the meter can read what it needs from the event."""
     if meter.aggregation.numeric:
         for name in meter.values:
@@ -249,8 +365,7 @@ def _check(meter: Meter, values: dict[str, Property], numbers: dict[str, Decimal
                 raise Rejected("invalid_value", f"data.{name}: {wrong}") from None
             raise Rejected("invalid_value", f"data.{name} must be a number or a decimal string, not {_show(value)}")
         return
-    names = meter.values if meter.aggregation is Aggregation.UNIQUE_COUNT else (meter.entity, meter.state)
-    for name in filter(None, names):
+    for name in _texts(meter):
         text = read_text(values, name)
         if not text and meter.optional:
             continue
@@ -259,6 +374,12 @@ def _check(meter: Meter, values: dict[str, Property], numbers: dict[str, Decimal
         if name == meter.state and meter.states and text not in meter.states:
             known = ", ".join(meter.states)
             raise Rejected("invalid_value", f"data.{name} is {text[:60]!r}; the meter {meter.slug!r} knows {known}")
+
+
+def _texts(meter: Meter) -> list[str]:
+    """The properties that a meter reads as text."""
+    names = meter.values if meter.aggregation is Aggregation.UNIQUE_COUNT else (meter.entity, meter.state)
+    return [name for name in names if name]
 
 
 def _show(value: Property) -> str:

@@ -83,11 +83,15 @@ def parse_instant(text: str) -> datetime:
 
     Raises `Invalid` when the text is no such instant: no zone, no such day, not between 1900 and 2261.
     """
-    match = _RFC3339.fullmatch(text)
-    if match is None:
-        raise Invalid(f"{text[:40]!r} is not an RFC 3339 date-time with a zone, like 2026-01-31T09:30:00Z")
+    if _PLAIN_RFC3339.fullmatch(text) is None:
+        match = _RFC3339.fullmatch(text)
+        if match is None:
+            raise Invalid(f"{text[:40]!r} is not an RFC 3339 date-time with a zone, like 2026-01-31T09:30:00Z")
+        plain = f"{match[1]}T{match[2]}{(match[3] or '')[:7]}{match[4].upper()}"
+    else:
+        plain = text
     try:
-        local = datetime.fromisoformat(f"{match[1]}T{match[2]}{(match[3] or '')[:7]}{match[4].upper()}")
+        local = datetime.fromisoformat(plain)
         instant = local if local.tzinfo is UTC else local.astimezone(UTC)
     except (ValueError, OverflowError) as wrong:
         raise Invalid(f"{text[:40]!r} is not an instant: {wrong}") from None
@@ -104,6 +108,10 @@ def format_instant(instant: datetime) -> str:
 FIRST_INSTANT = datetime(1900, 1, 1, tzinfo=UTC)
 LAST_INSTANT = datetime(2262, 1, 1, tzinfo=UTC)
 
+# As nearly everybody writes it, and as Python reads it.
+_PLAIN_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-5][0-9])", re.ASCII
+)
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,18})?([Zz]|[+-][0-9]{2}:[0-5][0-9])",
     re.ASCII,

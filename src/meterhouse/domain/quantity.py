@@ -20,6 +20,8 @@ EXACT = Context(prec=160, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 _MAX_CHARACTERS = 128
 """Below the precision of `EXACT`, so that reading a number never rounds it."""
+_SHORT = re.compile(r"0|-?(?:[1-9][0-9]{0,17}(?:\.[0-9]{0,17}[1-9])?|0\.[0-9]{0,17}[1-9])", re.ASCII)
+"""Within every limit, without zeros at the end: nearly all numbers that are ever written."""
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
 
 
@@ -29,8 +31,8 @@ def parse_quantity(text: str) -> Decimal:
     Raises `Invalid` when it is no number, or has more than 38 significant digits, 38 digits before or
     28 digits after the point: a quantity is never shortened.
     """
-    if text.isdigit() and text.isascii() and len(text) <= MAX_DIGITS and (text[0] != "0" or text == "0"):
-        return Decimal(text)  # nearly all of them
+    if _SHORT.fullmatch(text) is not None:
+        return Decimal(text)
     if len(text) > _MAX_CHARACTERS:
         raise Invalid(f"{text[:60]!r}… has {len(text)} characters; a number has at most {_MAX_CHARACTERS}")
     if _NUMBER.fullmatch(text) is None:
@@ -53,6 +55,17 @@ def plain(value: Decimal) -> Decimal:
     stripped = value.normalize(EXACT) or ZERO  # which has no sign
     exponent = stripped.as_tuple().exponent
     return stripped.quantize(Decimal(1), context=EXACT) if isinstance(exponent, int) and exponent > 0 else stripped
+
+
+_UNITS: int = 10**MAX_DECIMAL_PLACES
+
+
+def units(quantity: Decimal | int) -> int:
+    """A quantity in units of the 28th decimal place: a whole number, exactly."""
+    if isinstance(quantity, int):
+        return quantity * _UNITS
+    numerator, denominator = quantity.as_integer_ratio()
+    return numerator * (_UNITS // denominator)
 
 
 def divide(numerator: Decimal, denominator: Decimal | int) -> Decimal:

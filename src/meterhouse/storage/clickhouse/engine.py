@@ -28,8 +28,8 @@ class Engine(Protocol):
         """The single UInt64 column of a query, as packed little-endian bytes."""
         ...
 
-    def insert(self, table: str, ndjson: bytes) -> None:
-        """Inserts JSON rows as one part: on disk when it returns, all or nothing."""
+    def insert(self, table: str, block: bytes) -> None:
+        """Inserts a block of ClickHouse's Native format as one part: on disk when it returns, all or nothing."""
         ...
 
     def close(self) -> None:

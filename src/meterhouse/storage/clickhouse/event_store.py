@@ -6,21 +6,19 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-import msgspec
 import numpy as np
 import xxhash
 
 from ...domain.event import Event, Outcome
 from ...domain.listing import EventQuery, Place, StoredEvent
 from ...domain.meter import Measure, Meter, MeterQuery
-from . import queries
+from . import native, queries
 from .engine import Engine
-from .identity_filter import IdentityFilter
+from .identity_filter import Hashes, IdentityFilter
 from .rollups import Rollups
 
+_hash = xxhash.xxh3_64_intdigest
 _LOOKUP_SIZE = 5_000
-
-_encoder = msgspec.json.Encoder(decimal_format="number")
 
 
 class ClickHouseEventStore:
@@ -40,12 +38,14 @@ class ClickHouseEventStore:
 
     def append(self, events: Sequence[Event], received_at: datetime) -> list[Outcome]:
         """See `ports.EventStore`."""
+        identities = [(event.namespace, event.source, event.id) for event in events]
+        # No attribute may contain NUL, so that the joined text stands for one identity only.
+        hashes = np.array([_hash("\0".join(identity).encode()) for identity in identities], dtype=np.uint64)
         with self._writing:
-            hashes = np.array([_hash(event) for event in events], dtype=np.uint64)
             known = self._find_known(hashes)
             outcomes, fresh = [], []
-            for position, event in enumerate(events):
-                first = known.setdefault(event.identity, event)
+            for position, (identity, event) in enumerate(zip(identities, events, strict=True)):
+                first = known.setdefault(identity, event)
                 if first is event:
                     fresh.append(position)
                     outcomes.append(Outcome.INGESTED)
@@ -55,7 +55,7 @@ class ClickHouseEventStore:
                 self._insert([events[position] for position in fresh], hashes[fresh], received_at)
         return outcomes
 
-    def _find_known(self, hashes: np.ndarray) -> dict[tuple[str, str, str], Event]:
+    def _find_known(self, hashes: Hashes) -> dict[tuple[str, str, str], Event]:
         """The stored events that have the identity of one of these."""
         suspects = np.unique(hashes[self._filter.may_contain(hashes)]).tolist()
         known = {}
@@ -69,31 +69,14 @@ class ClickHouseEventStore:
                 known[event.identity] = event
         return known
 
-    def _insert(self, events: list[Event], hashes: np.ndarray, received_at: datetime) -> None:
+    def _insert(self, events: Sequence[Event], hashes: Hashes, received_at: datetime) -> None:
+        block = native.block(len(events), _columns(events, hashes, self._commit + 1, received_at))
         # An insert that fails may still have reached the disk: the filter learns of it first, so that the next
         # attempt looks; its commit number is not given again, and what is there is read.
         self._filter.add(hashes)
         self._commit += 1
-        stored_at = queries.micros(received_at)
-        rows = [
-            {
-                "namespace": event.namespace,
-                "organization": event.organization,
-                "type": event.type,
-                "time": queries.micros(event.time),
-                "source": event.source,
-                "id": event.id,
-                "identity": identity,
-                "commit": self._commit,
-                "position": position,
-                "stored_at": stored_at,
-                "data": event.data.decode(),
-                "numbers": event.numbers,
-            }
-            for position, (event, identity) in enumerate(zip(events, hashes.tolist(), strict=True))
-        ]
         try:
-            self._engine.insert("events", _encoder.encode_lines(rows))
+            self._engine.insert("events", block)
         finally:
             self._rollups.touch({(event.namespace, event.organization) for event in events}, self._commit)
             self._latest_commit = self._commit
@@ -149,6 +132,21 @@ class ClickHouseEventStore:
             self._engine.close()
 
 
-def _hash(event: Event) -> int:
-    # No attribute may contain NUL, so that the joined text stands for one identity only.
-    return int(xxhash.xxh3_64_intdigest("\0".join(event.identity).encode()))
+def _columns(events: Sequence[Event], hashes: Hashes, commit: int, received_at: datetime) -> list[native.Column]:
+    rows = len(events)
+    texts, numbers = native.texts, native.numbers
+    stored_at = queries.micros(received_at)
+    return [
+        ("namespace", "String", texts([event.namespace.encode() for event in events])),
+        ("organization", "String", texts([event.organization.encode() for event in events])),
+        ("type", "String", texts([event.type.encode() for event in events])),
+        ("time", "DateTime64(6, 'UTC')", numbers("q", [queries.micros(event.time) for event in events])),
+        ("source", "String", texts([event.source.encode() for event in events])),
+        ("id", "String", texts([event.id.encode() for event in events])),
+        ("identity", "UInt64", hashes.astype("<u8", copy=False).tobytes()),
+        ("commit", "UInt64", numbers("Q", [commit]) * rows),
+        ("position", "UInt32", numbers("I", range(rows))),
+        ("stored_at", "DateTime64(6, 'UTC')", numbers("q", [stored_at]) * rows),
+        ("data", "String", texts([event.data for event in events])),
+        ("numbers", "Map(String, Decimal(76, 28))", native.quantities([event.numbers for event in events])),
+    ]
