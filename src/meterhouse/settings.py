@@ -34,6 +34,12 @@ class Settings:
     """The largest request body, compressed or not; beyond it the answer is 413."""
     fold_interval_seconds: int = field(default=1, metadata={"env": "METERHOUSE_FOLD_INTERVAL_SECONDS"})
     """How often events are folded into rollups."""
+    commit_delay_ms: int = field(default=5, metadata={"env": "METERHOUSE_COMMIT_DELAY_MS"})
+    """How long a commit waits, at most, for as many requests as were under way at the end of the last one."""
+    commit_events: int = field(default=50_000, metadata={"env": "METERHOUSE_COMMIT_EVENTS"})
+    """How many events may share a commit."""
+    waiting_events: int = field(default=100_000, metadata={"env": "METERHOUSE_WAITING_EVENTS"})
+    """How many events may wait for their commit; beyond it the answer is 429."""
     log_level: str = field(default="warning", metadata={"env": "METERHOUSE_LOG_LEVEL"})
     """debug, info (a line per request), warning or error."""
     contract_options: Mapping[str, str] = field(
@@ -60,6 +66,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         now=read.instant("METERHOUSE_NOW"),
         max_body_bytes=read.number("METERHOUSE_MAX_BODY_BYTES", default.max_body_bytes, 1024, 1024**3),
         fold_interval_seconds=read.number("METERHOUSE_FOLD_INTERVAL_SECONDS", default.fold_interval_seconds, 1, 3600),
+        commit_delay_ms=read.number("METERHOUSE_COMMIT_DELAY_MS", default.commit_delay_ms, 0, 1000),
+        commit_events=read.number("METERHOUSE_COMMIT_EVENTS", default.commit_events, 1, 1_000_000),
+        waiting_events=read.number("METERHOUSE_WAITING_EVENTS", default.waiting_events, 1, 10_000_000),
         log_level=read.choice("METERHOUSE_LOG_LEVEL", default.log_level, LOG_LEVELS),
         contract_options={
             name: text for name, text in environment.items() if name.startswith("METERHOUSE_") and name not in own

@@ -28,7 +28,7 @@ from .ports import Clock
 from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
 from .services.catalogs import Catalogs
 from .services.folding import Folding
-from .services.ingest import Ingest
+from .services.ingest import Flow, Ingest
 from .services.rate_limits import RateLimits
 from .services.usage import Usage
 from .settings import Settings
@@ -139,7 +139,8 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
                 raise FolderError(f"the events in {folder.events} cannot be opened: {failure}") from failure
             cleanup.callback(store.close)
             cleanup.callback(Folding(store, settings.fold_interval_seconds).close)
-            ingest = Ingest(store, catalogs, clock)
+            flow = Flow(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
+            ingest = Ingest(store, catalogs, clock, flow)
             cleanup.callback(ingest.close)
             seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))
             metering = Metering(store, ingest, Usage(store, ledger, catalogs, clock, seal))

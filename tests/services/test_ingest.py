@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from datetime import UTC, datetime
 
 import pytest
 
 from meterhouse.domain.errors import NotFound, Overloaded
 from meterhouse.domain.event import Event, Outcome
-from meterhouse.services import ingest as module
-from meterhouse.services.ingest import Ingest
+from meterhouse.services.ingest import Flow, Ingest, Report
 from meterhouse.wiring import FrozenClock, load_catalogs
 from reference import ReferenceStore
 
@@ -92,30 +92,96 @@ def test_a_failing_commit_fails_those_who_wait_for_it_and_no_later_one(ingest: I
     assert ingest.submit("unsiloed", [raw(1)]).result(10).ingested == 1
 
 
-def test_too_many_waiting_requests_are_refused_whole(
-    ingest: Ingest, store: GatedStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ingest._waiting, "maxsize", 3)
-    accepted = [ingest.submit("unsiloed", [raw(0)])]
-    assert store.entered.wait(10)
-    accepted += [ingest.submit("unsiloed", [raw(n)]) for n in range(1, 4)]
-    with pytest.raises(Overloaded):
-        ingest.submit("unsiloed", [raw(99)])
-    store.gate.set()
-    assert sum(each.result(10).ingested for each in accepted) == 4
-    assert store.count() == 4
-
-
-def test_a_commit_is_bounded(store: GatedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_EVENTS_PER_COMMIT", 10)
-    ingest = Ingest(store, load_catalogs(()), FrozenClock(NOW))
+def ingest_with(store: GatedStore, flow: Flow) -> tuple[Ingest, Future[Report]]:
+    """An ingest that holds a first commit of one event at the gate."""
+    ingest = Ingest(store, load_catalogs(()), FrozenClock(NOW), flow)
     first = ingest.submit("unsiloed", [raw(0)])
     assert store.entered.wait(10)
+    return ingest, first
+
+
+@pytest.mark.parametrize(
+    ("flow", "size"),
+    [
+        (Flow(waiting_requests=3), 1),
+        (Flow(waiting_events=12), 4),
+        (Flow(waiting_events=14), 4),
+        (Flow(waiting_bytes=3 * 4 * len(raw(10))), 4),
+    ],
+)
+def test_what_comes_when_too_much_waits_is_refused_whole(store: GatedStore, flow: Flow, size: int) -> None:
+    ingest, first = ingest_with(store, flow)
+    accepted = [ingest.submit("unsiloed", [raw(n * 10 + m) for m in range(size)]) for n in range(1, 4)]
+    assert ingest.waiting() == (3, 3 * size)
+    with pytest.raises(Overloaded):
+        ingest.submit("unsiloed", [raw(90 + m) for m in range(size)])
+    store.gate.set()
+    assert [each.result(10).ingested for each in (first, *accepted)] == [1, size, size, size]
+    assert store.count() == 1 + 3 * size
+    assert ingest.waiting() == (0, 0)
+    assert ingest.submit("unsiloed", [raw(90)]).result(10).ingested == 1
+    ingest.close()
+
+
+def test_a_request_larger_than_what_may_wait_is_taken_when_nobody_waits(store: GatedStore) -> None:
+    flow = Flow(waiting_requests=1, waiting_events=2, waiting_bytes=1, commit_events=2)
+    ingest, _ = ingest_with(store, flow)
+    large = ingest.submit("unsiloed", [raw(n) for n in range(1, 6)])
+    store.gate.set()
+    assert large.result(10).ingested == 5
+    assert store.sizes == [1, 5]
+    ingest.close()
+
+
+def test_a_commit_is_bounded(store: GatedStore) -> None:
+    ingest, first = ingest_with(store, Flow(commit_events=10))
     waiting = [ingest.submit("unsiloed", [raw(n * 10 + m) for m in range(4)]) for n in range(1, 8)]
     store.gate.set()
     assert sum(each.result(10).ingested for each in (first, *waiting)) == 29
-    assert store.sizes == [1, 12, 12, 4]
+    assert store.sizes == [1, 8, 8, 8, 4]
     ingest.close()
+
+
+def test_a_commit_waits_for_those_who_were_there_at_the_last_one(store: GatedStore) -> None:
+    ingest, first = ingest_with(store, Flow(commit_delay_ms=60_000))
+    before = [ingest.submit("unsiloed", [raw(n)]) for n in range(1, 3)]
+    store.gate.set()
+    assert first.result(10).ingested == 1  # and so its client is about to send again
+    with pytest.raises(TimeoutError):
+        before[0].result(0.05)
+    third = ingest.submit("unsiloed", [raw(3)])
+    assert [each.result(10).ingested for each in (*before, third)] == [1, 1, 1]
+    assert store.sizes == [1, 3]
+    last = ingest.submit("unsiloed", [raw(5)])
+    ingest.close()
+    assert last.result(0).ingested == 1
+
+
+def test_a_client_that_is_alone_never_waits_and_others_wait_no_longer_than_they_are_told(store: GatedStore) -> None:
+    store.gate.set()
+    ingest = Ingest(store, load_catalogs(()), FrozenClock(NOW), Flow(commit_delay_ms=60_000))
+    assert [ingest.submit("unsiloed", [raw(n)]).result(10).ingested for n in range(5)] == [1] * 5
+    ingest.close()
+    store.gate.clear()
+    store.entered.clear()
+    ingest, first = ingest_with(store, Flow(commit_delay_ms=20))
+    both = [ingest.submit("unsiloed", [raw(n)]) for n in (10, 11)]
+    store.gate.set()
+    for each in (first, *both, ingest.submit("unsiloed", [raw(12)])):
+        each.result(10)
+    ingest.close()
+
+
+def test_every_commit_is_told_of_also_one_that_fails(ingest: Ingest, store: GatedStore) -> None:
+    told: list[tuple[int, bool]] = []
+    ingest.on_commit = lambda events, nanoseconds: told.append((events, nanoseconds > 0))
+    store.failures.append(OSError("disk full"))
+    store.gate.set()
+    with pytest.raises(OSError, match="disk full"):
+        ingest.submit("unsiloed", [raw(1), raw(2)]).result(10)
+    ingest.submit("unsiloed", [raw(1)]).result(10)
+    ingest.close()
+    assert told == [(2, True), (1, True)]
 
 
 def test_closing_stores_what_waits_and_refuses_what_comes(store: GatedStore) -> None:

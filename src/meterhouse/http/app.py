@@ -64,6 +64,7 @@ def create_app(
     ]
     endpoints = None
     if metering is not None:
+        metrics.watch(metering.ingest)
         endpoints = ContractEndpoints(contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock)
         usage = UsageEndpoints(accounts, contracts, metering.usage, authentication)
         events = events_router(metering.ingest, authentication, metrics, max_body_bytes)

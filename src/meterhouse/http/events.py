@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import Future
-from typing import Annotated
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Annotated, cast
 
+import msgspec
 from litestar import Response, Router, post
 from litestar.params import Parameter
 
-from ..domain.errors import Invalid
+from ..domain.errors import Invalid, Overloaded
 from ..services.accounts import EVENTS_WRITE
 from ..services.ingest import Ingest, Report, split_events
 from .authentication import Authentication
@@ -27,8 +30,55 @@ _MEDIA_TYPES = {
 }
 
 
+_SMALL_BODY_BYTES = 16_384
+"""Decoded where it arrives, in well under a millisecond; handing it to another thread would take longer."""
+_DECODING_THREADS = 2
+"""More would only take turns, and let the thread that commits wait for its own."""
+
+
+class _Reports:
+    """Hands finished reports to the event loop: those of one commit with one wake-up, however many they are."""
+
+    def __init__(self) -> None:
+        self._finished: deque[tuple[asyncio.Future[Report], Future[Report]]] = deque()
+        self._awake = False
+
+    async def of(self, pending: Future[Report]) -> Report:
+        """The report, when it is there; raises what the commit raised."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Report] = loop.create_future()
+        pending.add_done_callback(partial(self._finish, loop, waiter))
+        return await waiter
+
+    def _finish(
+        self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[Report], finished: Future[Report]
+    ) -> None:
+        self._finished.append((waiter, finished))
+        if not self._awake:
+            self._awake = True
+            loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._awake = False  # first: what is finished from here on is found below, or wakes the loop again
+        while self._finished:
+            waiter, finished = self._finished.popleft()
+            if waiter.done():
+                continue  # the client has hung up
+            if failure := finished.exception():
+                waiter.set_exception(failure)
+            else:
+                waiter.set_result(finished.result())
+
+
 def events_router(ingest: Ingest, authentication: Authentication, metrics: Metrics, max_body_bytes: int) -> Router:
     """The route, closed over what it needs."""
+
+    reports = _Reports()
+    outcomes = [(name, metrics.events.labels(name)) for name in ("ingested", "duplicates", "conflicts", "rejected")]
+    decoding = ThreadPoolExecutor(_DECODING_THREADS, "meterhouse-decoding")
+
+    def submit(namespace: str, body: bytes, lines: bool, organization: str | None) -> Future[Report]:
+        return ingest.submit(namespace, split_events(body, lines=lines), organization)
 
     @post("/v1/events", status_code=200, operation_id="sendEvents", tags=["Events"])
     async def send_events(
@@ -40,7 +90,7 @@ def events_router(ingest: Ingest, authentication: Authentication, metrics: Metri
         Takes one CloudEvent, an array, or one a line (`application/x-ndjson`). Bad events are listed and leave the
         others alone. A key needs the scope `events:write` and sends for its own organization only.
         """
-        caller = await asyncio.to_thread(authentication.caller, request)
+        caller = await authentication.caller_of(request)
         organization = None
         if caller is not None:
             if EVENTS_WRITE not in caller.scopes:
@@ -54,13 +104,19 @@ def events_router(ingest: Ingest, authentication: Authentication, metrics: Metri
         if media_type not in _MEDIA_TYPES:
             raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send one of {', '.join(_MEDIA_TYPES)}")
         body = await read_body(request, max_body_bytes)
-
-        def submit(namespace: str) -> Future[Report]:
-            return ingest.submit(namespace, split_events(body, lines=_MEDIA_TYPES[media_type]), organization)
-
-        report = await asyncio.wrap_future(await asyncio.to_thread(submit, namespace))
-        for outcome in ("ingested", "duplicates", "conflicts", "rejected"):
-            metrics.events.labels(outcome).inc(getattr(report, outcome))
-        return Response(report)
+        arguments = namespace, body, _MEDIA_TYPES[media_type], organization
+        try:
+            if len(body) <= _SMALL_BODY_BYTES:
+                pending = submit(*arguments)
+            else:
+                pending = await asyncio.get_running_loop().run_in_executor(decoding, submit, *arguments)
+        except Overloaded:
+            metrics.refused.inc()
+            raise
+        report = await reports.of(pending)
+        for outcome, counter in outcomes:
+            if count := getattr(report, outcome):
+                counter.inc(count)
+        return Response(cast("Report", msgspec.json.encode(report)), media_type="application/json")
 
     return Router("/", route_handlers=[send_events])

@@ -10,6 +10,8 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from ..services.ingest import Ingest
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _log = structlog.get_logger(__name__)
@@ -33,12 +35,44 @@ class Metrics:
         self.events = Counter(
             "meterhouse_events_total", "Events received, by what became of them", ["outcome"], registry=self.registry
         )
+        self.refused = Counter(
+            "meterhouse_ingest_refused_total", "Requests refused because too much waited", registry=self.registry
+        )
+        self.waiting_requests = Gauge(
+            "meterhouse_ingest_waiting_requests", "Requests that wait for their commit", registry=self.registry
+        )
+        self.waiting_events = Gauge(
+            "meterhouse_ingest_waiting_events", "Events that wait for their commit", registry=self.registry
+        )
+        self.commit_events = Histogram(
+            "meterhouse_commit_events",
+            "Events of a commit",
+            buckets=(1, 10, 100, 1_000, 10_000, 50_000),
+            registry=self.registry,
+        )
+        self.commit_duration = Histogram(
+            "meterhouse_commit_duration_seconds",
+            "Time a commit takes",
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self.registry,
+        )
         self.stored_events = Gauge("meterhouse_stored_events", "Events stored", registry=self.registry)
         self.unfolded_events = Gauge(
             "meterhouse_unfolded_events", "Events that are not folded into rollups yet", registry=self.registry
         )
         for outcome in ("ingested", "duplicates", "conflicts", "rejected"):
             self.events.labels(outcome)
+
+    def watch(self, ingest: Ingest) -> None:
+        """Follows what waits and what is committed."""
+
+        def committed(events: int, nanoseconds: int) -> None:
+            self.commit_events.observe(events)
+            self.commit_duration.observe(nanoseconds / 1e9)
+
+        ingest.on_commit = committed
+        self.waiting_requests.set_function(lambda: ingest.waiting()[0])
+        self.waiting_events.set_function(lambda: ingest.waiting()[1])
 
 
 class Observability:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import queue
 import re
 import threading
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,16 +14,33 @@ from datetime import datetime
 import msgspec
 
 from ..domain.errors import Invalid, Overloaded
-from ..domain.event import Event, Outcome, Rejected, parse_event
+from ..domain.event import Event, EventParser, Outcome, Rejected
 from ..ports import Clock, EventStore
 from .catalogs import Catalogs
 
 MAX_EVENTS_PER_REQUEST = 50_000
-MAX_EVENTS_PER_COMMIT = 50_000
-MAX_WAITING_REQUESTS = 1_024
+
+_NS_PER_MS = 1_000_000
+_NS_PER_S = 1_000_000_000
 
 _batch = msgspec.json.Decoder(list[msgspec.Raw])
 _any = msgspec.json.Decoder(msgspec.Raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """How much may wait and share a commit: latency against throughput, and memory against refusals."""
+
+    commit_delay_ms: int = 0
+    """How long a commit waits, at most, for as many requests as were under way at the end of the last one. A client
+    that is alone never waits."""
+    commit_events: int = 50_000
+    """How many events share a commit; a request is never divided, so that a larger one has a commit of its own."""
+    waiting_requests: int = 1_024
+    waiting_events: int = 100_000
+    """How many may wait for their commit; what comes then is refused whole."""
+    waiting_bytes: int = 256 * 1024 * 1024
+    """The same for the events' text. A request that finds nobody waiting is taken, however large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,28 +117,41 @@ def _split_deep(body: bytes) -> list[bytes]:
 class Ingest:
     """The only writer of events. One thread commits; requests that wait at the same time share a commit."""
 
-    def __init__(self, store: EventStore, catalogs: Catalogs, clock: Clock):
+    def __init__(self, store: EventStore, catalogs: Catalogs, clock: Clock, flow: Flow | None = None):
         self._store = store
-        self._catalogs = catalogs
         self._clock = clock
-        self._waiting: queue.Queue[_Submission | None] = queue.Queue(MAX_WAITING_REQUESTS)
-        self._closing = threading.Lock()
+        self._flow = flow or Flow()
+        self._catalogs = catalogs
+        self._parsers = {each.namespace: EventParser(each.namespace, each.meters_by_event_type) for each in catalogs}
+        self._waiting: deque[_Submission] = deque()
+        self._waiting_events = self._waiting_bytes = 0
+        self._changed = threading.Condition(threading.Lock())  # guards the three above
         self._closed = False
+        self._company = 0
+        """How many requests were under way at the end of the last commit."""
+        self.on_commit: Callable[[int, int], None] = lambda _events, _nanoseconds: None
+        """Is told of each commit, failed ones too: how many events, and how long it took."""
         self._writer = threading.Thread(target=self._write, name="meterhouse-writer", daemon=True)
         self._writer.start()
+
+    def waiting(self) -> tuple[int, int]:
+        """How many requests, and how many events, wait for their commit."""
+        return len(self._waiting), self._waiting_events
 
     def submit(self, namespace: str, raws: Sequence[bytes], organization: str | None = None) -> Future[Report]:
         """Validates the events and queues the good ones; the future is done when they are durable and counted.
 
-        `organization` restricts the request to that organization's events. Raises `NotFound` for an unknown
-        namespace and `Overloaded` when too many requests wait already; then nothing was stored.
+        Waits for nothing. `organization` restricts the request to that organization's events. Raises `NotFound` for
+        an unknown namespace and `Overloaded` when too much waits already; then nothing was stored.
         """
+        parse = self._parsers[self._catalogs.get(namespace).namespace].parse
+        size = sum(map(len, raws))
+        self._refuse_overload(len(raws), size)  # before any work is put into it
         received_at = self._clock.now()
-        meters = self._catalogs.get(namespace).meters_by_event_type
-        submission = _Submission(received_at)
+        submission = _Submission(received_at, size)
         for index, raw in enumerate(raws):
             try:
-                event = parse_event(raw, namespace, meters, received_at)
+                event = parse(raw, received_at)
                 if organization is not None and event.organization != organization:
                     raise Rejected("forbidden", "this key may only send events of its own organization", event.id)
             except Rejected as rejected:
@@ -132,57 +163,87 @@ class Ingest:
         if not submission.events:
             submission.done.set_result(submission.report)
             return submission.done
-        with self._closing:
-            if self._closed:
-                raise Overloaded("the server is shutting down; send the events again")
-            try:
-                self._waiting.put_nowait(submission)
-            except queue.Full:
-                raise Overloaded("too many requests are waiting to be stored; send the events again") from None
+        with self._changed:
+            self._refuse_overload(len(submission.events), size)
+            self._waiting.append(submission)
+            self._waiting_events += len(submission.events)
+            self._waiting_bytes += size
+            if len(self._waiting) == 1 or not self._more_expected():
+                self._changed.notify()  # no sooner: waking the writer for nothing costs more than a small request
         return submission.done
+
+    def _refuse_overload(self, events: int, size: int) -> None:
+        flow = self._flow
+        if self._closed:
+            raise Overloaded("the server is shutting down; send the events again")
+        if self._waiting and (
+            len(self._waiting) >= flow.waiting_requests
+            or self._waiting_events + events > flow.waiting_events
+            or self._waiting_bytes + size > flow.waiting_bytes
+        ):
+            raise Overloaded("too much is waiting to be stored; send the events again")
 
     def close(self) -> None:
         """Commits what is waiting, then stops the writer."""
-        with self._closing:
-            if not self._closed:
-                self._closed = True
-                self._waiting.put(None)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
         self._writer.join()
 
     def _write(self) -> None:
-        last = False
-        while not last:
-            submission = self._waiting.get()
-            if submission is None:
-                return
-            together, size = [submission], len(submission.events)
-            while size < MAX_EVENTS_PER_COMMIT:
-                try:
-                    submission = self._waiting.get_nowait()
-                except queue.Empty:
-                    break
-                if submission is None:
-                    last = True
-                    break
-                together.append(submission)
-                size += len(submission.events)
+        while together := self._next_commit():
             self._commit(together)
+
+    def _next_commit(self) -> list[_Submission]:
+        """The requests that share the next commit, as soon as there are any; none at the very end."""
+        flow = self._flow
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            until = time.perf_counter_ns() + flow.commit_delay_ms * _NS_PER_MS
+            while self._more_expected():
+                patience = until - time.perf_counter_ns()
+                if patience <= 0 or not self._changed.wait(patience / _NS_PER_S):
+                    break
+            together: list[_Submission] = []
+            events = 0
+            while self._waiting and (not together or events + len(self._waiting[0].events) <= flow.commit_events):
+                submission = self._waiting.popleft()
+                together.append(submission)
+                events += len(submission.events)
+                self._waiting_bytes -= submission.size
+            self._waiting_events -= events
+        return together
+
+    def _more_expected(self) -> bool:
+        """Whether fewer wait than did lately: those who have just been answered may be about to send again."""
+        return (
+            not self._closed and len(self._waiting) < self._company and self._waiting_events < self._flow.commit_events
+        )
 
     def _commit(self, together: list[_Submission]) -> None:
         events = [event for submission in together for event in submission.events]
+        began = time.perf_counter_ns()
+        outcomes: list[Outcome] | BaseException
         try:
-            outcomes = iter(self._store.append(events, together[0].received_at))
+            outcomes = self._store.append(events, together[0].received_at)
         except BaseException as failure:  # noqa: BLE001 - whatever it is, it belongs to those who wait
-            for submission in together:
-                submission.done.set_exception(failure)
-            return
+            outcomes = failure
+        self.on_commit(len(events), time.perf_counter_ns() - began)
+        self._company = len(together) + len(self._waiting)  # before any answer, so that nobody is counted twice
+        end = 0
         for submission in together:
-            submission.settle([next(outcomes) for _ in submission.events])
+            if isinstance(outcomes, BaseException):
+                submission.done.set_exception(outcomes)
+                continue
+            begin, end = end, end + len(submission.events)
+            submission.settle(outcomes[begin:end])
 
 
 @dataclass(slots=True)
 class _Submission:
     received_at: datetime
+    size: int
+    """Bytes of the events as they were sent."""
     events: list[Event] = field(default_factory=list)
     indexes: list[int] = field(default_factory=list)
     report: Report = field(default_factory=Report)
