@@ -65,11 +65,11 @@ def instant(microseconds: int) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Which of the events of a question are read: those stored after a commit, within or without pieces of time."""
+    """Which of the events of a question are read: those stored after a commit, or those up to it in some pieces of
+    time."""
 
-    after_commit: int = 0
+    commit: int = 0
     within: tuple[tuple[datetime, datetime], ...] = ()
-    without: tuple[tuple[datetime, datetime], ...] = ()
 
 
 def said(text: str) -> str:
@@ -83,6 +83,8 @@ def latest_terms(newest: str) -> list[str]:
 
 
 ALL = Part()
+NEVER_SAID = f"(toInt64({micros(FIRST_INSTANT) - 1}), toUInt64(0), toUInt32(0), '')"
+"""Before anything that `said` can make."""
 
 
 class Statement:
@@ -123,27 +125,23 @@ class Statement:
     def _state_columns(self, entity: str, state: str, groups: Sequence[str]) -> str:
         """For each entity its latest state, its first event, and for each group what its events said last."""
         texts = [self._text(path) for path in groups]
-        never = f"(toInt64({micros(FIRST_INSTANT) - 1}), toUInt64(0), toUInt32(0), '')"
         return ", ".join(
             [
                 f"{self._text(entity)} AS entity",
                 f"max({said(self._text(state))}) AS latest",
                 "min(toUnixTimestamp64Micro(time)) AS created",
-                *(f"max(if({text} != '', {said(text)}, {never})) AS s{n}" for n, text in enumerate(texts)),
+                *(f"max(if({text} != '', {said(text)}, {NEVER_SAID})) AS s{n}" for n, text in enumerate(texts)),
             ]
         )
 
     def _part_conditions(self, part: Part) -> list[str]:
-        conditions = [f"commit > {self._parameter('UInt64', part.after_commit)}"] if part.after_commit else []
-        if part.within:
-            conditions.append(self._pieces(part.within))
-        if part.without:
-            conditions.append(f"NOT {self._pieces(part.without)}")
-        return conditions
-
-    def _pieces(self, pieces: Sequence[tuple[datetime, datetime]]) -> str:
-        ranges = (" AND ".join(self._time_conditions("time", start, end)) for start, end in pieces)
-        return f"({' OR '.join(ranges)})"
+        if not part.commit:
+            return []
+        commit = self._parameter("UInt64", part.commit)
+        if not part.within:
+            return [f"commit > {commit}"]
+        pieces = (" AND ".join(self._time_conditions("time", start, end)) for start, end in part.within)
+        return [f"commit <= {commit}", f"({' OR '.join(pieces)})"]
 
     def _instant(self, edge: datetime) -> str:
         return f"fromUnixTimestamp64Micro({self._parameter('Int64', micros(edge))}, 'UTC')"
@@ -176,6 +174,12 @@ class MeterStatement(Statement):
         for name, text in query.filters:
             conditions.append(f"{self._text(name)} = {self._parameter('String', text)}")
         return conditions + self._part_conditions(part)
+
+    def _inside(self, microseconds: str) -> str:
+        """Whether an instant is in any of the windows."""
+        sides = zip((self._query.edges[0], self._query.edges[-1]), (">=", "<"), strict=True)
+        bounds = [f"{microseconds} {sign} {self._parameter('Int64', micros(edge))}" for edge, sign in sides if edge]
+        return " AND ".join(bounds) or "1"
 
     def _window(self, microseconds: str) -> str:
         """The edge that the window of the instant begins with: a search among the edges, however many there are."""
@@ -230,58 +234,28 @@ class MeasureQuery(MeterStatement):
 
 
 class StateQuery(MeterStatement):
-    """The statement for one `MeterQuery` about a STATE_COUNT. Its rows: window, a text per group, state, entities.
+    """The statement for one `MeterQuery` about a STATE_COUNT. Its rows: window, a text per group, state, entities."""
 
-    With a series, the states that its rollup holds are joined by those of the part of the events that it lacks.
-    """
-
-    def __init__(self, query: MeterQuery, series: int | None = None, part: Part | None = ALL):
+    def __init__(self, query: MeterQuery):
         [meter] = query.meters
-        moment = query.state_window or meter.window
-        now = moment is StateWindow.NOW
+        when, now = moment_of(query)
         super().__init__(query, one_window=len(query.edges) == 2 or now)
-        sources = []
-        if series is not None:
-            sources.append(self._rolled_up(series))
-        if part is not None:
-            sources.append(self._of_events(meter, part))
-        when = "created" if moment is StateWindow.CREATED else "latest.1"
         groups = range(len(query.group_by))
-        columns = [
-            f"{self._window(when)} AS window",
-            *(f"s{n}.4 AS g{n}" for n in groups),
-            "latest.4 AS state",
-            "count()",
-        ]
-        merged = [
-            "max(latest) AS latest",
-            "min(created) AS created",
-            *(f"max(s{n}) AS s{n}" for n in groups),
-        ]
-        sides = zip((query.edges[0], query.edges[-1]), (">=", "<"), strict=True)
-        within = [
-            f"{when} {sign} {self._parameter('Int64', micros(edge))}"
-            for edge, sign in sides
-            if edge is not None and not now
-        ]
+        columns = [f"{self._window(when)} AS window", *(f"s{n}.4 AS g{n}" for n in groups), "latest.4 AS state"]
+        conditions = [*self._events(ALL), *self._with_state(meter.event_type, meter.entity, meter.state)]
         self.sql = (
-            f"SELECT {', '.join(columns)} FROM (SELECT {', '.join(merged)} FROM ({' UNION ALL '.join(sources)})"
-            f" GROUP BY entity) WHERE {' AND '.join(within) or '1'}"
+            f"SELECT {', '.join(columns)}, count() FROM ("
+            f"SELECT {self._state_columns(meter.entity, meter.state, query.group_by)}"
+            f" FROM events WHERE {' AND '.join(conditions)} GROUP BY entity)"
+            f" WHERE {self._inside(when) if not now else '1'}"
             f" GROUP BY {', '.join(['window', *(f'g{n}' for n in groups), 'state'])}"
         )
 
-    def _rolled_up(self, series: int) -> str:
-        groups = "".join(f", said AS s{n}" for n in range(len(self._query.group_by)))
-        return (
-            f"SELECT key AS entity, latest, first AS created{groups} FROM rollups"
-            f" WHERE series = {self._parameter('UInt64', series)} AND width = 0"
-            f" AND organization = {self._parameter('String', self._query.organization)}"
-        )
 
-    def _of_events(self, meter: Meter, part: Part) -> str:
-        conditions = [*self._events(part), *self._with_state(meter.event_type, meter.entity, meter.state)]
-        columns = self._state_columns(meter.entity, meter.state, self._query.group_by)
-        return f"SELECT {columns} FROM events WHERE {' AND '.join(conditions)} GROUP BY entity"
+def moment_of(query: MeterQuery) -> tuple[str, bool]:
+    """The moment of an entity that a STATE_COUNT goes by, as a column of `_state_columns`; and whether all count."""
+    moment = query.state_window or query.meters[0].window
+    return "created" if moment is StateWindow.CREATED else "latest.1", moment is StateWindow.NOW
 
 
 class NewestQuery(Statement):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 
+import xxhash
+
 from ...domain.meter import MeterQuery
 from ...domain.period import FIRST_INSTANT
-from .queries import MeterStatement, Part, Statement, latest_terms, micros, said
+from .queries import NEVER_SAID, MeterStatement, Part, Statement, latest_terms, micros, moment_of, said
 from .series import SLOT, SLOTS_PER_DAY, Kind, Segment, Series
 
 # Everything in it can be made again from the events. A row is a part of an aggregate; rows with the same key belong
@@ -16,6 +18,7 @@ from .series import SLOT, SLOTS_PER_DAY, Kind, Segment, Series
 #   1, 96  of a slot   text of group  COUNT, SUM, MIN, MAX, LATEST of the events in a quarter of an hour, or a day (UTC)
 #          or day      ''             UNIQUE: how many values there are that are in this slot and in no other
 #                      value          UNIQUE: a value that is in this slot and in others
+#          or day      text of group  CREATED, CHANGED: how many entities of that time are in a state
 #   0      0           value          UNIQUE: the first and the last slot of each value
 #                      entity         STATE: its first event, its latest state, what it said last of the group
 #                      ''             FIRST: the organization's first event
@@ -27,6 +30,7 @@ _COLUMNS_AND_ENGINE = """(
     width        UInt8,
     slot         UInt32 CODEC(Delta, ZSTD(1)),
     key          String CODEC(ZSTD(1)),
+    state        LowCardinality(String) CODEC(ZSTD(1)),
     events       SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
     total        SimpleAggregateFunction(sum, Decimal(76, 28)) CODEC(ZSTD(1)),
     lowest       SimpleAggregateFunction(min, Decimal(76, 28)) CODEC(ZSTD(1)),
@@ -37,14 +41,17 @@ _COLUMNS_AND_ENGINE = """(
     said         SimpleAggregateFunction(max, Tuple(Int64, UInt64, UInt32, String)) CODEC(ZSTD(1)),
     watermark    SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
 )
-ENGINE = AggregatingMergeTree ORDER BY (series, organization, width, slot, key)
+ENGINE = AggregatingMergeTree ORDER BY (series, organization, width, slot, key, state)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024
 """
-CREATE_ROLLUPS = f"CREATE TABLE IF NOT EXISTS rollups {_COLUMNS_AND_ENGINE}"
-REPLACE_ROLLUPS = f"CREATE OR REPLACE TABLE rollups {_COLUMNS_AND_ENGINE}"
+LAYOUT = f"1 {xxhash.xxh3_64_hexdigest(_COLUMNS_AND_ENGINE.encode())}"
+"""Which rollups these are; the first number is raised when they are folded otherwise. Others are of no use."""
+LAYOUT_OF_ROLLUPS = "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = 'rollups'"
+REPLACE_ROLLUPS = f"CREATE OR REPLACE TABLE rollups {_COLUMNS_AND_ENGINE} COMMENT '{LAYOUT}'"
 
 # A fold is made in a table that nobody reads, and then becomes part of the other in one quick step.
 REPLACE_FOLD = f"CREATE OR REPLACE TABLE fold {_COLUMNS_AND_ENGINE}"
+EMPTY_FOLD = "TRUNCATE TABLE fold"
 ATTACH_FOLD = "ALTER TABLE rollups ATTACH PARTITION tuple() FROM fold"
 
 WATERMARKS = "SELECT series, max(watermark) FROM rollups WHERE organization = '' GROUP BY series"
@@ -69,6 +76,7 @@ _COLUMN_TYPES = {
     "width": "UInt8",
     "slot": "UInt32",
     "key": "String",
+    "state": "String",
     "events": "Int64",
     "total": "Decimal(76, 28)",
     "lowest": "Decimal(76, 28)",
@@ -133,14 +141,51 @@ class FoldStatement(Statement):
         )
 
     def _states(self, one: Series) -> str:
-        texts = self._state_columns(one.entity, one.state, [one.group] if one.group else [])
-        columns = {"series": self._id(one), "organization": "organization", "key": "entity"}
-        columns |= {"first": "created", "latest": "latest", **({"said": "s0"} if one.group else {})}
+        """Entities by their latest state. Where they are counted, they are moved from where they were."""
+        groups = [one.group] if one.group else []
         where = self._where(one, *self._with_state(one.event_type, one.entity, one.state))
-        return (
-            f"SELECT {_row_of(columns)} FROM (SELECT organization, {texts} FROM events {where}"
-            " GROUP BY organization, entity)"
+        texts = self._state_columns(one.entity, one.state, groups) + ("" if groups else f", {NEVER_SAID} AS s0")
+        fresh = f"SELECT organization, {texts} FROM events {where} GROUP BY organization, entity"
+        old = f"""
+            SELECT organization, key AS entity, 1 AS known, max(latest) AS old_latest, min(first) AS old_created,
+                max(said) AS old_said
+            FROM rollups WHERE series = {self._id(one)} AND width = 0
+                AND (organization, key) IN (SELECT organization, entity FROM ({fresh}))
+            GROUP BY organization, entity
+        """
+        parts = ("series", "width", "slot", "key", "state", "events", "first", "latest", "said")
+        columns = {"organization": "organization"} | {name: f"row.{n}" for n, name in enumerate(parts, 1)}
+        merges = {"events": "sum", "first": "min", "latest": "max", "said": "max"}
+        columns |= {name: f"{function}({columns[name]})" for name, function in merges.items()}
+        entity = (
+            f"({self._id(one)}, toUInt8(0), toUInt32(0), entity, '', toInt64(0), now_created, now_latest, now_said)"
         )
+        return f"""
+            SELECT {_row_of(columns)} FROM (
+                SELECT organization,
+                    if(known AND old_latest > latest, old_latest, latest) AS now_latest,
+                    if(known AND old_created < created, old_created, created) AS now_created,
+                    if(known AND old_said > s0, old_said, s0) AS now_said,
+                    arrayJoin(arrayConcat([{entity}], [{self._counted(one, "now", 1)}],
+                        if(known, [{self._counted(one, "old", -1)}], []))) AS row
+                FROM ({fresh}) AS fresh LEFT JOIN ({old}) AS old USING (organization, entity)
+            )
+            GROUP BY series, organization, width, slot, key, state HAVING width = 0 OR events != 0
+        """
+
+    def _counted(self, one: Series, which: str, entities: int) -> str:
+        """Where an entity is counted: by its creation and by its latest change, as a whole and by what it said."""
+        rows = []
+        for kind, micros_of in ((Kind.CHANGED, f"{which}_latest.1"), (Kind.CREATED, f"{which}_created")):
+            quarter = f"toUInt32(intDiv({micros_of} - {_FIRST_MICROS}, {_SLOT_MICROS}))"
+            for group, key in {"": "''", one.group: f"{which}_said.4"}.items() if one.group else [("", "''")]:
+                for width in (1, SLOTS_PER_DAY):
+                    slot = f"toUInt32({quarter} - {quarter} % {width})"
+                    rows.append(
+                        f"({self._id(one.counting(kind, group))}, toUInt8({width}), {slot}, {key}, {which}_latest.4,"
+                        f" toInt64({entities}), toInt64(0), {NEVER_SAID}, {NEVER_SAID})"
+                    )
+        return ", ".join(rows)
 
     def _slots(self, series: Sequence[Series]) -> str:
         """Every series of an event type: its events are read once, and added up by slot and group first."""
@@ -221,8 +266,8 @@ class FoldStatement(Statement):
 class _Reading(MeterStatement):
     """Reads whole slots."""
 
-    def __init__(self, query: MeterQuery):
-        super().__init__(query, one_window=len(query.edges) == 2)
+    def __init__(self, query: MeterQuery, *, one_window: bool = False):
+        super().__init__(query, one_window=one_window or len(query.edges) == 2)
 
     def _rows_of(self, series: Sequence[Series]) -> str:
         ids = self._parameter("Array(UInt64)", [each.id for each in series])
@@ -274,24 +319,98 @@ class UniqueQuery(_Reading):
         within = self._time_conditions("time", query.edges[0], query.edges[-1])
         slots = f"SELECT {self._window_of('slot')} AS window, key AS value, events FROM rollups WHERE"
         sources = [f"{slots} {self._rows_of([series])} AND ({self._segments(segments) or '0'})"]
-        raw = " UNION ALL ".join(
-            f"SELECT {self._window('toUnixTimestamp64Micro(time)')} AS window, {text} AS value FROM events"
-            f" WHERE {' AND '.join([*self._events(part), of_type, *within])} AND value != ''"
-            for part in parts
-        )
-        if raw:
+        for part in parts:
+            events = (
+                f"SELECT {self._window('toUnixTimestamp64Micro(time)')} AS window, {text} AS value FROM events"
+                f" WHERE {' AND '.join([*self._events(part), of_type, *within])} AND value != ''"
+            )
+            if part.within:  # they are folded: whatever is in a cut slot is alone in no other
+                sources.append(f"SELECT window, value, 0 AS events FROM ({events})")
+                continue
             inside = " OR ".join(f"({self._from_to('place', segment)})" for segment in segments) or "0"
             counted = (
                 f"SELECT {self._window_of('place')} AS window, key"
                 " FROM (SELECT key, min(first) AS place, max(last) AS other FROM rollups"
-                f" WHERE {self._rows_of([series])} AND width = 0 AND key IN (SELECT value FROM raw)"
+                f" WHERE {self._rows_of([series])} AND width = 0 AND key IN (SELECT value FROM ({events}))"
                 f" GROUP BY key) WHERE place = other AND ({inside})"
             )
-            sources.append(f"SELECT window, value, 0 AS events FROM raw WHERE (window, value) NOT IN ({counted})")
+            sources.append(
+                f"SELECT window, value, 0 AS events FROM ({events}) WHERE (window, value) NOT IN ({counted})"
+            )
         self.sql = (
-            f"{f'WITH raw AS ({raw}) ' if raw else ''}SELECT window, sum(events) + uniqExactIf(value, value != '')"
+            "SELECT window, sum(events) + uniqExactIf(value, value != '')"
             f" FROM ({' UNION ALL '.join(sources)}) GROUP BY window"
         )
+
+
+class StateRollupQuery(_Reading):
+    """The entities of a STATE_COUNT by state: those counted in whole slots; and of those that the events in `parts`
+    are about, which the slots lack, each taken off as it is counted there and put as it is. Rows as in `StateQuery`."""
+
+    def __init__(self, query: MeterQuery, series: Series, segments: Sequence[Segment], parts: Sequence[Part]):
+        when, now = moment_of(query)
+        super().__init__(query, one_window=now)
+        group = query.group_by[0] if query.group_by else ""
+        counts = series.counting(Kind.CREATED if when == "created" else Kind.CHANGED, group)
+        key = "key" if group else "''"
+        sources = [
+            f"SELECT {self._window_of('slot')} AS window, {key} AS said, state, events AS entities FROM rollups"
+            f" WHERE {self._rows_of([counts])} AND ({self._segments(segments) or '0'})"
+        ]
+        if parts:
+            inside = "1" if now else self._inside("move.1")
+            sources.append(
+                self._moves(series, group, parts, when, f"if(move.4 = 1, {inside}, {self._whole(segments)})")
+            )
+        self.sql = (
+            f"SELECT window{', said' if group else ''}, state, sum(entities) AS count"
+            f" FROM ({' UNION ALL '.join(sources)}) GROUP BY window, said, state HAVING count != 0"
+        )
+
+    def _whole(self, segments: Sequence[Segment]) -> str:
+        """Whether an entity that is taken off was counted in one of the slots that are read."""
+        slot = f"intDiv(move.1 - {_FIRST_MICROS}, {_SLOT_MICROS})"
+        return " OR ".join(f"({self._from_to(slot, segment)})" for segment in segments) or "0"
+
+    def _moves(self, series: Series, group: str, parts: Sequence[Part], when: str, counts: str) -> str:
+        found = " UNION ALL ".join(self._of_events(series, group, part) for part in parts)
+        said_by = {which: f"{which}_said.4" if group else "''" for which in ("old", "now")}
+        moves = [
+            f"({which}_{when}, {said_by[which]}, {which}_latest.4, toInt64({sign}), {known})"
+            for which, sign, known in (("old", -1, "known"), ("now", 1, "toUInt8(1)"))
+        ]
+        return f"""
+            SELECT {self._window("move.1")} AS window, move.2 AS said, move.3 AS state, move.4 AS entities FROM (
+                SELECT if(known AND old_latest > latest, old_latest, latest) AS now_latest,
+                    if(known AND old_created < created, old_created, created) AS now_created,
+                    if(known AND old_said > s0, old_said, s0) AS now_said,
+                    arrayJoin([{", ".join(moves)}]) AS move
+                FROM (
+                    SELECT entity, max(latest) AS latest, min(created) AS created, max(s0) AS s0 FROM ({found})
+                    GROUP BY entity
+                ) AS fresh LEFT JOIN (
+                    SELECT key AS entity, toUInt8(1) AS known, max(latest) AS old_latest, min(first) AS old_created,
+                        max(said) AS old_said
+                    FROM rollups WHERE {self._rows_of([series])} AND width = 0
+                        AND key IN (SELECT entity FROM ({found}))
+                    GROUP BY entity
+                ) AS old USING (entity)
+            )
+            WHERE move.5 AND {counts}
+        """
+
+    def _of_events(self, series: Series, group: str, part: Part) -> str:
+        """The entities that some events are about; what the events say is in the rollup unless they came after it."""
+        conditions = [*self._events(part), *self._with_state(series.event_type, series.entity, series.state)]
+        where = f"FROM events WHERE {' AND '.join(conditions)} GROUP BY entity"
+        if part.within:
+            entity = self._text(series.entity)
+            return f"SELECT {entity} AS entity, {NEVER_SAID} AS latest, {_NEVER} AS created, {NEVER_SAID} AS s0 {where}"
+        columns = self._state_columns(series.entity, series.state, [group] if group else [])
+        return f"SELECT {columns}{'' if group else f', {NEVER_SAID} AS s0'} {where}"
+
+
+_NEVER = "toInt64(9223372036854775807)"
 
 
 class FirstQuery(Statement):

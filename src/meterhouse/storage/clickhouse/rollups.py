@@ -20,8 +20,8 @@ from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
 from . import queries, rollup_queries
 from .engine import Engine
 from .partials import Partials
-from .queries import ALL, MeasureQuery, Part, StateQuery
-from .rollup_queries import FirstQuery, FoldStatement, RollupQuery, UniqueQuery
+from .queries import ALL, MeasureQuery, Part, StateQuery, moment_of
+from .rollup_queries import FirstQuery, FoldStatement, RollupQuery, StateRollupQuery, UniqueQuery
 from .series import Kind, Segment, Series, all_series, cut, rolled_up
 
 _EVENTS_PER_FOLD = 1_000_000
@@ -41,7 +41,9 @@ class Rollups:
         # The newest commit that may have touched an organization; organizations share places, which only costs a
         # look into the events. After a start any of them may have been touched by the newest.
         self._touched = [latest_commit] * _PLACES
-        engine.execute(rollup_queries.CREATE_ROLLUPS)
+        engine.execute(rollup_queries.REPLACE_FOLD)
+        if engine.rows(rollup_queries.LAYOUT_OF_ROLLUPS, {}) != [[rollup_queries.LAYOUT]]:
+            engine.execute(rollup_queries.REPLACE_ROLLUPS)
         self._watermarks = self._read_watermarks()
         if max(self._watermarks.values(), default=0) > latest_commit:
             self.rebuild()  # they tell of events that are not there: the events are of another time
@@ -71,7 +73,7 @@ class Rollups:
         found = self._engine.rows(rollup_queries.EVENTS_BY_TYPE, {"after": after, "upto": upto})
         types = {(namespace, event_type): count for namespace, event_type, count in found}
         statement = FoldStatement(series, types.keys(), after, upto)
-        self._engine.execute(rollup_queries.REPLACE_FOLD)
+        self._engine.execute(rollup_queries.EMPTY_FOLD)
         self._engine.execute(statement.sql, statement.parameters)
         with self._table.changing():
             try:
@@ -183,13 +185,14 @@ class Rollups:
 
     def _measure_states(self, query: MeterQuery) -> list[Measure]:
         series = rolled_up(query, 0)
+        pieces = cut((None, None) if moment_of(query)[1] else query.edges)
         with self._table.reading():
             if watermark := self._folded_to(query, series):
-                unfolded = self._unfolded(query, watermark, ())
-                return self._states(StateQuery(query, series[0].id, unfolded[0] if unfolded else None))
+                parts = self._unfolded(query, watermark, pieces.edges)
+                return self._states(StateRollupQuery(query, series[0], pieces.segments, parts))
         return self._states(StateQuery(query))
 
-    def _states(self, statement: StateQuery) -> list[Measure]:
+    def _states(self, statement: StateQuery | StateRollupQuery) -> list[Measure]:
         return [
             Measure(statement.windows[edge], Decimal(count), tuple(group), state)
             for edge, *group, state, count in self._engine.rows(statement.sql, statement.parameters)
@@ -212,10 +215,10 @@ class Rollups:
         return mark if mark <= query.as_of_commit else 0
 
     def _unfolded(self, query: MeterQuery, watermark: int, edges: tuple[tuple[datetime, datetime], ...]) -> list[Part]:
-        """The events that the rollups up to a watermark lack: those in pieces of slots, and those stored since."""
-        parts = [Part(within=edges)] if edges else []
+        """The events that whole slots up to a watermark lack: those in pieces of slots, and those stored since."""
+        parts = [Part(watermark, within=edges)] if edges else []
         if self._touched[_place(query.namespace, query.organization)] > watermark:
-            parts.append(Part(after_commit=watermark, without=edges))
+            parts.append(Part(watermark))
         return parts
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -32,6 +32,11 @@ class Kind(StrEnum):
     LATEST = "LATEST"
     UNIQUE = "UNIQUE"
     STATE = "STATE"
+    """The entities of a STATE_COUNT."""
+    CREATED = "CREATED"
+    """How many of them are in which state, by their creation."""
+    CHANGED = "CHANGED"
+    """The same by their latest change."""
     FIRST = "FIRST"
     """The time of an organization's first event of any type."""
 
@@ -56,6 +61,10 @@ class Series:
     def id(self) -> int:
         """The same for the same definition, in every process."""
         return xxhash.xxh3_64_intdigest(msgspec.json.encode(astuple(self)))
+
+    def counting(self, kind: Kind, group: str) -> Series:
+        """The series that counts the entities of this one; it is folded with it."""
+        return replace(self, kind=kind, group=group)
 
 
 _OF_NUMBERS = {
