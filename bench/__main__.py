@@ -26,6 +26,7 @@ def bench(
     reference_events: int | None = None,
     requests: int = 300,
     seconds: float = 5,
+    history: Path | None = None,
     output: Path = Path("bench/results/latest.json"),
 ) -> None:
     """Measures a server with that many events in it.
@@ -42,6 +43,9 @@ def bench(
         Reads of each summary for its quantiles; for a rate a hundred times as many.
     seconds
         At most so long for each of them.
+    history
+        A data folder with the events that are not sent, made by `python -m bench.fill HISTORY/events …`. It is written
+        to: for one run only.
     output
         Where to write the figures as JSON.
     """
@@ -51,6 +55,7 @@ def bench(
         reference=reference_events or (1_000_000 if events > 1_000_000 else max(events // 10, 60)),
         requests=requests,
         seconds=seconds,
+        history=history,
     )
     with tempfile.TemporaryDirectory(prefix="meterhouse-bench-") as folder:
         run = Run(Path(folder), size).measure()

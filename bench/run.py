@@ -38,6 +38,7 @@ class Size:
     reference: int
     requests: int
     seconds: float
+    history: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +101,15 @@ class Run:
 
     def measure(self) -> Measurements:
         """Everything."""
-        size, data = self._size, self._folder / "data"
+        size = self._size
+        data = size.history or self._folder / "data"
         bodies = {name: list(self._bodies(each, size.sent * part)) for name, (each, _, part) in SIZES.items()}
         engine = {each: self._engine_ceiling(bodies["by the thousand"], each) for each in (1_000, 10_000)}
         beside = self._postgres(bodies)
         ceilings = {observed: self._constant(observed=observed) for observed in (False, True)}
         reference = self._reference()
         filled = size.events - size.sent
-        fill_rate = _figure("bench.fill", data / "events", filled, size.events) if filled else 0.0
+        fill_rate = _figure("bench.fill", data / "events", filled, size.events) if filled and not size.history else 0.0
         ours = self._meterhouse(data, bodies)
         with meterhouse(data, cached=True) as server:
             restart = server.ready_after

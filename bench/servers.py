@@ -123,7 +123,7 @@ def user_of(product: Product) -> dict[str, str]:
     return {"user_id": "user-1"} if product.namespace == "onepin" else {}
 
 
-def wait_until_folded(http: httpx.Client, seconds: float = 900) -> float:
+def wait_until_folded(http: httpx.Client, seconds: float = 5_400) -> float:
     """Waits until few events are outside of the rollups; how many seconds. At once where there are no rollups."""
     began = time.perf_counter()
     while time.perf_counter() - began < seconds:
@@ -131,7 +131,7 @@ def wait_until_folded(http: httpx.Client, seconds: float = 900) -> float:
         unfolded = [float(line.split()[-1]) for line in lines if line.startswith("meterhouse_unfolded_events")]
         if sum(unfolded) < FOLDED:
             return time.perf_counter() - began
-        time.sleep(0.2)
+        time.sleep(0.5)
     raise SystemExit(f"more than {FOLDED} events were not folded after {seconds} s")
 
 

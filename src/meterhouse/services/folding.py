@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 class Folding:
     """A thread that folds what was committed an interval ago: by then nobody reads an older state.
 
-    After each fold it rests as long as the fold took: it never has more than half of one core.
+    After a fold it rests as long as the fold took, a quarter of that while it is behind, so that others get their turn.
     """
 
     def __init__(self, store: EventStore, interval_seconds: int):
@@ -37,7 +37,7 @@ class Folding:
         interval_ns = self._interval_seconds * _SECOND_NS
         settled = latest = self._store.latest_commit()
         more, rest_ns = False, 0
-        while not self._closing.wait((rest_ns if more else max(rest_ns, interval_ns)) / _SECOND_NS):
+        while not self._closing.wait((rest_ns // 4 if more else max(rest_ns, interval_ns)) / _SECOND_NS):
             began_ns = time.monotonic_ns()
             if not more:
                 settled, latest = latest, self._store.latest_commit()
