@@ -27,9 +27,9 @@ class Client:
 
 
 @contextmanager
-def client_of(app: Any) -> Iterator[Client]:
-    """A client that holds what contracts answer to their documents."""
-    hooks = {"response": [documents_of().async_hook]}
+def client_of(app: Any, *, documented: bool = True) -> Iterator[Client]:
+    """A client that holds what contracts answer to their documents, unless they have other options."""
+    hooks = {"response": [documents_of().async_hook] if documented else []}
     with asyncio.Runner() as runner:
         http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://meterhouse", event_hooks=hooks)
         yield Client(http, runner)

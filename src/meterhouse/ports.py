@@ -41,6 +41,11 @@ class EventStore(Protocol):
         """The number of the newest finished commit, 0 before the first. Numbers only grow, over restarts too."""
         ...
 
+    def touched(self, namespace: str, organization: str) -> int:
+        """A commit, at or after the newest one that has events of the organization: what was asked as of that one or a
+        later one is still so. Told from memory; of a commit never later than `latest_commit` tells of it."""
+        ...
+
     def measure(self, query: MeterQuery) -> list[Measure]:
         """The answer to the query, in no particular order; windows and groups without events of a meter are absent.
 
@@ -129,6 +134,15 @@ class Ledger(Protocol):
 
     def revoke_key(self, organization_id: str, key_id: str, at: datetime) -> None:
         """Revokes a key of that organization. Raises `NotFound` when it has no such key, or it is revoked already."""
+        ...
+
+    def changes(self) -> int:
+        """A number that grows with every change of organizations, subscriptions and keys, before its call ends."""
+        ...
+
+    def changed(self, organization_id: str) -> int:
+        """The number of a change, at or after the newest one of that organization, its subscription or keys: what was
+        read after `changes` answered that number or a higher one is still so. Told from memory."""
         ...
 
     def requests(self, organization_id: str, hour: datetime) -> int:

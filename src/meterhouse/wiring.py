@@ -156,6 +156,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             metering=metering,
             clock=clock,
             max_body_bytes=settings.max_body_bytes,
+            answer_cache_bytes=settings.answer_cache_mib * 1024 * 1024,
         )
         yield Meterhouse(app, admin_key, settings.admin_key is None, catalogs, contracts)
 

@@ -45,6 +45,7 @@ from meterhouse.domain.listing import CursorSeal
 from meterhouse.domain.organization import Caller, Organization
 from meterhouse.domain.period import MONTHLY, THIRTY_DAYS, Interval
 from meterhouse.domain.plan import Flex, Subscription
+from meterhouse.http.answers import encoded, enveloped
 from meterhouse.services.usage import Usage
 from meterhouse.wiring import FrozenClock, load_catalogs
 from reference import ReferenceStore
@@ -135,7 +136,7 @@ def ask(
         options=contract.options,
     )
     caller = Caller(organization, contract.default_scopes, user_id="ann", key_id="key")
-    answer = route.handle(request, caller, usage.of(organization))
+    answer = enveloped(encoded(route.handle(request, caller, usage.of(organization))), request.request_id, now)
     assert answer.status == 200
     body = msgspec.json.Encoder(decimal_format="number").encode(answer.body)
     return json.loads(body, parse_float=Decimal)

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from meterhouse.domain.errors import Invalid
-from meterhouse.domain.local_time import days, edges, local_date, months, start_of_day, weeks, zone
+from meterhouse.domain.local_time import days, edges, end_of_date, local_date, months, start_of_day, weeks, zone
 
 TICK = timedelta(microseconds=1)
 
@@ -242,3 +242,43 @@ def test_other_zones_are_refused(name: str) -> None:
 def test_no_name_raises_anything_but_invalid(name: str) -> None:
     with pytest.raises(Invalid):
         zone(name)
+
+
+@given(zone_names, dates, st.timedeltas(timedelta(0), timedelta(1)), st.data())
+@example("America/St_Johns", date(2010, 11, 7), timedelta(hours=2, minutes=30, seconds=30), None)  # back to the 6th
+@example("Pacific/Apia", date(2011, 12, 30), timedelta(hours=9), None)
+@example("Pacific/Kwajalein", date(1969, 9, 30), timedelta(hours=12, minutes=30), None)
+def test_the_date_stays_what_it_is_until_its_end(
+    name: str, day: date, time: timedelta, data: st.DataObject | None
+) -> None:
+    tz = zone(name)
+    instant = datetime(day.year, day.month, day.day, tzinfo=UTC) + time
+    end = end_of_date(instant, tz)
+    assert instant < end <= instant + timedelta(hours=24)
+    share = data.draw(st.floats(0, 1)) if data else 0.5
+    inside = min(instant + (end - instant) * share, end - TICK)
+    assert local_date(inside, tz) == local_date(end - TICK, tz) == local_date(instant, tz)
+    # Either the next date begins there, or the clock is changed there.
+    began = local_date(end, tz) != local_date(instant, tz)
+    assert began or end.astimezone(tz).utcoffset() != instant.astimezone(tz).utcoffset()
+
+
+@pytest.mark.parametrize(
+    "name", sorted(SET_BACK_OVER_MIDNIGHT | {"America/Havana", "America/Santiago", "Africa/Cairo"})
+)
+def test_the_date_stays_what_it_is_around_every_change_of_a_clock_at_midnight(name: str) -> None:
+    tz = zone(name)
+    hours = [utc(1999, 1, 1) + timedelta(hours=number) for number in range(24 * 366 * 13)]
+    changed = [hour for hour, later in pairwise(hours) if _offset(hour, tz) != _offset(later, tz)]
+    for hour in changed:
+        minutes = [hour + timedelta(minutes=number) for number in range(61)]
+        change = next(minute for minute in minutes if _offset(minute, tz) != _offset(hour, tz))
+        around = [change + timedelta(minutes=number, seconds=-30) for number in (-89, -59, -9, 0, 1, 9, 30, 59, 61, 89)]
+        for place, instant in enumerate(around):
+            end = end_of_date(instant, tz)
+            held = [later for later in around[place:] if later < end]
+            assert {local_date(later, tz) for later in held} == {local_date(instant, tz)}
+
+
+def _offset(instant: datetime, tz: ZoneInfo) -> timedelta | None:
+    return instant.astimezone(tz).utcoffset()

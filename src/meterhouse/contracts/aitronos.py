@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from ..domain.local_time import end_of_date
 from ..domain.organization import Caller, KeyFormat
 from ..domain.period import ALL_TIME, Period, add_months, format_instant
 from ..domain.quantity import ZERO, add, divide, percentage, plain, round_half_up
@@ -112,7 +113,7 @@ def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answ
         currentMonth=CurrentMonth(_rounded(month_cost, 2), int(month_requests)),
         timeRange=TimeRange(began.date().isoformat(), now.date().isoformat(), "all_time"),
     )
-    return Answer(200, body, {"x-request-id": request.request_id})
+    return Answer(200, body, valid_until=end_of_date(now, UTC))
 
 
 def _rounded(value: Decimal, places: int) -> Decimal:

@@ -192,13 +192,14 @@ def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answ
         credits=Credits(plain(allocated), plain(credits), plain(max(ZERO, subtract(allocated, credits)))),
         ai_tokens=AiTokens(plain(usage.limit("ai_tokens") or ZERO), plain(tokens)),
     )
+    valid_until = period.end
     if request.headers.get("x-source") == "sdk":
-        _add_sdk_keys(data, usage, period)
-    return Answer(200, Body(success=True, data=data))
+        valid_until = _add_sdk_keys(data, usage, period)
+    return Answer(200, Body(success=True, data=data), valid_until=valid_until)
 
 
-def _add_sdk_keys(data: Data, usage: UsageReader, period: Period) -> None:
-    """What the SDK reads beside the page's keys, which keep their meaning."""
+def _add_sdk_keys(data: Data, usage: UsageReader, period: Period) -> datetime:
+    """What the SDK reads beside the page's keys, which keep their meaning; answers when the trend's last day ends."""
     assert period.start is not None
     assert period.end is not None
     created = usage.state_groups("posts", period, StateWindow.CREATED, "source")
@@ -236,6 +237,7 @@ def _add_sdk_keys(data: Data, usage: UsageReader, period: Period) -> None:
         posts=[PostsOfDay(day, int(count)) for day, count in zip(days, posts, strict=True)],
         ai_cost=[AiCostOfDay(day, plain(usd), int(n)) for day, usd, n in zip(days, cost, asked, strict=True)],
     )
+    return edges[-1]
 
 
 def _days(period: Period, now: datetime) -> list[datetime]:

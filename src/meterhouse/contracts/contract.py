@@ -16,10 +16,14 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from ..domain.organization import Caller, KeyFormat
+from ..domain.period import LAST_INSTANT
 from ..domain.summary import MeterSummary
 from ..ports import UsageReader
 
 T = TypeVar("T", bound=str)
+
+FOREVER = LAST_INSTANT
+"""For `Answer.valid_until`: the clock alone does not make it untrue before the usage period ends."""
 
 HEX = "0123456789abcdef"
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -59,11 +63,12 @@ class TokenOptions(Options, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a contract sees of an HTTP request. Header names are in lower case; a repeated one is joined with `, `."""
+    """What a contract sees of an HTTP request."""
 
     path_parameters: Mapping[str, str]
     query: Mapping[str, tuple[str, ...]]
     headers: Mapping[str, str]
+    """Those of `Contract.headers`, by their names in lower case; a repeated one is joined with `, `."""
     request_id: str
     now: datetime
     options: Any
@@ -91,11 +96,20 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status, a body that msgspec can encode, and headers beyond the content type."""
+    """Status, a body that msgspec can encode, and headers beyond the content type.
+
+    One that names its `valid_until` is kept, and given again to the same credential for the same path, query and
+    headers until then, or until the organization's events, its subscription or keys change or its usage period ends.
+    So nothing else may go into it: of the clock only `UsageReader.now`, and no request id but by way of the `envelope`.
+    """
 
     status: int
     body: object
     headers: Mapping[str, str] = field(default_factory=dict)
+    valid_until: datetime | None = None
+    """When it ends to be true by the clock alone, or `FOREVER`; None: it is given once."""
+    envelope: Callable[[msgspec.Raw, str, datetime], object] | None = None
+    """Puts the encoded body, each time it is given, beside that request's id and moment; None: nothing is beside it."""
 
 
 class Refusal(Enum):
@@ -179,6 +193,16 @@ class Contract:
     """What the product says when a call of its own does not fit into the quota any more; None: it does not say."""
     identity: Callable[[Mapping[str, Any]], TokenIdentity] | None = None
     """Reads the claims of a verified token; raises `Refused`. None: the contract takes keys only."""
+
+    @property
+    def headers(self) -> frozenset[str]:
+        """The names, in lower case, of the only headers that the contract sees: those that its security schemes and the
+        parameters of its routes declare."""
+        schemes = {scheme.get("name", "authorization") for scheme in self.security.values()}
+        parameters = [parameter for route in self.routes for parameter in route.parameters]
+        return frozenset(
+            name.lower() for name in schemes.union(each["name"] for each in parameters if each["in"] == "header")
+        )
 
     def may_read(self, caller: Caller, route: Route) -> bool:
         """Whether a caller's scopes allow the route."""

@@ -13,7 +13,19 @@ from ..domain.period import Period
 from ..domain.plan import flex_capacity
 from ..domain.quantity import ZERO, subtract
 from ..ports import UsageReader
-from .contract import BASE62, Answer, Contract, Options, Refusal, Refused, Request, RequestsPerHour, Route, bearer
+from .contract import (
+    BASE62,
+    FOREVER,
+    Answer,
+    Contract,
+    Options,
+    Refusal,
+    Refused,
+    Request,
+    RequestsPerHour,
+    Route,
+    bearer,
+)
 
 MAX_SAFE_INTEGER = 2**53 - 1
 
@@ -134,7 +146,7 @@ def get_org_usage(_request: Request, _caller: Caller, usage: UsageReader) -> Ans
             used=_integer(min(overflow, flex_capacity(subscription.flex))),
             reset_at=_reset_at(period),
         )
-    return Answer(200, body)
+    return Answer(200, body, valid_until=FOREVER)
 
 
 def _reset_at(period: Period) -> str | None:

@@ -69,7 +69,7 @@ def get_usage(_request: Request, _caller: Caller, usage: UsageReader) -> Answer:
         remaining_quota=plain(subtract(limit, used)),
         last_billed_date=cycle.start.date().isoformat(),
     )
-    return Answer(200, body)
+    return Answer(200, body, valid_until=cycle.end)
 
 
 def credential(headers: Mapping[str, str]) -> str | None:

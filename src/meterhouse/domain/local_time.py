@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -32,10 +33,26 @@ def start_of_day(day: date, tz: ZoneInfo) -> datetime:
     if midnight.astimezone(tz).replace(tzinfo=None) == datetime.combine(day, time()):
         return midnight
     # Midnight falls into a gap: find the jump. Local dates do not decrease across a gap, so bisection holds.
-    low, high = midnight - timedelta(hours=36), midnight + timedelta(hours=36)
+    reach = timedelta(hours=36)
+    return _first(midnight - reach, midnight + reach, lambda instant: local_date(instant, tz) >= day)
+
+
+def end_of_date(instant: datetime, tz: tzinfo) -> datetime:
+    """Until when the date on the wall stays what it is at the instant: midnight, or an earlier change of the clock,
+    which may skip midnight or lead back over it."""
+    local = instant.astimezone(tz)
+    midnight = datetime.combine(local.date() + timedelta(days=1), time())
+    end = instant + (midnight - local.replace(tzinfo=None))
+    if end.astimezone(tz).replace(tzinfo=None) == midnight:
+        return end
+    return _first(instant, end, lambda later: later.astimezone(tz).utcoffset() != local.utcoffset())
+
+
+def _first(low: datetime, high: datetime, holds: Callable[[datetime], bool]) -> datetime:
+    """The first instant after `low` at which something holds that does so from then on, at the latest at `high`."""
     while high - low > timedelta(microseconds=1):
         middle = low + (high - low) // 2
-        low, high = (middle, high) if local_date(middle, tz) < day else (low, middle)
+        low, high = (low, middle) if holds(middle) else (middle, high)
     return high
 
 

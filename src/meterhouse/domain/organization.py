@@ -54,6 +54,8 @@ class Caller:
     """The person behind the credential, where one is known."""
     key_id: str | None
     """The key that was sent; None for a token."""
+    expires_at: datetime | None = None
+    """When that key ends by itself; None: never."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,11 @@ def format_instant(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def earliest(*ends: datetime | None) -> datetime:
+    """The first of some ends, of which None never comes; `LAST_INSTANT` when none does."""
+    return min((end for end in ends if end is not None), default=LAST_INSTANT)
+
+
 FIRST_INSTANT = datetime(1900, 1, 1, tzinfo=UTC)
 LAST_INSTANT = datetime(2262, 1, 1, tzinfo=UTC)
 

@@ -20,6 +20,7 @@ from ..services.ingest import Ingest
 from ..services.rate_limits import RateLimits
 from ..services.usage import Usage
 from . import problems
+from .answers import AnswerCache, FromCache
 from .authentication import Authentication
 from .contracts import ContractEndpoints
 from .documents import documents_router, openapi_config
@@ -53,6 +54,7 @@ def create_app(
     metering: Metering | None,
     clock: Clock,
     max_body_bytes: int,
+    answer_cache_bytes: int,
 ) -> ASGIApp:
     """The ASGI application. Without `metering` it manages accounts only."""
     metrics = Metrics()
@@ -62,10 +64,13 @@ def create_app(
         health_router(metering.store if metering else None, accounts.ledger, metrics),
         documents_router(version, contracts),
     ]
-    endpoints = None
+    endpoints = answers = None
     if metering is not None:
         metrics.watch(metering.ingest)
-        endpoints = ContractEndpoints(contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock)
+        answers = AnswerCache(metering.store, accounts.ledger, contracts.values(), answer_cache_bytes)
+        endpoints = ContractEndpoints(
+            contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock, answers, metrics
+        )
         usage = UsageEndpoints(accounts, contracts, metering.usage, authentication)
         events = events_router(metering.ingest, authentication, metrics, max_body_bytes)
         routers += [events, usage.router(), rollups_router(metering.store, authentication), endpoints.router()]
@@ -89,4 +94,4 @@ def create_app(
         request_max_body_size=max_body_bytes,
         logging_config=None,
     )
-    return Observability(app, metrics)
+    return Observability(app if answers is None else FromCache(app, answers, metrics, clock), metrics)

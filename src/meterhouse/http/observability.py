@@ -56,12 +56,20 @@ class Metrics:
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
             registry=self.registry,
         )
+        self.answers = Counter(
+            "meterhouse_answers_total",
+            "Usage answers in the shapes of contracts, by where they came from",
+            ["source"],
+            registry=self.registry,
+        )
         self.stored_events = Gauge("meterhouse_stored_events", "Events stored", registry=self.registry)
         self.unfolded_events = Gauge(
             "meterhouse_unfolded_events", "Events that are not folded into rollups yet", registry=self.registry
         )
         for outcome in ("ingested", "duplicates", "conflicts", "rejected"):
             self.events.labels(outcome)
+        for source in ("cache", "made"):
+            self.answers.labels(source)
 
     def watch(self, ingest: Ingest) -> None:
         """Follows what waits and what is committed."""

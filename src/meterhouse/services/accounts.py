@@ -152,7 +152,7 @@ class Accounts:
         if key is None or not key.valid_at(self.clock.now()):
             return None
         organization = self.organization_in(key.organization, namespaces)
-        return None if organization is None else Caller(organization, key.scopes, key.user_id, key.id)
+        return None if organization is None else Caller(organization, key.scopes, key.user_id, key.id, key.expires_at)
 
     def organization_in(self, organization_id: str, namespaces: Iterable[str]) -> Organization | None:
         """The organization of any text as its id, deleted ones included, if it is in one of these namespaces."""

@@ -13,7 +13,7 @@ from ...domain.organization import Caller
 from ...domain.quantity import ZERO, add, divide, plain, round_half_even
 from ...ports import UsageReader
 from ..contract import Answer, Request
-from .window import RANGES, VIEWS, Meta, Range, Span, View, check_workspace, meta, span, zone
+from .window import RANGES, VIEWS, Meta, Range, Span, View, check_workspace, lasting, span, zone
 
 ALLOCATION_BASIS = "credits"
 """Each line's own credits go to its own locale: nothing is spread by another measure."""
@@ -89,7 +89,7 @@ def usage_by_language(request: Request, _caller: Caller, usage: UsageReader) -> 
         total_credits=math.floor(total),
         untagged_credits=math.floor(credits.get("", ZERO)),
     )
-    return Answer(200, ByLanguageBody(data, meta(request)))
+    return lasting(data, where.until)
 
 
 def share(part: Decimal, whole: Decimal) -> Decimal:

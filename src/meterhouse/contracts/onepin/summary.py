@@ -13,11 +13,11 @@ import msgspec
 
 from ...domain.meter import StateWindow
 from ...domain.organization import Caller
-from ...domain.period import MONTHLY, period_at
+from ...domain.period import MONTHLY, Period, earliest, period_at
 from ...domain.quantity import ZERO, add, divide, percentage, plain, round_half_even
 from ...ports import UsageReader
 from ..contract import Answer, Date, DateTime, Request
-from .window import RANGES, VIEWS, Meta, Range, Span, Unit, View, Windows, check_workspace, meta, span, zone
+from .window import RANGES, VIEWS, Meta, Range, Span, Unit, View, Windows, check_workspace, lasting, span, zone
 
 Percent = Annotated[Decimal, msgspec.Meta(extra_json_schema={"minimum": 0, "maximum": 100})]
 
@@ -203,17 +203,21 @@ def usage_summary(request: Request, caller: Caller, usage: UsageReader) -> Answe
         activity=_activity(request, view, windows, buckets),
         daily=[Day(label, *counters.row()) for label, counters in zip(days.labels, daily, strict=True)],
     )
-    return Answer(200, SummaryBody(data, meta(request)))
+    return lasting(data, earliest(where.until, _billing_period(usage).end))
+
+
+def _billing_period(usage: UsageReader) -> Period:
+    """The subscription's usage period; without one, months from the organization's creation."""
+    if usage.subscription is None:
+        return period_at(usage.organization.created_at, MONTHLY, usage.now)
+    return usage.period()
 
 
 def _own_credits(caller: Caller, usage: UsageReader) -> Credits:
-    """What the caller's user used in the billing period: months from the anchor unless the subscription says more."""
-    period = usage.period()
-    if usage.subscription is None:
-        period = period_at(usage.organization.created_at, MONTHLY, usage.now)
+    """What the caller's user used in the billing period."""
     if caller.user_id is None:
         return Credits(0, None, None)
-    used = usage.total("credits", period, {"user_id": caller.user_id})
+    used = usage.total("credits", _billing_period(usage), {"user_id": caller.user_id})
     quota = usage.limit("credits")
     percent = percentage(used, quota) if quota else None
     return Credits(

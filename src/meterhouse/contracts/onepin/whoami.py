@@ -8,8 +8,8 @@ import msgspec
 
 from ...domain.organization import Caller
 from ...ports import UsageReader
-from ..contract import Answer, Request
-from .window import Meta, check_workspace, meta
+from ..contract import FOREVER, Answer, Request
+from .window import Meta, check_workspace, lasting
 
 
 class Whoami(msgspec.Struct):
@@ -39,4 +39,4 @@ def auth_whoami(request: Request, caller: Caller, usage: UsageReader) -> Answer:
         api_key_id=caller.key_id,
         scopes=sorted(caller.scopes),
     )
-    return Answer(200, WhoamiBody(data, meta(request)))
+    return lasting(data, FOREVER)

@@ -14,7 +14,7 @@ from ...domain import local_time
 from ...domain.errors import Invalid
 from ...domain.period import Period, format_instant
 from ...ports import UsageReader
-from ..contract import DateTime, Refusal, Refused, Request, TokenOptions
+from ..contract import Answer, DateTime, Refusal, Refused, Request, TokenOptions
 
 Range: TypeAlias = Literal["30d", "60d", "90d"]
 View: TypeAlias = Literal["daily", "weekly", "monthly"]
@@ -43,6 +43,11 @@ class Meta(msgspec.Struct):
     timestamp: DateTime
 
 
+class _Envelope(msgspec.Struct):
+    data: msgspec.Raw
+    meta: Meta
+
+
 class Span(msgspec.Struct):
     """A span of time, in UTC."""
 
@@ -52,11 +57,12 @@ class Span(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A time zone, and the date it is there."""
+    """A time zone, and the date it is there until the next one."""
 
     name: str
     tz: ZoneInfo
     today: date
+    until: datetime
 
     def days(self, length: Range) -> Windows:
         """The local days of a range."""
@@ -105,7 +111,7 @@ def zone(request: Request, usage: UsageReader) -> Zone:
         tz = local_time.zone(name)
     except Invalid as wrong:
         raise Refused(Refusal.INVALID, "timezone", str(wrong)) from None
-    return Zone(name, tz, local_time.local_date(usage.now, tz))
+    return Zone(name, tz, local_time.local_date(usage.now, tz), local_time.end_of_date(usage.now, tz))
 
 
 def span(request: Request, start: datetime, end: datetime) -> Span:
@@ -118,3 +124,12 @@ def span(request: Request, start: datetime, end: datetime) -> Span:
 def meta(request: Request) -> Meta:
     """The answer's id and moment."""
     return Meta(request.request_id, format_instant(request.now))
+
+
+def lasting(data: object, until: datetime) -> Answer:
+    """An answer whose data holds until then, beside the meta of each request."""
+    return Answer(200, data, valid_until=until, envelope=_envelope)
+
+
+def _envelope(data: msgspec.Raw, request_id: str, now: datetime) -> object:
+    return _Envelope(data, Meta(request_id, format_instant(now)))

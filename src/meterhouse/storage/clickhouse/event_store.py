@@ -85,6 +85,10 @@ class ClickHouseEventStore:
         """See `ports.EventStore`."""
         return self._latest_commit
 
+    def touched(self, namespace: str, organization: str) -> int:
+        """See `ports.EventStore`."""
+        return self._rollups.touched(namespace, organization)
+
     def measure(self, query: MeterQuery) -> list[Measure]:
         """See `ports.EventStore`."""
         return self._rollups.measure(query)

@@ -53,6 +53,10 @@ class Rollups:
         for namespace, organization in organizations:
             self._touched[_place(namespace, organization)] = commit
 
+    def touched(self, namespace: str, organization: str) -> int:
+        """See `ports.EventStore`."""
+        return self._touched[_place(namespace, organization)]
+
     # Folding
 
     def fold(self, settled_commit: int) -> bool:

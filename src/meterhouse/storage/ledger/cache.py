@@ -1,4 +1,4 @@
-"""A small memory of what was read last, that never outlives a change."""
+"""A small memory of what was read last, that never outlives a change; and of when each organization was changed."""
 
 from __future__ import annotations
 
@@ -46,3 +46,35 @@ class ReadCache(Generic[V]):
             with self._lock:
                 self._changes += 1
                 self._values.pop(key, None)
+
+
+class Changes:
+    """Numbers the changes, and knows the newest of each organization.
+
+    Organizations share a fixed number of places: that one of them seems changed when another one was costs a reader a
+    second look, and memory stays what it is.
+    """
+
+    def __init__(self, places: int):
+        """Begins with change 0, of everything."""
+        self._newest = 0
+        self._of_place = [0] * places
+        self._lock = Lock()
+
+    def newest(self) -> int:
+        """The number of the newest change."""
+        return self._newest
+
+    def newest_of(self, organization_id: str) -> int:
+        """The number of the newest change that may be the organization's."""
+        return self._of_place[hash(organization_id) % len(self._of_place)]
+
+    @contextmanager
+    def changing(self, organization_id: str) -> Iterator[None]:
+        """Wraps a change, and every memory of what it changes. One that fails counts too: it may have happened."""
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._newest += 1
+                self._of_place[hash(organization_id) % len(self._of_place)] = self._newest

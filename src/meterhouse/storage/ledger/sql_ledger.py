@@ -18,11 +18,12 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 from ...domain.errors import AlreadyExists, FolderError, NotFound
 from ...domain.organization import Key, Organization
 from ...domain.plan import Subscription
-from .cache import ReadCache
+from .cache import Changes, ReadCache
 from .migrations import migrate
 from .tables import keys, organizations, request_counts, secrets, subscriptions
 
 _CACHED = 10_000
+_PLACES = 1 << 16
 _PATIENCE_S = 10
 
 _INSERT: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
@@ -58,6 +59,7 @@ class SqlLedger:
         self._organizations: ReadCache[Organization] = ReadCache(_CACHED)
         self._keys: ReadCache[Key] = ReadCache(_CACHED)
         self._subscriptions: ReadCache[Subscription] = ReadCache(_CACHED)
+        self._changes = Changes(_PLACES)
 
     @classmethod
     def open(cls, url: str | URL) -> SqlLedger:
@@ -89,7 +91,7 @@ class SqlLedger:
     def add_organization(self, organization: Organization) -> None:
         """See `Ledger.add_organization`."""
         try:
-            with self._engine.begin() as connection:
+            with self._changes.changing(organization.id), self._engine.begin() as connection:
                 connection.execute(insert(organizations).values(_values(organization)))
         except IntegrityError:
             raise AlreadyExists(
@@ -115,7 +117,11 @@ class SqlLedger:
             .where(organizations.c.id == organization_id, organizations.c.deleted_at.is_(None))
             .values(deleted_at=at)
         )
-        with self._organizations.changing(organization_id), self._engine.begin() as connection:
+        with (
+            self._changes.changing(organization_id),
+            self._organizations.changing(organization_id),
+            self._engine.begin() as connection,
+        ):
             deleted = connection.execute(change).rowcount
         if not deleted:
             raise NotFound(f"there is no organization {organization_id!r}, or it is deleted already: check the id")
@@ -126,7 +132,11 @@ class SqlLedger:
         new = _INSERT[self._engine.dialect.name](subscriptions).values(organization=organization_id, **values)
         change = new.on_conflict_do_update(index_elements=["organization"], set_=values)
         try:
-            with self._subscriptions.changing(organization_id), self._engine.begin() as connection:
+            with (
+                self._changes.changing(organization_id),
+                self._subscriptions.changing(organization_id),
+                self._engine.begin() as connection,
+            ):
                 connection.execute(change)
         except IntegrityError:
             raise _no_organization(organization_id) from None
@@ -141,7 +151,7 @@ class SqlLedger:
     def add_key(self, key: Key) -> None:
         """See `Ledger.add_key`. Raises `NotFound` without the organization, `AlreadyExists` for an id or hash taken."""
         try:
-            with self._engine.begin() as connection:
+            with self._changes.changing(key.organization), self._engine.begin() as connection:
                 connection.execute(insert(keys).values(_values(key)))
         except IntegrityError:
             if self.organization(key.organization) is None:
@@ -165,7 +175,11 @@ class SqlLedger:
             .values(revoked_at=at)
             .returning(keys.c.secret_hash)
         )
-        with ExitStack() as after_commit, self._engine.begin() as connection:
+        with (
+            self._changes.changing(organization_id),
+            ExitStack() as after_commit,
+            self._engine.begin() as connection,
+        ):
             secret_hash = connection.scalar(change)
             if secret_hash is None:
                 raise NotFound(
@@ -173,6 +187,14 @@ class SqlLedger:
                     "check the id in its list of keys"
                 )
             after_commit.enter_context(self._keys.changing(secret_hash))
+
+    def changes(self) -> int:
+        """See `Ledger.changes`."""
+        return self._changes.newest()
+
+    def changed(self, organization_id: str) -> int:
+        """See `Ledger.changed`."""
+        return self._changes.newest_of(organization_id)
 
     def requests(self, organization_id: str, hour: datetime) -> int:
         """See `Ledger.requests`."""
