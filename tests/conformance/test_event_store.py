@@ -307,3 +307,16 @@ def test_answers_what_the_reference_answers(
 
 def in_order(measures: list[Measure]) -> list[Measure]:
     return sorted(measures, key=lambda measure: (measure.meter, measure.window, measure.group, measure.state))
+
+
+def test_a_commit_touches_the_organizations_it_has_events_of(tmp_path: Path) -> None:
+    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+    store.append([event("1", {}), event("2", {}, org="other")], NOW)
+    first = store.latest_commit()
+    assert store.touched("ns", "acme") == store.touched("ns", "other") == first
+    store.append([event("1", {}), event("3", {}, org="other")], NOW)
+    assert store.touched("ns", "acme") == first < store.touched("ns", "other") == store.latest_commit()
+    store.close()
+    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+    assert first <= store.touched("ns", "acme") <= store.latest_commit()
+    store.close()

@@ -596,3 +596,33 @@ class TestConnections:
 def _environment() -> dict[str, str]:
     """For a Python that finds what this one finds."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+class TestChanges:
+    def test_every_change_of_an_organization_is_numbered_and_counting_requests_is_none(self, ledger: Ledger) -> None:
+        writes: list[Callable[[], object]] = [
+            lambda: ledger.add_organization(ACME),
+            lambda: ledger.put_subscription("acme", MONTHLY),
+            lambda: ledger.add_key(KEY),
+            lambda: ledger.revoke_key("acme", "key_1", NOW),
+            lambda: ledger.delete_organization("acme", NOW),
+        ]
+        for write in writes:
+            before = ledger.changes()
+            write()
+            assert before < ledger.changed("acme") <= ledger.changes()
+        before = ledger.changes()
+        ledger.count_request("acme", NOW, 5)
+        ledger.secret("name", b"candidate")
+        assert (ledger.changed("acme"), ledger.changes()) == (before, before)
+
+    def test_a_write_that_fails_counts_too(self, acme: Ledger) -> None:
+        before = acme.changes()
+        with pytest.raises(AlreadyExists):
+            acme.add_organization(ACME)
+        assert acme.changed("acme") > before
+
+    def test_another_organization_stays_unchanged(self, acme: Ledger) -> None:
+        before = acme.changed("acme")
+        acme.add_organization(replace(ACME, id="other"))
+        assert acme.changed("acme") == before  # unless both have the same of 65,536 places
