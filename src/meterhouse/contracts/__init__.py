@@ -26,6 +26,7 @@ RESERVED = (
     "/v1/events",
     "/v1/namespaces",
     "/v1/organizations",
+    "/v1/rollups",
 )
 """Where Meterhouse's own paths begin."""
 
