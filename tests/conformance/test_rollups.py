@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,6 +163,41 @@ def test_answers_what_the_reference_answers(
                 while store.fold(store.latest_commit()) and action == "fold":
                     pass
             ask(data, store, reference)
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_many_small_histories(tmp_path: Path, seed: int) -> None:
+    """Few values, entities and slots in many organizations: whatever can move from one place to another does."""
+    rng = random.Random(seed)
+    store, reference = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS), ReferenceStore()
+    slots = [NOON + number * 15 * MINUTE for number in (0, 1, 2, 50)]
+    lines = sorted({NOON, *slots, *(slot + 15 * MINUTE for slot in slots), *(slot + 7 * MINUTE for slot in slots)})
+    numbers = itertools.count()
+
+    def happening(organization: str) -> Event:
+        data = {"name": rng.choice("xy"), "state": rng.choice(["on", "off"]), "n": rng.randrange(5)}
+        data |= {"group": rng.choice("ab")} if rng.random() < 0.7 else {}
+        at = rng.choice(slots) + timedelta(minutes=rng.randrange(15))
+        return event(f"e{next(numbers)}", at, data, org=organization)
+
+    organizations = [f"org-{number}" for number in range(16)]
+    try:
+        for _ in range(4):
+            batch = [happening(each) for each in organizations for _ in range(rng.randrange(3))]
+            assert store.append(batch, NOW) == reference.append(batch, NOW)
+            for each in organizations:
+                edges = (None, *sorted(rng.sample(lines, 3)), None)
+                grouped = ("group",) if rng.random() < 0.5 else ()
+                for meters in (tuple(SINGLE), (STATES,)):
+                    moment = rng.choice([None, *StateWindow]) if meters == (STATES,) else None
+                    commit = reference.latest_commit()
+                    query = MeterQuery("ns", each, meters, edges, commit, grouped, state_window=moment)
+                    assert in_order(store.measure(query)) == in_order(reference.measure(query)), query
+            if rng.random() < 0.8:
+                while store.fold(store.latest_commit()):
+                    pass
     finally:
         store.close()
 
