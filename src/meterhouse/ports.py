@@ -80,6 +80,11 @@ class EventStore(Protocol):
         """How many events were stored after that commit."""
         ...
 
+    def checkpoint(self) -> None:
+        """Saves what spares the next start work, when enough has changed for it to pay. May raise; the next start is
+        slower then, and nothing else."""
+        ...
+
     def rebuild(self) -> None:
         """Drops everything that is derived from the events; it is there again when it is folded again."""
         ...

@@ -2,35 +2,146 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterhouse.storage.clickhouse.identity_filter import IdentityFilter
+from meterhouse.storage.clickhouse.identity_filter import Hashes, IdentityFilter, Mark, Snapshot
 
-hashes = st.lists(st.integers(0, 2**64 - 1), max_size=200).map(lambda numbers: np.array(numbers, dtype=np.uint64))
+MARK = Mark(7, 3, 2**64 - 1, 5)
+
+numbers = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 3), st.sampled_from([2**58 - 1, 2**58, 2**64 - 1]))
+hashes = st.lists(numbers, max_size=200).map(lambda numbers: np.array(numbers, dtype=np.uint64))
+
+
+class Stored:
+    """What a table has: everything that was added before."""
+
+    def __init__(self) -> None:
+        self.hashes: Hashes = np.zeros(0, dtype=np.uint64)
+        self.asked = 0
+
+    def between(self, first: int, last: int) -> Hashes:
+        self.asked += 1
+        return self.hashes[(self.hashes >= np.uint64(first)) & (self.hashes <= np.uint64(last))]
+
+
+def remembered(known: IdentityFilter, stored: Stored, new: Hashes) -> None:
+    known.add(new)
+    stored.hashes = np.concatenate((stored.hashes, new))
+
+
+def random_hashes(count: int, seed: int = 1) -> Hashes:
+    return np.random.default_rng(seed).integers(0, 2**64, size=count, dtype=np.uint64)
 
 
 @given(st.lists(hashes, max_size=5))
-def test_knows_all_that_was_added(batches: list[np.ndarray]) -> None:
-    known = IdentityFilter()
+def test_knows_all_that_was_added(batches: list[Hashes]) -> None:
+    stored = Stored()
+    known = IdentityFilter(stored.between)
     for batch in batches:
-        known.add(batch)
-    for batch in batches:
-        assert known.may_contain(batch).all()
+        remembered(known, stored, batch)
+        assert known.may_contain(stored.hashes).all()
 
 
 def test_knows_all_while_it_grows_and_few_strangers() -> None:
-    rng = np.random.default_rng(1)
-    added = rng.integers(0, 2**64, size=1_000_000, dtype=np.uint64)
-    known = IdentityFilter()
+    added, stored = random_hashes(1_000_000), Stored()
+    known = IdentityFilter(stored.between)
     for begin in range(0, len(added), 70_000):
-        known.add(added[begin : begin + 70_000])
-    assert known.may_contain(added).all()
-    strangers = rng.integers(0, 2**64, size=100_000, dtype=np.uint64)
-    assert known.may_contain(strangers).mean() < 0.005
-    assert known.bytes / 1_000_000 < 4.5  # at most twice 2 MB a million, right after a new layer was begun
+        remembered(known, stored, added[begin : begin + 70_000])
+        assert known.may_contain(stored.hashes).all()
+        assert known.may_contain(random_hashes(100_000, 2)).mean() < 0.015
+    assert stored.asked > 64  # every shard has grown
+    assert known.bytes / 1_000_000 < 1.6
+
+
+def test_shards_grow_when_all_identities_are_in_one() -> None:
+    stored = Stored()
+    known = IdentityFilter(stored.between)
+    for begin in range(0, 40_000, 1_000):
+        remembered(known, stored, np.arange(begin, begin + 1_000, dtype=np.uint64))
+    assert known.may_contain(stored.hashes).all()
+    assert known.may_contain(np.arange(50_000, 90_000, dtype=np.uint64)).mean() < 0.015
+
+
+@pytest.mark.parametrize("told", [1, 1_000, 300_000, 9_000_000])
+def test_is_filled_from_what_is_stored_whatever_number_was_told(told: int) -> None:
+    stored = Stored()
+    stored.hashes = random_hashes(300_000)
+    known = IdentityFilter.of_stored(stored.between, told)
+    assert known.may_contain(stored.hashes).all()
+    assert known.may_contain(random_hashes(100_000, 2)).mean() < 0.015
 
 
 def test_an_empty_filter_knows_nobody() -> None:
-    assert not IdentityFilter().may_contain(np.arange(10, dtype=np.uint64)).any()
+    stored = Stored()
+    assert not IdentityFilter(stored.between).may_contain(np.arange(10, dtype=np.uint64)).any()
+    assert not IdentityFilter.of_stored(stored.between, 0).may_contain(np.arange(10, dtype=np.uint64)).any()
+    assert stored.asked == 0
+
+
+class TestSnapshot:
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> Path:
+        path = tmp_path / "identities.snapshot"
+        known = IdentityFilter(Stored().between)
+        known.add(random_hashes(5_000))
+        Snapshot(path).save(known.shards(), MARK)
+        return path
+
+    def test_comes_back_as_it_was(self, path: Path) -> None:
+        loaded = Snapshot(path).load()
+        assert loaded is not None
+        shards, mark = loaded
+        assert mark == MARK
+        known = IdentityFilter(Stored().between)
+        known.restore(shards)
+        assert known.size == 5_000
+        assert known.may_contain(random_hashes(5_000)).all()
+        assert known.may_contain(random_hashes(5_000, 2)).mean() < 0.015
+        known.add(random_hashes(5_000, 2))
+        assert known.may_contain(random_hashes(5_000, 2)).all()
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+    def test_there_may_be_none(self, tmp_path: Path) -> None:
+        assert Snapshot(tmp_path / "none").load() is None
+        Snapshot(tmp_path / "none").drop()
+        (tmp_path / "none").mkdir()
+        assert Snapshot(tmp_path / "none").load() is None
+
+    @given(st.data())
+    def test_what_is_not_whole_is_not_read(self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+        path = tmp_path_factory.mktemp("snapshot") / "file"
+        known = IdentityFilter(Stored().between)
+        known.add(random_hashes(100))
+        Snapshot(path).save(known.shards(), MARK)
+        whole = path.read_bytes()
+        place = data.draw(st.one_of(st.integers(0, 1_500), st.integers(0, len(whole) - 1)))
+        match data.draw(st.sampled_from(["cut", "flip", "zero", "more", "twice"])):
+            case "cut":
+                path.write_bytes(whole[:place])
+            case "flip":
+                bit = 1 << data.draw(st.integers(0, 7))
+                path.write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :])
+            case "zero":
+                path.write_bytes(bytes(len(whole)))
+            case "more":
+                path.write_bytes(whole + b"\0")
+            case "twice":
+                path.write_bytes(whole + whole)
+        assert Snapshot(path).load() is None
+
+    def test_one_that_is_interrupted_leaves_the_old_one(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(_: int) -> None:
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr("os.fsync", fail)
+        known = IdentityFilter(Stored().between)
+        with pytest.raises(OSError, match="no space"):
+            Snapshot(path).save(known.shards(), Mark(8, 1, 1, 1))
+        loaded = Snapshot(path).load()
+        assert loaded is not None
+        assert loaded[1] == MARK

@@ -46,4 +46,8 @@ class Folding:
             except Exception as failure:  # noqa: BLE001 - answers stay right without; the gauge shows what waits
                 _log.error("rollups could not be folded; trying again", exc_info=failure)
                 more = False
+            try:
+                self._store.checkpoint()
+            except Exception as failure:  # noqa: BLE001 - only the next start is slower without
+                _log.error("what makes the next start fast could not be saved; trying again", exc_info=failure)
             rest_ns = time.monotonic_ns() - began_ns

@@ -74,6 +74,11 @@ class DataFolder:
         return self.path / "events"
 
     @property
+    def identities(self) -> Path:
+        """A snapshot of which identities are known: may be deleted, and takes the next start some time then."""
+        return self.path / "identities.snapshot"
+
+    @property
     def ledger_url(self) -> URL:
         """The SQLite ledger, as a database URL."""
         return URL.create("sqlite", database=str(self.path / "ledger.sqlite"))

@@ -40,9 +40,9 @@ class ChdbEngine:
         answer = self._query(sql, "JSONCompactEachRow", parameters).bytes()
         return _row.decode(b"[" + answer.replace(b"]\n[", b"],[") + b"]")
 
-    def uint64s(self, sql: str) -> bytes:
+    def uint64s(self, sql: str, parameters: Parameters) -> bytes:
         """See `Engine`."""
-        return bytes(self._query(sql, "RowBinary", {}).bytes())
+        return bytes(self._query(sql, "RowBinary", parameters).bytes())
 
     def insert(self, table: str, block: bytes) -> None:
         """See `Engine`."""

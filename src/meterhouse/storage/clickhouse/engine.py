@@ -24,7 +24,7 @@ class Engine(Protocol):
         """The rows of a query; 64-bit integers as int. Wider numbers must be selected as text."""
         ...
 
-    def uint64s(self, sql: str) -> bytes:
+    def uint64s(self, sql: str, parameters: Parameters) -> bytes:
         """The single UInt64 column of a query, as packed little-endian bytes."""
         ...
 

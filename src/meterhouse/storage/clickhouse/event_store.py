@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import xxhash
@@ -13,27 +15,40 @@ from ...domain.event import Event, Outcome
 from ...domain.listing import EventQuery, Place, StoredEvent
 from ...domain.meter import Measure, Meter, MeterQuery
 from . import native, queries
-from .engine import Engine
-from .identity_filter import Hashes, IdentityFilter
+from .engine import NO_PARAMETERS, Engine, EngineError
+from .identity_filter import Hashes, IdentityFilter, Mark, Snapshot
 from .rollups import Rollups
 
 _hash = xxhash.xxh3_64_intdigest
 _LOOKUP_SIZE = 5_000
+_SAVE_AFTER = 1_000_000
+"""New identities that a snapshot waits for at least, and"""
+_SAVE_SHARE = 16
+"""this part of all: what is left for the next start stays small, and the file is not written over and over."""
 
 
 class ClickHouseEventStore:
     """See `ports.EventStore`."""
 
-    def __init__(self, engine: Engine, meters: Mapping[str, Iterable[Meter]] | None = None):
-        """`meters`, by namespace, are rolled up; whatever else is asked for is answered from the events."""
+    def __init__(
+        self, engine: Engine, meters: Mapping[str, Iterable[Meter]] | None = None, snapshot: Path | None = None
+    ):
+        """`meters`, by namespace, are rolled up; whatever else is asked for is answered from the events. `snapshot`
+        names a file that makes the next start faster."""
         self._engine = engine
         self._writing = threading.Lock()
+        self._saving = threading.Lock()
         engine.execute(queries.CREATE_EVENTS)
-        engine.execute(queries.ADD_COMMIT_INDEX)
-        self._filter = IdentityFilter()
-        self._filter.add(np.frombuffer(engine.uint64s(queries.ALL_IDENTITIES), dtype="<u8"))
-        self._commit: int = engine.rows(queries.LATEST_COMMIT, {})[0][0]
+        for change in queries.CHANGES:
+            engine.execute(change)
+        if engine.rows(queries.PARTS_WITHOUT_IDENTITIES, NO_PARAMETERS)[0][0]:
+            engine.execute(queries.INDEX_IDENTITIES)
+        self._commit: int = engine.rows(queries.LATEST_COMMIT, NO_PARAMETERS)[0][0]
         self._latest_commit: int = self._commit
+        self._certain = True
+        self._unsaved = 0
+        self._snapshot = Snapshot(snapshot) if snapshot else None
+        self._filter = self._restored() or self._filled()
         self._rollups = Rollups(engine, meters or {}, self._commit)
 
     def append(self, events: Sequence[Event], received_at: datetime) -> list[Outcome]:
@@ -75,11 +90,60 @@ class ClickHouseEventStore:
         # attempt looks; its commit number is not given again, and what is there is read.
         self._filter.add(hashes)
         self._commit += 1
+        self._unsaved += len(events)
         try:
             self._engine.insert("events", block)
+        except BaseException:
+            self._certain = False
+            raise
         finally:
             self._rollups.touch({(event.namespace, event.organization) for event in events}, self._commit)
             self._latest_commit = self._commit
+
+    def _filled(self) -> IdentityFilter:
+        self._unsaved = self.count()
+        return IdentityFilter.of_stored(self._stored_between, self._unsaved)
+
+    def _restored(self) -> IdentityFilter | None:
+        """The filter from the snapshot and from what was stored since; None when it is not of these events."""
+        saved = self._snapshot and self._snapshot.load()
+        if not saved:
+            return None
+        shards, mark = saved
+        if not mark.events or self._mark(mark.commit) != mark:
+            return None
+        restored = IdentityFilter(self._stored_between)
+        restored.restore(shards)
+        since = self._uint64s(queries.IDENTITIES_AFTER, commit=mark.commit)
+        restored.add(since)
+        self._unsaved = since.size
+        return restored
+
+    def _stored_between(self, first: int, last: int) -> Hashes:
+        return self._uint64s(queries.IDENTITIES_BETWEEN, first=first, last=last)
+
+    def _uint64s(self, sql: str, **parameters: int) -> Hashes:
+        return np.frombuffer(self._engine.uint64s(sql, parameters), dtype="<u8")
+
+    def _mark(self, commit: int) -> Mark:
+        [[events, identities, stored_at]] = self._engine.rows(queries.COMMIT_MARK, {"commit": commit})
+        return Mark(commit, events, identities, stored_at)
+
+    def checkpoint(self) -> None:
+        """See `ports.EventStore`."""
+        if self._unsaved >= max(_SAVE_AFTER, self._filter.size // _SAVE_SHARE):
+            self._save()
+
+    def _save(self) -> None:
+        with self._saving:
+            with self._writing:
+                # After an insert that failed nobody knows what the next start will find. It has to look.
+                if self._snapshot is None or not self._certain or not self._unsaved:
+                    return
+                mark, shards, unsaved = self._mark(self._commit), self._filter.shards(), self._unsaved
+            self._snapshot.save(shards, mark)
+            with self._writing:
+                self._unsaved -= unsaved
 
     def latest_commit(self) -> int:
         """See `ports.EventStore`."""
@@ -123,6 +187,14 @@ class ClickHouseEventStore:
 
     def rebuild(self) -> None:
         """See `ports.EventStore`."""
+        with self._saving:
+            if self._snapshot:
+                self._snapshot.drop()
+            for renew in self._filter.renewals():
+                with self._writing:  # not for all of them together: others wait to write
+                    renew()
+            with self._writing:
+                self._unsaved = self._filter.size
         self._rollups.rebuild()
 
     def count(self) -> int:
@@ -132,6 +204,8 @@ class ClickHouseEventStore:
 
     def close(self) -> None:
         """See `ports.EventStore`."""
+        with suppress(OSError, EngineError):  # the next start takes longer
+            self._save()
         with self._writing:
             self._engine.close()
 

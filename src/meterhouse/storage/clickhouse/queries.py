@@ -13,6 +13,8 @@ from .engine import Parameter
 
 # Sorted for the reads: an organization's events of one type lie together in time order. Not partitioned, so that one
 # insert is one part and therefore atomic. `commit` and `position` order events as they were stored.
+# `by_identity` has for every part where its identities are. It is written, merged and checked with its part, so that it
+# never disagrees. Granules and blocks are small because what it finds is single events, far apart.
 CREATE_EVENTS = """
 CREATE TABLE IF NOT EXISTS events (
     namespace    LowCardinality(String),
@@ -27,26 +29,48 @@ CREATE TABLE IF NOT EXISTS events (
     stored_at    DateTime64(6, 'UTC') CODEC(ZSTD(1)),
     data         String CODEC(ZSTD(1)),
     numbers      Map(LowCardinality(String), Decimal(76, 28)) CODEC(ZSTD(1)),
-    INDEX identity_index identity TYPE bloom_filter(0.001) GRANULARITY 1,
-    INDEX commit_index commit TYPE minmax GRANULARITY 1
+    INDEX commit_index commit TYPE minmax GRANULARITY 8,
+    PROJECTION by_identity INDEX identity TYPE basic
 )
 ENGINE = MergeTree ORDER BY (namespace, organization, type, time)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384
 """
 
-# For folders that were written before there was one: new parts have it, and old ones when they are merged.
-ADD_COMMIT_INDEX = "ALTER TABLE events ADD INDEX IF NOT EXISTS commit_index commit TYPE minmax GRANULARITY 1"
+# For folders that were written before: new parts have the indexes, and old ones when they are merged.
+CHANGES = (
+    "ALTER TABLE events ADD INDEX IF NOT EXISTS commit_index commit TYPE minmax GRANULARITY 1",
+    "ALTER TABLE events DROP INDEX IF EXISTS identity_index",
+    "ALTER TABLE events ADD PROJECTION IF NOT EXISTS by_identity INDEX identity TYPE basic",
+)
+
+# How many parts lack the index of identities: without it a part is read from end to end. Making it twice is harmless.
+PARTS_WITHOUT_IDENTITIES = """
+SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active
+AND NOT has(projections, 'by_identity')
+"""
+
+INDEX_IDENTITIES = "ALTER TABLE events MATERIALIZE PROJECTION by_identity"
 
 LATEST_COMMIT = "SELECT max(commit) FROM events"
 
 COUNT_EVENTS = "SELECT count() FROM events"
 
-ALL_IDENTITIES = "SELECT identity FROM events"
+IDENTITIES_BETWEEN = "SELECT identity FROM events WHERE identity BETWEEN {first:UInt64} AND {last:UInt64}"
+
+IDENTITIES_AFTER = "SELECT identity FROM events WHERE commit > {commit:UInt64}"
+
+# How many events a commit has, and the sums of their identities and of when they were stored, modulo 2 ** 64.
+COMMIT_MARK = """
+SELECT count(), sum(identity), toUInt64(sum(toUInt64(toUnixTimestamp64Micro(stored_at))))
+FROM events WHERE commit = {commit:UInt64}
+"""
 
 # The stored events whose identity hash is one of these; the caller compares the full identities.
 EVENTS_BY_IDENTITY = """
 SELECT namespace, source, id, type, organization, toUnixTimestamp64Micro(time), data
 FROM events WHERE identity IN {identities:Array(UInt64)}
+SETTINGS min_table_rows_to_use_projection_index = 0, max_projection_rows_to_use_projection_index = 1000000000000,
+    use_query_condition_cache = 0
 """
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
