@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -310,8 +311,10 @@ def test_a_folder_from_before_there_was_an_index_of_identities(tmp_path: Path, m
         store.close()
     engine = ChdbEngine(tmp_path / "events")
     store = ClickHouseEventStore(engine)
-    engine.execute("OPTIMIZE TABLE events FINAL")
-    assert engine.rows("SELECT count() FROM system.projection_parts WHERE active AND table = 'events'", {}) == [[1]]
+    deadline = time.monotonic() + 30
+    while engine.rows(event_store.queries.PARTS_WITHOUT_IDENTITIES, NO_PARAMETERS) != [[0]]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     assert "identity_index" not in engine.rows("SHOW CREATE TABLE events", NO_PARAMETERS)[0][0]
     conflicting = [event(number, 9) for number in range(0, 6_000, 2)]
     assert store.append(conflicting, NOW) == [Outcome.CONFLICT] * 3_000
