@@ -295,7 +295,8 @@ def test_a_folder_from_before_there_was_an_index_of_identities(tmp_path: Path, m
     """Parts with and without it side by side, and then made anew."""
     engine = ChdbEngine(tmp_path / "events")
     engine.execute(OLD_TABLE)
-    monkeypatch.setattr(event_store.queries, "CHANGES", ())
+    monkeypatch.setattr(event_store.queries, "ADDED_INDEXES", {})
+    monkeypatch.setattr(event_store.queries, "DROPPED_INDEXES", {})
     monkeypatch.setattr(event_store.queries, "INDEX_IDENTITIES", "SELECT 1")
     store = ClickHouseEventStore(engine)
     store.append([event(number) for number in range(3_000)], NOW)
@@ -319,3 +320,13 @@ def test_a_folder_from_before_there_was_an_index_of_identities(tmp_path: Path, m
     conflicting = [event(number, 9) for number in range(0, 6_000, 2)]
     assert store.append(conflicting, NOW) == [Outcome.CONFLICT] * 3_000
     store.close()
+
+
+def test_a_start_changes_nothing_that_is_as_it_should_be(tmp_path: Path) -> None:
+    """A change of the table waits for merges, which can take minutes."""
+    for number in range(2):
+        engine = ChdbEngine(tmp_path / "events")
+        store = ClickHouseEventStore(engine)
+        store.append([event(number)], NOW)
+        assert engine.rows("SELECT count() FROM system.mutations", NO_PARAMETERS) == [[0]]
+        store.close()

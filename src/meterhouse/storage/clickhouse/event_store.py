@@ -39,8 +39,13 @@ class ClickHouseEventStore:
         self._writing = threading.Lock()
         self._saving = threading.Lock()
         engine.execute(queries.CREATE_EVENTS)
-        for change in queries.CHANGES:
-            engine.execute(change)
+        indexes = {name for [name] in engine.rows(queries.INDEXES, NO_PARAMETERS)}
+        for name, change in queries.ADDED_INDEXES.items():
+            if name not in indexes:
+                engine.execute(change)
+        for name, change in queries.DROPPED_INDEXES.items():
+            if name in indexes:
+                engine.execute(change)
         if engine.rows(queries.PARTS_WITHOUT_IDENTITIES, NO_PARAMETERS)[0][0]:
             engine.execute(queries.INDEX_IDENTITIES)
         self._commit: int = engine.rows(queries.LATEST_COMMIT, NO_PARAMETERS)[0][0]

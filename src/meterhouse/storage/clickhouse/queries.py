@@ -36,12 +36,18 @@ ENGINE = MergeTree ORDER BY (namespace, organization, type, time)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384
 """
 
-# For folders that were written before: new parts have the indexes, and old ones when they are merged.
-CHANGES = (
-    "ALTER TABLE events ADD INDEX IF NOT EXISTS commit_index commit TYPE minmax GRANULARITY 1",
-    "ALTER TABLE events DROP INDEX IF EXISTS identity_index",
-    "ALTER TABLE events ADD PROJECTION IF NOT EXISTS by_identity INDEX identity TYPE basic",
-)
+INDEXES = """
+SELECT name FROM system.data_skipping_indices WHERE database = currentDatabase() AND table = 'events'
+UNION ALL SELECT name FROM system.projections WHERE database = currentDatabase() AND table = 'events'
+"""
+
+# For folders that were written before: new parts have the indexes, and old ones when they are merged. Dropping one
+# is done in the background: it would wait for merges that are under way.
+ADDED_INDEXES = {
+    "commit_index": "ALTER TABLE events ADD INDEX commit_index commit TYPE minmax GRANULARITY 8",
+    "by_identity": "ALTER TABLE events ADD PROJECTION by_identity INDEX identity TYPE basic",
+}
+DROPPED_INDEXES = {"identity_index": "ALTER TABLE events DROP INDEX identity_index SETTINGS alter_sync = 0"}
 
 # How many parts lack the index of identities: without it a part is read from end to end. Making it twice is harmless.
 PARTS_WITHOUT_IDENTITIES = """
