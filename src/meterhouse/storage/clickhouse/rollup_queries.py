@@ -56,9 +56,9 @@ ATTACH_FOLD = "ALTER TABLE rollups ATTACH PARTITION tuple() FROM fold"
 
 WATERMARKS = "SELECT series, max(watermark) FROM rollups WHERE organization = '' GROUP BY series"
 
-EVENTS_BY_TYPE = """
-SELECT namespace, type, count() FROM events WHERE commit > {after:UInt64} AND commit <= {upto:UInt64}
-GROUP BY namespace, type
+EVENTS_OF_COMMITS = """
+SELECT commit, namespace, type, count() FROM events WHERE commit > {after:UInt64} AND commit <= {upto:UInt64}
+GROUP BY commit, namespace, type ORDER BY commit
 """
 
 EVENTS_AFTER = "SELECT count() FROM events WHERE commit > {commit:UInt64}"

@@ -24,8 +24,8 @@ from .queries import ALL, MeasureQuery, Part, StateQuery, moment_of
 from .rollup_queries import FirstQuery, FoldStatement, RollupQuery, StateRollupQuery, UniqueQuery
 from .series import Kind, Segment, Series, all_series, cut, rolled_up
 
-_EVENTS_PER_FOLD = 1_000_000
-"""About how many events are folded at once when many wait: a fold's insert holds readers up."""
+_EVENTS_PER_FOLD = 250_000
+"""How many events are folded at once when many wait, unless one commit has more: what a fold takes of memory."""
 _PLACES = 1 << 16
 
 
@@ -37,7 +37,7 @@ class Rollups:
         self._series = all_series(meters)
         self._folding = threading.Lock()
         self._table = _SharedTable()
-        self._commits_per_fold = 64
+        self._commits_ahead = 64
         # The newest commit that may have touched an organization; organizations share places, which only costs a
         # look into the events. After a start any of them may have been touched by the newest.
         self._touched = [latest_commit] * _PLACES
@@ -69,14 +69,26 @@ class Rollups:
             after, *others = sorted({*behind, settled_commit})
             if not others:
                 return False
-            upto = min(others[0], after + self._commits_per_fold)
-            self._fold(behind[after], after, upto)
+            upto, types = self._next_commits(after, others[0])
+            self._fold(behind[after], types, after, upto)
             return upto < settled_commit
 
-    def _fold(self, series: Sequence[Series], after: int, upto: int) -> None:
-        found = self._engine.rows(rollup_queries.EVENTS_BY_TYPE, {"after": after, "upto": upto})
-        types = {(namespace, event_type): count for namespace, event_type, count in found}
-        statement = FoldStatement(series, types.keys(), after, upto)
+    def _next_commits(self, after: int, end: int) -> tuple[int, set[tuple[str, str]]]:
+        """The last of as many commits as are folded at once, and the namespaces and types of their events."""
+        upto = min(end, after + self._commits_ahead)
+        events, types = 0, set[tuple[str, str]]()
+        scope = {"after": after, "upto": upto}
+        for commit, namespace, event_type, count in self._engine.rows(rollup_queries.EVENTS_OF_COMMITS, scope):
+            if events + count > _EVENTS_PER_FOLD and commit > after + 1 and types:
+                upto = commit - 1
+                break
+            events += count
+            types.add((namespace, event_type))
+        self._commits_ahead = 2 * (upto - after)
+        return upto, types
+
+    def _fold(self, series: Sequence[Series], types: set[tuple[str, str]], after: int, upto: int) -> None:
+        statement = FoldStatement(series, types, after, upto)
         self._engine.execute(rollup_queries.EMPTY_FOLD)
         self._engine.execute(statement.sql, statement.parameters)
         with self._table.changing():
@@ -88,11 +100,6 @@ class Rollups:
                 self._watermarks = self._read_watermarks()
                 raise
             self._watermarks = {**self._watermarks, **{each.id: upto for each in series}}
-        folded = sum(types.values())
-        if folded > 2 * _EVENTS_PER_FOLD:
-            self._commits_per_fold = max(1, self._commits_per_fold // 2)
-        elif folded < _EVENTS_PER_FOLD // 2:
-            self._commits_per_fold *= 2
 
     def rebuild(self) -> None:
         """Drops everything that is folded. Until it is folded again, answers come from the events."""
