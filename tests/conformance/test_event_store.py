@@ -80,6 +80,12 @@ class TestAppend:
         assert total(store, COUNT) == [Measure(0, Decimal(2))]
         store.close()
 
+    def test_the_same_object_twice_is_one_event(self, store: ClickHouseEventStore) -> None:
+        one = event("1", {"n": 1})
+        assert store.append([one, one], NOW) == [Outcome.INGESTED, Outcome.DUPLICATE]
+        assert store.append([one], NOW) == [Outcome.DUPLICATE]
+        assert store.count() == 1
+
     def test_reports_other_content_and_keeps_the_first(self, store: ClickHouseEventStore) -> None:
         assert store.append([event("1", {"n": 1}), event("1", {"n": 2})], NOW)[1] is Outcome.CONFLICT
         assert store.append([event("1", {"n": 1}, org="other")], NOW) == [Outcome.CONFLICT]

@@ -21,6 +21,10 @@ from .rollups import Rollups
 
 _hash = xxhash.xxh3_64_intdigest
 _LOOKUP_SIZE = 5_000
+_RECENT_EVENTS = 20_000
+"""Events stored last that are held in memory: most retries repeat what was just sent. Those with"""
+_RECENT_DATA_BYTES = 1_024
+"""more data than this are looked up like any other."""
 _SAVE_AFTER = 1_000_000
 """New identities that a snapshot waits for at least, and"""
 _SAVE_SHARE = 16
@@ -50,6 +54,7 @@ class ClickHouseEventStore:
             engine.execute(queries.INDEX_IDENTITIES)
         self._commit: int = engine.rows(queries.LATEST_COMMIT, NO_PARAMETERS)[0][0]
         self._latest_commit: int = self._commit
+        self._recent: dict[tuple[str, str, str], Event] = {}
         self._certain = True
         self._unsaved = 0
         self._snapshot = Snapshot(snapshot) if snapshot else None
@@ -62,23 +67,30 @@ class ClickHouseEventStore:
         # No attribute may contain NUL, so that the joined text stands for one identity only.
         hashes = np.array([_hash("\0".join(identity).encode()) for identity in identities], dtype=np.uint64)
         with self._writing:
-            known = self._find_known(hashes)
+            known = self._find_known(identities, hashes)
             outcomes, fresh = [], []
             for position, (identity, event) in enumerate(zip(identities, events, strict=True)):
-                first = known.setdefault(identity, event)
-                if first is event:
+                if (first := known.get(identity)) is not None:
+                    outcomes.append(Outcome.DUPLICATE if first.same_content(event) else Outcome.CONFLICT)
+                else:
+                    known[identity] = event
                     fresh.append(position)
                     outcomes.append(Outcome.INGESTED)
-                else:
-                    outcomes.append(Outcome.DUPLICATE if first.same_content(event) else Outcome.CONFLICT)
             if fresh:
                 self._insert([events[position] for position in fresh], hashes[fresh], received_at)
         return outcomes
 
-    def _find_known(self, hashes: Hashes) -> dict[tuple[str, str, str], Event]:
-        """The stored events that have the identity of one of these."""
-        suspects = np.unique(hashes[self._filter.may_contain(hashes)]).tolist()
-        known = {}
+    def _find_known(
+        self, identities: Sequence[tuple[str, str, str]], hashes: Hashes
+    ) -> dict[tuple[str, str, str], Event]:
+        """The stored events that have one of these identities."""
+        known, looked_up = {}, set()
+        for place in np.flatnonzero(self._filter.may_contain(hashes)).tolist():
+            if (event := self._recent.get(identities[place])) is not None:
+                known[identities[place]] = event
+            else:
+                looked_up.add(int(hashes[place]))
+        suspects = list(looked_up)
         for begin in range(0, len(suspects), _LOOKUP_SIZE):
             batch = {"identities": suspects[begin : begin + _LOOKUP_SIZE]}
             for row in self._engine.rows(queries.EVENTS_BY_IDENTITY, batch):
@@ -104,6 +116,14 @@ class ClickHouseEventStore:
         finally:
             self._rollups.touch({(event.namespace, event.organization) for event in events}, self._commit)
             self._latest_commit = self._commit
+        self._remember(events)
+
+    def _remember(self, stored: Sequence[Event]) -> None:
+        for event in stored[-_RECENT_EVENTS:]:
+            if len(event.data) <= _RECENT_DATA_BYTES:
+                self._recent[event.identity] = event
+        for _ in range(len(self._recent) - _RECENT_EVENTS):
+            del self._recent[next(iter(self._recent))]
 
     def _filled(self) -> IdentityFilter:
         self._unsaved = self.count()

@@ -14,16 +14,16 @@ import xxhash
 
 Hashes = npt.NDArray[np.uint64]
 
-BITS_PER_IDENTITY = 10
-"""Of a full shard, which says "maybe" to about 1 in 80 unknown identities; one that has just grown has 12, and says it
-to 1 in 130. That is 1.25 to 1.5 MB per million."""
+BITS_PER_IDENTITY = 16
+"""Of a full shard, which says "maybe" to about 1 in 700 unknown identities; one that has just grown has 19, and says it
+to 1 in 1,600. That is 2 to 2.4 MB per million."""
 _GROWTH_PERCENT = 120
 _SHARDS_LOG2 = 6
 _SHARDS = 1 << _SHARDS_LOG2
 _FIRST_CAPACITY = 4_096
 _RANGE_IDENTITIES = 4_000_000
 """About how many identities are held at once while the filter is filled."""
-_VERSION = 1
+_VERSION = 2
 """Of the hashes, the probes and the file. A file of another version is not read."""
 
 _ONE, _SIX_BITS, _HALF_BITS = np.uint64(1), np.uint64(63), np.uint64(32)
