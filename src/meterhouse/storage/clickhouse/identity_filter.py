@@ -131,7 +131,7 @@ class _Shard:
             while word.size:
                 self.words[word] |= mask
                 missing = (self.words[word] & mask) != mask
-                word, mask = word[missing], mask[missing]  # noqa: PLW2901
+                word, mask = word[missing], mask[missing]  # noqa: PLW2901 - the rest
 
     def may_contain(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
         known = np.ones(hashes.size, dtype=np.bool_)

@@ -223,7 +223,7 @@ class MeasureQuery(MeterStatement):
     the terms of its value and how many events it had.
 
     The window is the edge it begins with, in microseconds, or 0 where there is only one. `terms` are texts, of which
-    `measuring` makes the value: the slim engine build can sum a column of 256-bit decimals, but not add two of them.
+    `partials` makes the value: the slim engine build can sum a column of 256-bit decimals, but not add two of them.
     """
 
     def __init__(self, query: MeterQuery, part: Part = ALL):

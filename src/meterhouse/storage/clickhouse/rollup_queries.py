@@ -18,7 +18,7 @@ from .series import SLOT, SLOTS_PER_DAY, Kind, Segment, Series
 #   1, 96  of a slot   text of group  COUNT, SUM, MIN, MAX, LATEST of the events in a quarter of an hour, or a day (UTC)
 #          or day      ''             UNIQUE: how many values there are that are in this slot and in no other
 #                      value          UNIQUE: a value that is in this slot and in others
-#          or day      text of group  CREATED, CHANGED: how many entities of that time are in a state
+#                      text of group  CREATED, CHANGED: how many entities of that time are in a state
 #   0      0           value          UNIQUE: the first and the last slot of each value
 #                      entity         STATE: its first event, its latest state, what it said last of the group
 #                      ''             FIRST: the organization's first event
@@ -65,7 +65,21 @@ EVENTS_AFTER = "SELECT count() FROM events WHERE commit > {commit:UInt64}"
 
 _FIRST_MICROS = micros(FIRST_INSTANT)
 _SLOT_MICROS = micros(FIRST_INSTANT + SLOT) - _FIRST_MICROS
-_SLOT_OF_EVENT = f"toUInt32(intDiv(toUnixTimestamp64Micro(time) - {_FIRST_MICROS}, {_SLOT_MICROS}))"
+
+
+def _slot_of(microseconds: str) -> str:
+    """The slot that holds an instant."""
+    return f"toUInt32(intDiv({microseconds} - {_FIRST_MICROS}, {_SLOT_MICROS}))"
+
+
+_SLOT_OF_EVENT = _slot_of("toUnixTimestamp64Micro(time)")
+_ENTITY_AS_FOLDED = "1 AS known, max(latest) AS old_latest, min(first) AS old_created, max(said) AS old_said"
+_ENTITY_AS_IT_IS = """
+    if(known AND old_latest > latest, old_latest, latest) AS now_latest,
+    if(known AND old_created < created, old_created, created) AS now_created,
+    if(known AND old_said > s0, old_said, s0) AS now_said
+"""
+"""An entity as its rollup has it, and with what events of it say that are not folded."""
 _COLUMNS = {Kind.SUM: "total", Kind.MIN: "lowest", Kind.MAX: "highest", Kind.LATEST: "latest"}
 """Where the value of a series of single numbers is kept; a COUNT needs no more than the number of events."""
 
@@ -147,8 +161,7 @@ class FoldStatement(Statement):
         texts = self._state_columns(one.entity, one.state, groups) + ("" if groups else f", {NEVER_SAID} AS s0")
         fresh = f"SELECT organization, {texts} FROM events {where} GROUP BY organization, entity"
         old = f"""
-            SELECT organization, key AS entity, 1 AS known, max(latest) AS old_latest, min(first) AS old_created,
-                max(said) AS old_said
+            SELECT organization, key AS entity, {_ENTITY_AS_FOLDED}
             FROM rollups WHERE series = {self._id(one)} AND width = 0
                 AND (organization, key) IN (SELECT organization, entity FROM ({fresh}))
             GROUP BY organization, entity
@@ -162,10 +175,7 @@ class FoldStatement(Statement):
         )
         return f"""
             SELECT {_row_of(columns)} FROM (
-                SELECT organization,
-                    if(known AND old_latest > latest, old_latest, latest) AS now_latest,
-                    if(known AND old_created < created, old_created, created) AS now_created,
-                    if(known AND old_said > s0, old_said, s0) AS now_said,
+                SELECT organization, {_ENTITY_AS_IT_IS},
                     arrayJoin(arrayConcat([{entity}], [{self._counted(one, "now", 1)}],
                         if(known, [{self._counted(one, "old", -1)}], []))) AS row
                 FROM ({fresh}) AS fresh LEFT JOIN ({old}) AS old USING (organization, entity)
@@ -177,7 +187,7 @@ class FoldStatement(Statement):
         """Where an entity is counted: by its creation and by its latest change, as a whole and by what it said."""
         rows = []
         for kind, micros_of in ((Kind.CHANGED, f"{which}_latest.1"), (Kind.CREATED, f"{which}_created")):
-            quarter = f"toUInt32(intDiv({micros_of} - {_FIRST_MICROS}, {_SLOT_MICROS}))"
+            quarter = _slot_of(micros_of)
             for group, key in {"": "''", one.group: f"{which}_said.4"}.items() if one.group else [("", "''")]:
                 for width in (1, SLOTS_PER_DAY):
                     slot = f"toUInt32({quarter} - {quarter} % {width})"
@@ -276,6 +286,10 @@ class _Reading(MeterStatement):
     def _segments(self, segments: Sequence[Segment]) -> str:
         return " OR ".join(f"(width = {segment.width} AND {self._from_to('slot', segment)})" for segment in segments)
 
+    def _whole(self, slot: str, segments: Sequence[Segment]) -> str:
+        """Whether a slot is one of those that are read, alone or in a day."""
+        return " OR ".join(f"({self._from_to(slot, segment)})" for segment in segments) or "0"
+
     def _from_to(self, column: str, segment: Segment) -> str:
         start, end = (self._parameter("UInt32", slot) for slot in (segment.start, segment.end))
         return f"{column} >= {start} AND {column} < {end}"
@@ -327,12 +341,11 @@ class UniqueQuery(_Reading):
             if part.within:  # they are folded: whatever is in a cut slot is alone in no other
                 sources.append(f"SELECT window, value, 0 AS events FROM ({events})")
                 continue
-            inside = " OR ".join(f"({self._from_to('place', segment)})" for segment in segments) or "0"
             counted = (
                 f"SELECT {self._window_of('place')} AS window, key"
                 " FROM (SELECT key, min(first) AS place, max(last) AS other FROM rollups"
                 f" WHERE {self._rows_of([series])} AND width = 0 AND key IN (SELECT value FROM ({events}))"
-                f" GROUP BY key) WHERE place = other AND ({inside})"
+                f" GROUP BY key) WHERE place = other AND ({self._whole('place', segments)})"
             )
             sources.append(
                 f"SELECT window, value, 0 AS events FROM ({events}) WHERE (window, value) NOT IN ({counted})"
@@ -358,39 +371,31 @@ class StateRollupQuery(_Reading):
             f" WHERE {self._rows_of([counts])} AND ({self._segments(segments) or '0'})"
         ]
         if parts:
+            # One that is taken off was counted in a whole slot, or not at all.
             inside = "1" if now else self._inside("move.1")
-            sources.append(
-                self._moves(series, group, parts, when, f"if(move.4 = 1, {inside}, {self._whole(segments)})")
-            )
+            whole = self._whole(_slot_of("move.1"), segments)
+            sources.append(self._moves(series, group, parts, when, f"if(move.4 = 1, {inside}, {whole})"))
         self.sql = (
             f"SELECT window{', said' if group else ''}, state, sum(entities) AS count"
             f" FROM ({' UNION ALL '.join(sources)}) GROUP BY window, said, state HAVING count != 0"
         )
-
-    def _whole(self, segments: Sequence[Segment]) -> str:
-        """Whether an entity that is taken off was counted in one of the slots that are read."""
-        slot = f"intDiv(move.1 - {_FIRST_MICROS}, {_SLOT_MICROS})"
-        return " OR ".join(f"({self._from_to(slot, segment)})" for segment in segments) or "0"
 
     def _moves(self, series: Series, group: str, parts: Sequence[Part], when: str, counts: str) -> str:
         found = " UNION ALL ".join(self._of_events(series, group, part) for part in parts)
         said_by = {which: f"{which}_said.4" if group else "''" for which in ("old", "now")}
         moves = [
             f"({which}_{when}, {said_by[which]}, {which}_latest.4, toInt64({sign}), {known})"
-            for which, sign, known in (("old", -1, "known"), ("now", 1, "toUInt8(1)"))
+            for which, sign, known in (("old", -1, "known"), ("now", 1, "1"))
         ]
         return f"""
             SELECT {self._window("move.1")} AS window, move.2 AS said, move.3 AS state, move.4 AS entities FROM (
-                SELECT if(known AND old_latest > latest, old_latest, latest) AS now_latest,
-                    if(known AND old_created < created, old_created, created) AS now_created,
-                    if(known AND old_said > s0, old_said, s0) AS now_said,
+                SELECT {_ENTITY_AS_IT_IS},
                     arrayJoin([{", ".join(moves)}]) AS move
                 FROM (
                     SELECT entity, max(latest) AS latest, min(created) AS created, max(s0) AS s0 FROM ({found})
                     GROUP BY entity
                 ) AS fresh LEFT JOIN (
-                    SELECT key AS entity, toUInt8(1) AS known, max(latest) AS old_latest, min(first) AS old_created,
-                        max(said) AS old_said
+                    SELECT key AS entity, {_ENTITY_AS_FOLDED}
                     FROM rollups WHERE {self._rows_of([series])} AND width = 0
                         AND key IN (SELECT entity FROM ({found}))
                     GROUP BY entity
@@ -414,16 +419,19 @@ _NEVER = "toInt64(9223372036854775807)"
 
 
 class FirstQuery(Statement):
-    """The organization's first event, from its rollup and the events after a commit. One row: its time, how many
-    rows it was taken from."""
+    """The organization's first event, from its rollup and, unless that has them all, the events after a commit. One
+    row: its time, how many rows it was taken from."""
 
-    def __init__(self, series: Series, organization: str, after_commit: int):
+    def __init__(self, series: Series, organization: str, after_commit: int | None):
         super().__init__()
         name = self._parameter("String", organization)
-        self.sql = (
-            "SELECT min(first), count() FROM ("
+        rows = (
             f"SELECT first FROM rollups WHERE series = {self._parameter('UInt64', series.id)} AND organization = {name}"
-            " UNION ALL SELECT toUnixTimestamp64Micro(time) FROM events"
-            f" WHERE namespace = {self._parameter('String', series.namespace)} AND organization = {name}"
-            f" AND commit > {self._parameter('UInt64', after_commit)})"
         )
+        if after_commit is not None:
+            rows += (
+                " UNION ALL SELECT toUnixTimestamp64Micro(time) FROM events"
+                f" WHERE namespace = {self._parameter('String', series.namespace)} AND organization = {name}"
+                f" AND commit > {self._parameter('UInt64', after_commit)}"
+            )
+        self.sql = f"SELECT min(first), count() FROM ({rows})"

@@ -213,7 +213,9 @@ class Rollups:
         """See `ports.EventStore`."""
         series = Series(namespace, Kind.FIRST)
         with self._table.reading():
-            statement = FirstQuery(series, organization, self._watermarks.get(series.id, 0))
+            watermark = self._watermarks.get(series.id, 0)
+            unfolded = self.touched(namespace, organization) > watermark
+            statement = FirstQuery(series, organization, watermark if unfolded else None)
             [[earliest, count]] = self._engine.rows(statement.sql, statement.parameters)
         return queries.instant(earliest) if count else None
 
@@ -228,7 +230,7 @@ class Rollups:
     def _unfolded(self, query: MeterQuery, watermark: int, edges: tuple[tuple[datetime, datetime], ...]) -> list[Part]:
         """The events that whole slots up to a watermark lack: those in pieces of slots, and those stored since."""
         parts = [Part(watermark, within=edges)] if edges else []
-        if self._touched[_place(query.namespace, query.organization)] > watermark:
+        if self.touched(query.namespace, query.organization) > watermark:
             parts.append(Part(watermark))
         return parts
 
