@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
+from meterhouse.domain.correction import RESTORE, VOID
 from meterhouse.domain.event import Event, Outcome, decode_data, read_text
 from meterhouse.domain.listing import EventQuery, Place, StoredEvent
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
@@ -21,6 +23,7 @@ class Row:
 
     event: Event
     commit: int
+    stored_at: datetime
 
 
 class ReferenceStore:
@@ -28,21 +31,41 @@ class ReferenceStore:
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        self.conflicts: set[tuple[object, ...]] = set()
         self.commit = 0
 
-    def append(self, events: Sequence[Event], received_at: datetime) -> list[Outcome]:  # noqa: ARG002
-        """An event without a time has got `received_at` when it was parsed, so nothing is left to do with it here."""
-        outcomes = []
+    def append(self, events: Sequence[Event], received_at: datetime) -> list[Outcome]:
+        """An event without a time has got `received_at` when it was parsed."""
+        outcomes, kept = [], False
         for event in events:
             known = [row.event for row in self.rows if identity(row.event) == identity(event)]
-            if not known:
-                self.rows.append(Row(event, self.commit + 1))
+            if not known and event.type in (VOID, RESTORE) and not self.named_by(event):
+                outcomes.append(Outcome.UNKNOWN_TARGET)
+            elif not known:
+                self.rows.append(Row(event, self.commit + 1, received_at))
                 outcomes.append(Outcome.INGESTED)
+            elif same_content(known[0], event):
+                outcomes.append(Outcome.DUPLICATE)
             else:
-                outcomes.append(Outcome.DUPLICATE if same_content(known[0], event) else Outcome.CONFLICT)
-        if Outcome.INGESTED in outcomes:
+                outcomes.append(Outcome.CONFLICT)
+                told = (identity(event), event.type, event.organization, event.data)
+                kept = kept or told not in self.conflicts
+                self.conflicts.add(told)
+        if Outcome.INGESTED in outcomes or kept:
             self.commit += 1
         return outcomes
+
+    def named_by(self, event: Event) -> bool:
+        """Whether the event that a correction is about is stored."""
+        return any(
+            identity(row.event) == named(event) and not row.event.type.startswith("meterhouse.") for row in self.rows
+        )
+
+    def counted(self, as_of_commit: int) -> list[Row]:
+        """What counts as of a commit: whatever the last word on it does not void."""
+        rows = [row for row in self.rows if row.commit <= as_of_commit]
+        last_word = {named(row.event): row.event.type for row in rows if row.event.type in (VOID, RESTORE)}
+        return [row for row in rows if last_word.get(identity(row.event)) != VOID]
 
     def latest_commit(self) -> int:
         return self.commit
@@ -54,9 +77,8 @@ class ReferenceStore:
         meter = query.meters[number]
         rows = [
             row
-            for row in self.rows
-            if row.commit <= query.as_of_commit
-            and row.event.namespace == query.namespace
+            for row in self.counted(query.as_of_commit)
+            if row.event.namespace == query.namespace
             and row.event.organization == query.organization
             and row.event.type == meter.event_type
             and all(text(row.event, path) == wanted for path, wanted in query.filters)
@@ -78,10 +100,9 @@ class ReferenceStore:
 
     def newest(self, query: EventQuery) -> list[StoredEvent]:
         listed = [
-            StoredEvent(row.event, Place(row.event.time, row.commit, number))
-            for number, row in enumerate(self.rows)
-            if row.commit <= query.as_of_commit
-            and row.event.namespace == query.namespace
+            StoredEvent(row.event, Place(row.event.time, row.commit, self.rows.index(row)), row.stored_at)
+            for row in self.counted(query.as_of_commit)
+            if row.event.namespace == query.namespace
             and row.event.organization == query.organization
             and row.event.type == query.event_type
             and (query.start is None or query.start <= row.event.time)
@@ -98,13 +119,15 @@ class ReferenceStore:
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         times = [
             row.event.time
-            for row in self.rows
-            if row.event.namespace == namespace and row.event.organization == organization
+            for row in self.counted(self.commit)
+            if row.event.namespace == namespace
+            and row.event.organization == organization
+            and not row.event.type.startswith("meterhouse.")
         ]
         return min(times, default=None)
 
     def count(self) -> int:
-        return len(self.rows)
+        return len(self.rows) + len(self.conflicts)
 
     def close(self) -> None:
         """There is no folder to release."""
@@ -112,6 +135,12 @@ class ReferenceStore:
 
 def identity(event: Event) -> tuple[str, str, str]:
     return event.namespace, event.source, event.id
+
+
+def named(event: Event) -> tuple[str, str, str]:
+    """The event that a correction is about."""
+    data = json.loads(event.data)
+    return event.namespace, data["source"], data["id"]
 
 
 def same_content(first: Event, second: Event) -> bool:

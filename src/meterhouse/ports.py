@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from .domain.event import Event, Outcome
+from .domain.event import Event, Identity, Outcome
 from .domain.listing import EventPage, EventQuery, StoredEvent
 from .domain.meter import Measure, MeterQuery, StateWindow
 from .domain.organization import Key, Organization
@@ -34,7 +34,23 @@ class EventStore(Protocol):
         seen by every later `measure`. Identities are compared with everything ever stored and with the earlier
         events of the same call. Repeating a call that raised is safe: nothing is counted twice. One caller at a
         time writes; readers are not blocked.
+
+        An event of type VOID or RESTORE names another one, which is stored or comes before it in the same call, and
+        decides from its commit on whether that one counts: the latest word stands. It becomes an event of the
+        organization of the event it names. What contradicts a stored event is kept, once, as a CONFLICT.
         """
+        ...
+
+    def find(self, identities: Sequence[Identity]) -> list[StoredEvent]:
+        """Those of the events that are stored, voided ones too, in no particular order; without their numbers."""
+        ...
+
+    def about(self, event: Event) -> list[StoredEvent]:
+        """Meterhouse's own events that name a stored one: its corrections and conflicts, in the order of storing."""
+        ...
+
+    def commit_at(self, instant: datetime) -> int:
+        """The newest commit that was stored at that instant or before, 0 when there was none."""
         ...
 
     def latest_commit(self) -> int:
@@ -51,7 +67,8 @@ class EventStore(Protocol):
 
         Exact: sums never round. LATEST takes the event with the greatest time, among equals the last stored.
         STATE_COUNT takes each entity's latest event by the same rule, and counts the entity in the window that
-        holds the moment the query's state window names (`NOW` puts every entity in window 0).
+        holds the moment the query's state window names (`NOW` puts every entity in window 0). Events that are voided
+        as of the query's commit do not count, and are not listed by `newest` nor seen by `first_event_at`.
         """
         ...
 
@@ -90,7 +107,7 @@ class EventStore(Protocol):
         ...
 
     def count(self) -> int:
-        """How many events are stored."""
+        """How many events are stored, Meterhouse's own included."""
         ...
 
     def close(self) -> None:

@@ -10,10 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from meterhouse.domain.correction import RESTORE, VOID
 from meterhouse.domain.event import Event, parse_event
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
@@ -48,6 +50,17 @@ STRANGER = Meter("stranger", "thing", Aggregation.SUM, values=("m",))
 def event(event_id: str, at: datetime, data: Any, *, event_type: str = "thing", org: str = "acme") -> Event:
     raw = {"specversion": "1.0", "id": event_id, "source": "test", "type": event_type, "subject": org, "data": data}
     return parse_event(json.dumps({**raw, "time": at.isoformat()}).encode(), "ns", {}, NOW)
+
+
+_numbers = itertools.count()
+
+
+def correction(corrected: Event, *, void: bool) -> Event:
+    """The word that an event does not count, or that it does."""
+    step = {"source": corrected.source, "id": corrected.id, "correction": "c", "steps": 1, "actor": "a", "reason": "r"}
+    kind = VOID if void else RESTORE
+    said = event(f"c/{next(_numbers)}", NOW, step, event_type="moved")
+    return msgspec.structs.replace(said, type=kind, organization=corrected.organization)
 
 
 # Around the lines between slots and days, and far from them.
@@ -90,7 +103,11 @@ ACTIONS = st.one_of(
     st.sampled_from(["fold", "fold", "fold", "fold one", "nothing", "restart", "rebuild", "new catalog"]),
     st.tuples(st.integers(0, 2), st.booleans()),
 )
-STEPS = st.lists(st.tuples(st.lists(EVENTS, min_size=1, max_size=15), ACTIONS), min_size=1, max_size=6)
+STEPS = st.lists(
+    st.tuples(st.lists(EVENTS, min_size=1, max_size=15), st.lists(st.booleans(), max_size=5), ACTIONS),
+    min_size=1,
+    max_size=6,
+)
 
 
 @st.composite
@@ -139,13 +156,16 @@ class FlakyEngine(ChdbEngine):
 def test_answers_what_the_reference_answers(
     tmp_path_factory: pytest.TempPathFactory,
     data: st.DataObject,
-    steps: list[tuple[list[Event], tuple[int, bool] | str]],
+    steps: list[tuple[list[Event], list[bool], tuple[int, bool] | str]],
 ) -> None:
     folder = tmp_path_factory.mktemp("engine") / "events"
     engine = FlakyEngine(folder)
     store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
     try:
-        for batch, action in steps:
+        sent: list[Event] = []
+        for events, words, action in steps:
+            sent += events
+            batch = [*events, *(correction(data.draw(st.sampled_from(sent)), void=void) for void in words)]
             assert store.append(batch, NOW) == reference.append(batch, NOW)
             ask(data, store, reference)
             if action == "rebuild":
@@ -183,9 +203,12 @@ def test_many_small_histories(tmp_path: Path, seed: int) -> None:
         return event(f"e{next(numbers)}", at, data, org=organization)
 
     organizations = [f"org-{number}" for number in range(12)]
+    sent: list[Event] = []
     try:
         for _ in range(4):
             batch = [happening(each) for each in organizations for _ in range(rng.randrange(3))]
+            sent += batch
+            batch += [correction(each, void=rng.random() < 0.7) for each in sent if rng.random() < 0.08]
             assert store.append(batch, NOW) == reference.append(batch, NOW)
             for each in organizations:
                 edges = (None, *sorted(rng.sample(lines, 3)), None)

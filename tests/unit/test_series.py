@@ -30,16 +30,25 @@ INSTANTS = st.one_of(
 EDGES = st.lists(INSTANTS, min_size=2, max_size=8, unique=True).map(sorted)
 
 
-@given(edges=EDGES, opens=st.tuples(st.booleans(), st.booleans()), probes=st.lists(INSTANTS, min_size=5))
-def test_every_instant_is_read_once(edges: list[datetime], opens: tuple[bool, bool], probes: list[datetime]) -> None:
+@given(
+    edges=EDGES,
+    opens=st.tuples(st.booleans(), st.booleans()),
+    probes=st.lists(INSTANTS, min_size=5),
+    masked=st.sets(INSTANTS.map(slot_at), max_size=5).map(sorted),
+)
+def test_every_instant_is_read_once(
+    edges: list[datetime], opens: tuple[bool, bool], probes: list[datetime], masked: list[int]
+) -> None:
     sides: list[datetime | None] = [*edges]
     sides[0], sides[-1] = (None if opens[0] else edges[0]), (None if opens[1] else edges[-1])
-    pieces = cut(sides)
-    for instant in [*probes, *edges, *(edge - timedelta(microseconds=1) for edge in edges)]:
+    pieces = cut(sides, masked)
+    lines = [FIRST_INSTANT + (slot + after) * SLOT for slot in masked for after in (0, 1)]
+    for instant in [*probes, *edges, *lines, *(line - timedelta(microseconds=1) for line in [*edges, *lines])]:
         inside = (opens[0] or edges[0] <= instant) and (opens[1] or instant < edges[-1])
         slots = [each for each in pieces.segments if each.start <= slot_at(instant) < each.end]
-        cuts = [piece for piece in pieces.edges if piece[0] <= instant < piece[1]]
+        cuts = [piece for piece in pieces.pieces if piece[0] <= instant < piece[1]]
         assert len(slots) + len(cuts) == inside, (instant, pieces)
+        assert not (slots and slot_at(instant) in masked)
 
 
 @given(edges=EDGES)
@@ -54,7 +63,7 @@ def test_a_slot_lies_in_one_window_and_a_day_is_whole(edges: list[datetime]) -> 
 
 def test_all_time_is_whole_days() -> None:
     assert cut((None, None)).segments == (Segment(SLOTS_PER_DAY, 0, OPEN_END),)
-    assert cut((None, None)).edges == ()
+    assert cut((None, None)).pieces == ()
 
 
 def test_a_series_is_its_definition() -> None:

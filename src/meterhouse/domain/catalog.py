@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from .errors import Invalid
+from .event import OWN
 from .meter import Aggregation, Meter, StateWindow
 from .plan import Plan
 from .quantity import parse_quantity
@@ -127,11 +128,14 @@ class _Reader:
         slug = self.slug(table.get("slug"), f"{where}: slug")
         where = f"meter {slug!r}"
         aggregation = self.choice(table, "aggregation", Aggregation, where)
+        event_type = self.text(table, "event_type", where, None)
+        if event_type.startswith(OWN):
+            raise self.error(f"{where}: event types that begin with {OWN!r} are Meterhouse's own")
         values = self.values(table, aggregation, where)
         self.check_state_keys(table, aggregation is Aggregation.STATE_COUNT, where)
         meter = Meter(
             slug=slug,
-            event_type=self.text(table, "event_type", where, None),
+            event_type=event_type,
             aggregation=aggregation,
             description=self.text(table, "description", where),
             unit=self.text(table, "unit", where),

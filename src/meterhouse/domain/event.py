@@ -20,8 +20,13 @@ MAX_TEXT = 512
 """Longest id, source, type and subject, in characters."""
 MAX_DATA_BYTES = 65_536
 """Largest `data` of one event."""
+OWN = "meterhouse."
+"""What the types of Meterhouse's own events begin with: they are about other events, and no meter reads them."""
 MAX_DEPTH = 64
 """How deeply `data` may be nested."""
+
+Identity: TypeAlias = tuple[str, str, str]
+"""Namespace, source and id: what is counted once, forever."""
 
 Property: TypeAlias = "str | int | Decimal | bool | list[Property] | dict[str, Property] | None"
 
@@ -41,7 +46,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """Every top-level member of `data` that is a quantity."""
 
     @property
-    def identity(self) -> tuple[str, str, str]:
+    def identity(self) -> Identity:
         """What is counted once, forever."""
         return self.namespace, self.source, self.id
 
@@ -62,6 +67,8 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
     """Its identity is known with other content; the first one stands."""
+    UNKNOWN_TARGET = "unknown_target"
+    """It corrects an event that is not stored; it was not stored either."""
 
 
 class Rejected(Invalid):
@@ -159,9 +166,10 @@ class EventParser:
     settle at a glance is read again, field by field, by the code that knows what to say of it: the outcome is the same.
     """
 
-    def __init__(self, namespace: str, meters: Mapping[str, Sequence[Meter]]):
-        """`meters` are those of the namespace, by event type."""
+    def __init__(self, namespace: str, meters: Mapping[str, Sequence[Meter]], *, own: bool = False):
+        """`meters` are those of the namespace, by event type. `own` lets Meterhouse's own types pass."""
         self._namespace = namespace
+        self._own = own
         self._meters = meters
         self._needs = {event_type: _needs(reading) for event_type, reading in meters.items()}
 
@@ -189,7 +197,7 @@ class EventParser:
             return None
         numbers = _numbers(values)
         needs = self._needs.get(envelope.type, _NOTHING)
-        if needs is None or not needs.met(values, numbers):
+        if needs is None or not needs.met(values, numbers) or (needs is _NOTHING and envelope.type.startswith(OWN)):
             return None
         return Event(
             self._namespace, envelope.source, envelope.id, envelope.type, envelope.subject, time, data, numbers
@@ -207,6 +215,8 @@ class EventParser:
             if envelope.specversion != "1.0":
                 raise Rejected("invalid_event", 'specversion must be "1.0"')
             event_type = _attribute("type", envelope.type)
+            if event_type.startswith(OWN) and not self._own:
+                raise Rejected("invalid_event", f"types that begin with {OWN!r} are Meterhouse's own: use another one")
             organization = _attribute("subject", envelope.subject, " (the organization)")
             data, values = _data(envelope)
             numbers = _numbers(values)

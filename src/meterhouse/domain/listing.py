@@ -31,10 +31,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event and its place."""
+    """An event, its place, and when it was stored."""
 
     event: Event
     place: Place
+    stored_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from datetime import datetime
 
 import msgspec
 
+from ..domain import correction
 from ..domain.errors import Invalid, Overloaded
-from ..domain.event import Event, EventParser, Outcome, Rejected
+from ..domain.event import OWN, Event, EventParser, Outcome, Rejected
 from ..ports import Clock, EventStore
 from .catalogs import Catalogs
 
@@ -122,7 +123,11 @@ class Ingest:
         self._clock = clock
         self._flow = flow or Flow()
         self._catalogs = catalogs
-        self._parsers = {each.namespace: EventParser(each.namespace, each.meters_by_event_type) for each in catalogs}
+        self._parsers = {
+            (each.namespace, own): EventParser(each.namespace, each.meters_by_event_type, own=own)
+            for each in catalogs
+            for own in (False, True)
+        }
         self._waiting: deque[_Submission] = deque()
         self._waiting_events = self._waiting_bytes = 0
         self._changed = threading.Condition(threading.Lock())  # guards the three above
@@ -141,10 +146,12 @@ class Ingest:
     def submit(self, namespace: str, raws: Sequence[bytes], organization: str | None = None) -> Future[Report]:
         """Validates the events and queues the good ones; the future is done when they are durable and counted.
 
-        Waits for nothing. `organization` restricts the request to that organization's events. Raises `NotFound` for
-        an unknown namespace and `Overloaded` when too much waits already; then nothing was stored.
+        Waits for nothing. `organization` restricts the request to that organization's events; without it, events of
+        Meterhouse's own types are taken too, as they are when an export is read again. Raises `NotFound` for an
+        unknown namespace and `Overloaded` when too much waits already; then nothing was stored.
         """
-        parse = self._parsers[self._catalogs.get(namespace).namespace].parse
+        own = organization is None
+        parse = self._parsers[self._catalogs.get(namespace).namespace, own].parse
         size = sum(map(len, raws))
         self._refuse_overload(len(raws), size)  # before any work is put into it
         received_at = self._clock.now()
@@ -154,6 +161,8 @@ class Ingest:
                 event = parse(raw, received_at)
                 if organization is not None and event.organization != organization:
                     raise Rejected("forbidden", "this key may only send events of its own organization", event.id)
+                if own and event.type.startswith(OWN):
+                    correction.check(event)
             except Rejected as rejected:
                 submission.report.rejected += 1
                 submission.report.errors.append(Failure(index, rejected.event_id, rejected.code, str(rejected)))
@@ -163,11 +172,20 @@ class Ingest:
         if not submission.events:
             submission.done.set_result(submission.report)
             return submission.done
+        return self._queue(submission)
+
+    def store(self, events: Sequence[Event]) -> Future[Report]:
+        """Queues events that are sound as one request: all of them are in one commit. Raises `Overloaded`."""
+        submission = _Submission(self._clock.now(), sum(len(event.data) for event in events))
+        submission.events, submission.indexes = list(events), list(range(len(events)))
+        return self._queue(submission)
+
+    def _queue(self, submission: _Submission) -> Future[Report]:
         with self._changed:
-            self._refuse_overload(len(submission.events), size)
+            self._refuse_overload(len(submission.events), submission.size)
             self._waiting.append(submission)
             self._waiting_events += len(submission.events)
-            self._waiting_bytes += size
+            self._waiting_bytes += submission.size
             if len(self._waiting) == 1 or not self._more_expected():
                 self._changed.notify()  # no sooner: waking the writer for nothing costs more than a small request
         return submission.done
@@ -239,6 +257,12 @@ class Ingest:
             submission.settle(outcomes[begin:end])
 
 
+_FAILED = {
+    Outcome.CONFLICT: "this source and id are known with other content; the first one stands",
+    Outcome.UNKNOWN_TARGET: "it corrects an event that is not stored",
+}
+
+
 @dataclass(slots=True)
 class _Submission:
     received_at: datetime
@@ -258,10 +282,11 @@ class _Submission:
         report.ingested = outcomes.count(Outcome.INGESTED)
         report.duplicates = outcomes.count(Outcome.DUPLICATE)
         report.conflicts = outcomes.count(Outcome.CONFLICT)
-        if report.conflicts:
+        unknown = outcomes.count(Outcome.UNKNOWN_TARGET)
+        report.rejected += unknown
+        if report.conflicts or unknown:
             for index, event, outcome in zip(self.indexes, self.events, outcomes, strict=True):
-                if outcome is Outcome.CONFLICT:
-                    message = "this source and id are known with other content; the first one stands"
-                    report.errors.append(Failure(index, event.id, "conflict", message))
+                if message := _FAILED.get(outcome):
+                    report.errors.append(Failure(index, event.id, outcome.value, message))
             report.errors.sort(key=lambda failure: failure.index)
         self.done.set_result(report)

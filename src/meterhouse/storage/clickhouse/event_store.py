@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import xxhash
 
-from ...domain.event import Event, Outcome
+from ...domain import correction
+from ...domain.event import OWN, Event, Identity, Outcome
 from ...domain.listing import EventQuery, Place, StoredEvent
 from ...domain.meter import Measure, Meter, MeterQuery
 from . import native, queries
-from .engine import NO_PARAMETERS, Engine, EngineError
+from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
 from .identity_filter import Hashes, IdentityFilter, Mark, Snapshot
+from .masks import Masks
 from .rollups import Rollups
 
 _hash = xxhash.xxh3_64_intdigest
@@ -54,55 +57,124 @@ class ClickHouseEventStore:
             engine.execute(queries.INDEX_IDENTITIES)
         self._commit: int = engine.rows(queries.LATEST_COMMIT, NO_PARAMETERS)[0][0]
         self._latest_commit: int = self._commit
-        self._recent: dict[tuple[str, str, str], Event] = {}
+        [[stored_at]] = engine.rows(queries.STORED_AT, {"commit": self._commit})
+        self._stored_at = queries.instant(stored_at)
+        self._recent: dict[Identity, Event] = {}
         self._certain = True
         self._unsaved = 0
         self._snapshot = Snapshot(snapshot) if snapshot else None
         self._filter = self._restored() or self._filled()
-        self._rollups = Rollups(engine, meters or {}, self._commit)
+        self._masks = Masks(engine)
+        self._rollups = Rollups(engine, meters or {}, self._commit, self._masks)
 
     def append(self, events: Sequence[Event], received_at: datetime) -> list[Outcome]:
         """See `ports.EventStore`."""
         identities = [(event.namespace, event.source, event.id) for event in events]
-        # No attribute may contain NUL, so that the joined text stands for one identity only.
-        hashes = np.array([_hash("\0".join(identity).encode()) for identity in identities], dtype=np.uint64)
+        hashes = _hashes(identities)
         with self._writing:
             known = self._find_known(identities, hashes)
-            outcomes, fresh = [], []
-            for position, (identity, event) in enumerate(zip(identities, events, strict=True)):
-                if (first := known.get(identity)) is not None:
-                    outcomes.append(Outcome.DUPLICATE if first.same_content(event) else Outcome.CONFLICT)
-                else:
+            outcomes: list[Outcome] = []
+            fresh: list[int] = []
+            conflicts: list[Event] = []
+            for number, (identity, event) in enumerate(zip(identities, events, strict=True)):
+                if (first := known.get(identity)) is None:
                     known[identity] = event
-                    fresh.append(position)
+                    fresh.append(number)
                     outcomes.append(Outcome.INGESTED)
-            if fresh:
-                self._insert([events[position] for position in fresh], hashes[fresh], received_at)
+                elif first.same_content(event):
+                    outcomes.append(Outcome.DUPLICATE)
+                else:
+                    outcomes.append(Outcome.CONFLICT)
+                    conflicts.append(correction.conflict(first, event, received_at))
+            stored = [events[number] for number in fresh]
+            if any(event.type in correction.CHANGING for event in stored):
+                stored, fresh = self._placed(events, fresh, outcomes)
+            hashes = hashes[fresh]
+            if conflicts:
+                kept, more = self._unknown(conflicts)
+                stored, hashes = stored + kept, np.concatenate([hashes, more])
+            if stored:
+                self._insert(stored, hashes, received_at)
         return outcomes
 
-    def _find_known(
-        self, identities: Sequence[tuple[str, str, str]], hashes: Hashes
-    ) -> dict[tuple[str, str, str], Event]:
-        """The stored events that have one of these identities."""
+    def _placed(
+        self, events: Sequence[Event], fresh: Sequence[int], outcomes: list[Outcome]
+    ) -> tuple[list[Event], list[int]]:
+        """What is stored of the fresh events, and their numbers: those that change what counts learn where the event
+        stands that they name, which is stored already or before them; those that name no such event are refused."""
+        named = {}
+        for number in fresh:
+            if (event := events[number]).type in correction.CHANGING:
+                step = correction.step_of(event)
+                named[number] = event.namespace, step.source, step.id
+        places = {found.event.identity: found for found in self.find([*named.values()])}
+        stored: list[Event] = []
+        numbers: list[int] = []
+        refused: set[Identity] = set()
+        for number in fresh:
+            event = events[number]
+            if number in named:
+                target = places.get(named[number])
+                if target is None or target.event.type.startswith(OWN):
+                    refused.add(event.identity)
+                    continue
+                place = target.place
+                where = {"commit": place.commit, "position": place.position, "time": queries.micros(place.time)}
+                event = msgspec.structs.replace(event, organization=target.event.organization, numbers=where)
+            places[event.identity] = StoredEvent(
+                event, Place(event.time, self._commit + 1, len(stored)), self._stored_at
+            )
+            stored.append(event)
+            numbers.append(number)
+        for number, event in enumerate(events):
+            if event.identity in refused:
+                outcomes[number] = Outcome.UNKNOWN_TARGET
+        return stored, numbers
+
+    def _unknown(self, events: Sequence[Event]) -> tuple[list[Event], Hashes]:
+        """Those that are not stored yet, each once."""
+        once = {event.identity: event for event in events}
+        hashes = _hashes([*once])
+        known = self._find_known([*once], hashes)
+        new = [identity not in known for identity in once]
+        return [event for event in once.values() if event.identity not in known], hashes[new]
+
+    def find(self, identities: Sequence[Identity]) -> list[StoredEvent]:
+        """See `ports.EventStore`."""
+        wanted = set(identities)
+        return [found for found in self._look_up(_hashes([*wanted]).tolist()) if found.event.identity in wanted]
+
+    def _find_known(self, identities: Sequence[Identity], hashes: Hashes) -> dict[Identity, Event]:
+        """The stored events that have one of these identities; others may be among them."""
         known, looked_up = {}, set()
         for place in np.flatnonzero(self._filter.may_contain(hashes)).tolist():
             if (event := self._recent.get(identities[place])) is not None:
                 known[identities[place]] = event
             else:
                 looked_up.add(int(hashes[place]))
-        suspects = list(looked_up)
-        for begin in range(0, len(suspects), _LOOKUP_SIZE):
-            batch = {"identities": suspects[begin : begin + _LOOKUP_SIZE]}
-            for row in self._engine.rows(queries.EVENTS_BY_IDENTITY, batch):
-                namespace, source, event_id, event_type, organization, time, data = row
-                event = Event(
-                    namespace, source, event_id, event_type, organization, queries.instant(time), data.encode(), {}
-                )
-                known[event.identity] = event
-        return known
+        return known | {found.event.identity: found.event for found in self._look_up([*looked_up])}
+
+    def _look_up(self, hashes: Sequence[int]) -> Iterator[StoredEvent]:
+        for begin in range(0, len(hashes), _LOOKUP_SIZE):
+            batch = {"identities": hashes[begin : begin + _LOOKUP_SIZE]}
+            yield from self._stored(queries.EVENTS_BY_IDENTITY, batch)
+
+    def _stored(self, sql: str, parameters: Parameters) -> Iterator[StoredEvent]:
+        for row in self._engine.rows(sql, parameters):
+            namespace, source, event_id, event_type, organization, micros, data, commit, position, stored_at = row
+            time = queries.instant(micros)
+            event = Event(namespace, source, event_id, event_type, organization, time, data.encode(), {})
+            yield StoredEvent(event, Place(time, commit, position), queries.instant(stored_at))
 
     def _insert(self, events: Sequence[Event], hashes: Hashes, received_at: datetime) -> None:
-        block = native.block(len(events), _columns(events, hashes, self._commit + 1, received_at))
+        # Never before an earlier commit, whatever the clock does: what was known at an instant is told by it.
+        self._stored_at = max(received_at, self._stored_at)
+        block = native.block(len(events), _columns(events, hashes, self._commit + 1, self._stored_at))
+        self._masks.add(
+            (event.namespace, event.organization, queries.instant(int(event.numbers["time"])))
+            for event in events
+            if event.type in correction.CHANGING
+        )
         # An insert that fails may still have reached the disk: the filter learns of it first, so that the next
         # attempt looks; its commit number is not given again, and what is there is read.
         self._filter.add(hashes)
@@ -184,15 +256,20 @@ class ClickHouseEventStore:
 
     def newest(self, query: EventQuery) -> list[StoredEvent]:
         """See `ports.EventStore`."""
-        statement = queries.NewestQuery(query)
-        found = []
-        for source, event_id, micros, data, commit, position in self._engine.rows(statement.sql, statement.parameters):
-            time = queries.instant(micros)
-            event = Event(
-                query.namespace, source, event_id, query.event_type, query.organization, time, data.encode(), {}
-            )
-            found.append(StoredEvent(event, Place(time, commit, position)))
+        corrected = bool(self._masks.of(query.namespace, query.organization))
+        statement = queries.NewestQuery(query, corrected=corrected)
+        found = list(self._stored(statement.sql, statement.parameters))
         return found if query.after is None else found[::-1]
+
+    def about(self, event: Event) -> list[StoredEvent]:
+        """See `ports.EventStore`."""
+        named = {"namespace": event.namespace, "organization": event.organization}
+        return list(self._stored(queries.EVENTS_ABOUT, {**named, "source": event.source, "id": event.id}))
+
+    def commit_at(self, instant: datetime) -> int:
+        """See `ports.EventStore`."""
+        [[commit]] = self._engine.rows(queries.COMMIT_AT, {"instant": queries.micros(instant)})
+        return int(commit)
 
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         """See `ports.EventStore`."""
@@ -233,6 +310,11 @@ class ClickHouseEventStore:
             self._save()
         with self._writing:
             self._engine.close()
+
+
+def _hashes(identities: Sequence[Identity]) -> Hashes:
+    # No attribute may contain NUL, so that the joined text stands for one identity only.
+    return np.array([_hash("\0".join(identity).encode()) for identity in identities], dtype=np.uint64)
 
 
 def _columns(events: Sequence[Event], hashes: Hashes, commit: int, received_at: datetime) -> list[native.Column]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ...domain.correction import ADD, CONFLICT, RESTORE, VOID
+from ...domain.event import OWN
 from ...domain.listing import EventQuery, Place
 from ...domain.meter import Aggregation, Meter, MeterQuery, StateWindow
 from ...domain.period import FIRST_INSTANT
@@ -36,6 +38,11 @@ ENGINE = MergeTree ORDER BY (namespace, organization, type, time)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384
 """
 
+_STORED_EVENT = """
+namespace, source, id, type, organization, toUnixTimestamp64Micro(time), data,
+commit, position, toUnixTimestamp64Micro(stored_at)
+"""
+
 INDEXES = """
 SELECT name FROM system.data_skipping_indices WHERE database = currentDatabase() AND table = 'events'
 UNION ALL SELECT name FROM system.projections WHERE database = currentDatabase() AND table = 'events'
@@ -59,11 +66,35 @@ INDEX_IDENTITIES = "ALTER TABLE events MATERIALIZE PROJECTION by_identity"
 
 LATEST_COMMIT = "SELECT max(commit) FROM events"
 
+STORED_AT = "SELECT toUnixTimestamp64Micro(max(stored_at)) FROM events WHERE commit = {commit:UInt64}"
+
+COMMIT_AT = "SELECT max(commit) FROM events WHERE stored_at <= fromUnixTimestamp64Micro({instant:Int64}, 'UTC')"
+
 COUNT_EVENTS = "SELECT count() FROM events"
 
 IDENTITIES_BETWEEN = "SELECT identity FROM events WHERE identity BETWEEN {first:UInt64} AND {last:UInt64}"
 
 IDENTITIES_AFTER = "SELECT identity FROM events WHERE commit > {commit:UInt64}"
+
+# An event that corrects another has among its numbers where that one stands and its time, as the store found them.
+CORRECTED_TIMES = f"""
+SELECT namespace, organization, groupUniqArray(toInt64(toString(numbers['time']))) FROM events
+WHERE type IN ('{VOID}', '{RESTORE}') GROUP BY namespace, organization
+"""
+
+EVENTS_ABOUT = f"""
+SELECT {_STORED_EVENT}
+FROM events WHERE namespace = {{namespace:String}} AND organization = {{organization:String}}
+    AND type IN ('{VOID}', '{RESTORE}', '{ADD}', '{CONFLICT}')
+    AND JSONExtractString(data, 'source') = {{source:String}} AND JSONExtractString(data, 'id') = {{id:String}}
+ORDER BY commit, position
+"""
+
+# Events that are not stored, to see what would become of answers: as if they were the last of a commit.
+REPLACE_DRAFTS = "CREATE OR REPLACE TABLE drafts AS events ENGINE = Memory"
+EVENTS_AND_DRAFTS = "(SELECT * FROM events UNION ALL SELECT * FROM drafts)"
+
+NOT_OWN = f"NOT startsWith(type, '{OWN}')"
 
 # How many events a commit has, and the sums of their identities and of when they were stored, modulo 2 ** 64.
 COMMIT_MARK = """
@@ -72,9 +103,9 @@ FROM events WHERE commit = {commit:UInt64}
 """
 
 # The stored events whose identity hash is one of these; the caller compares the full identities.
-EVENTS_BY_IDENTITY = """
-SELECT namespace, source, id, type, organization, toUnixTimestamp64Micro(time), data
-FROM events WHERE identity IN {identities:Array(UInt64)}
+EVENTS_BY_IDENTITY = f"""
+SELECT {_STORED_EVENT}
+FROM events WHERE identity IN {{identities:Array(UInt64)}}
 SETTINGS min_table_rows_to_use_projection_index = 0, max_projection_rows_to_use_projection_index = 1000000000000,
     use_query_condition_cache = 0
 """
@@ -113,6 +144,7 @@ def latest_terms(newest: str) -> list[str]:
 
 
 ALL = Part()
+_LATEST = (1 << 64) - 1
 NEVER_SAID = f"(toInt64({micros(FIRST_INSTANT) - 1}), toUInt64(0), toUInt32(0), '')"
 """Before anything that `said` can make."""
 
@@ -173,6 +205,17 @@ class Statement:
         pieces = (" AND ".join(self._time_conditions("time", start, end)) for start, end in part.within)
         return [f"commit <= {commit}", f"({' OR '.join(pieces)})"]
 
+    def _not_voided(self, table: str, namespace: str, organization: str, as_of_commit: int) -> str:
+        """Leaves out what the latest word on it says does not count."""
+        return (
+            "(commit, position) NOT IN ("
+            "SELECT toUInt64(toString(numbers['commit'])), toUInt32(toString(numbers['position']))"
+            f" FROM {table} WHERE namespace = {self._parameter('String', namespace)}"
+            f" AND organization = {self._parameter('String', organization)} AND type IN ('{VOID}', '{RESTORE}')"
+            f" AND commit <= {self._parameter('UInt64', as_of_commit)}"
+            f" GROUP BY 1, 2 HAVING argMax(type, (commit, position)) = '{VOID}')"
+        )
+
     def _instant(self, edge: datetime) -> str:
         return f"fromUnixTimestamp64Micro({self._parameter('Int64', micros(edge))}, 'UTC')"
 
@@ -185,9 +228,12 @@ class Statement:
 class MeterStatement(Statement):
     """What the statements for a `MeterQuery` have in common."""
 
-    def __init__(self, query: MeterQuery, *, one_window: bool):
+    def __init__(self, query: MeterQuery, *, one_window: bool, corrected: bool, table: str = "events"):
+        """`corrected` says that some events of the organization may not count any more."""
         super().__init__()
         self._query = query
+        self._table = table
+        self._corrected = corrected
         self._one_window = one_window
         edges = [0] if one_window else [micros(edge or FIRST_INSTANT) for edge in query.edges[:-1]]
         self.windows = {edge: window for window, edge in enumerate(edges)}
@@ -203,6 +249,8 @@ class MeterStatement(Statement):
         ]
         for name, text in query.filters:
             conditions.append(f"{self._text(name)} = {self._parameter('String', text)}")
+        if self._corrected:
+            conditions.append(self._not_voided(self._table, query.namespace, query.organization, query.as_of_commit))
         return conditions + self._part_conditions(part)
 
     def _inside(self, microseconds: str) -> str:
@@ -226,8 +274,8 @@ class MeasureQuery(MeterStatement):
     `partials` makes the value: the slim engine build can sum a column of 256-bit decimals, but not add two of them.
     """
 
-    def __init__(self, query: MeterQuery, part: Part = ALL):
-        super().__init__(query, one_window=len(query.edges) == 2)
+    def __init__(self, query: MeterQuery, part: Part = ALL, *, corrected: bool, table: str = "events"):
+        super().__init__(query, one_window=len(query.edges) == 2, corrected=corrected, table=table)
         types = sorted({meter.event_type for meter in query.meters})
         allowed = ", ".join(self._parameter("String", event_type) for event_type in types)
         conditions = [
@@ -242,7 +290,7 @@ class MeasureQuery(MeterStatement):
         keys = ", ".join(["window", *(f"g{n}" for n in range(len(query.group_by)))])
         for meter in query.meters:
             columns += self._value(meter)
-        self.sql = f"SELECT {', '.join(columns)} FROM events WHERE {' AND '.join(conditions)} GROUP BY {keys}"
+        self.sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {' AND '.join(conditions)} GROUP BY {keys}"
 
     def _value(self, meter: Meter) -> tuple[str, str]:
         """The terms of the meter's aggregate, and how many events it had."""
@@ -266,17 +314,17 @@ class MeasureQuery(MeterStatement):
 class StateQuery(MeterStatement):
     """The statement for one `MeterQuery` about a STATE_COUNT. Its rows: window, a text per group, state, entities."""
 
-    def __init__(self, query: MeterQuery):
+    def __init__(self, query: MeterQuery, *, corrected: bool, table: str = "events"):
         [meter] = query.meters
         when, now = moment_of(query)
-        super().__init__(query, one_window=len(query.edges) == 2 or now)
+        super().__init__(query, one_window=len(query.edges) == 2 or now, corrected=corrected, table=table)
         groups = range(len(query.group_by))
         columns = [f"{self._window(when)} AS window", *(f"s{n}.4 AS g{n}" for n in groups), "latest.4 AS state"]
         conditions = [*self._events(ALL), *self._with_state(meter.event_type, meter.entity, meter.state)]
         self.sql = (
             f"SELECT {', '.join(columns)}, count() FROM ("
             f"SELECT {self._state_columns(meter.entity, meter.state, query.group_by)}"
-            f" FROM events WHERE {' AND '.join(conditions)} GROUP BY entity)"
+            f" FROM {table} WHERE {' AND '.join(conditions)} GROUP BY entity)"
             f" WHERE {self._inside(when) if not now else '1'}"
             f" GROUP BY {', '.join(['window', *(f'g{n}' for n in groups), 'state'])}"
         )
@@ -288,10 +336,24 @@ def moment_of(query: MeterQuery) -> tuple[str, bool]:
     return "created" if moment is StateWindow.CREATED else "latest.1", moment is StateWindow.NOW
 
 
-class NewestQuery(Statement):
-    """The statement for one `EventQuery`. Its rows: source, id, time, data, commit, position."""
+class FirstEventQuery(Statement):
+    """The time of the organization's first event that counts, and how many there are."""
 
-    def __init__(self, query: EventQuery):
+    def __init__(self, namespace: str, organization: str):
+        super().__init__()
+        conditions = [
+            f"namespace = {self._parameter('String', namespace)}",
+            f"organization = {self._parameter('String', organization)}",
+            NOT_OWN,
+            self._not_voided("events", namespace, organization, _LATEST),
+        ]
+        self.sql = f"SELECT toUnixTimestamp64Micro(min(time)), count() FROM events WHERE {' AND '.join(conditions)}"
+
+
+class NewestQuery(Statement):
+    """The statement for one `EventQuery`. Its rows are stored events."""
+
+    def __init__(self, query: EventQuery, *, corrected: bool):
         super().__init__()
         conditions = [
             f"namespace = {self._parameter('String', query.namespace)}",
@@ -307,9 +369,11 @@ class NewestQuery(Statement):
             conditions.append(f"(time, commit, position) < {self._place(query.before)}")
         if query.after is not None:
             conditions.append(f"(time, commit, position) > {self._place(query.after)}")
+        if corrected:
+            conditions.append(self._not_voided("events", query.namespace, query.organization, query.as_of_commit))
         order = "DESC" if query.after is None else "ASC"
         self.sql = (
-            "SELECT source, id, toUnixTimestamp64Micro(time), data, commit, position FROM events "
+            f"SELECT {_STORED_EVENT} FROM events "
             f"WHERE {' AND '.join(conditions)} ORDER BY time {order}, commit {order}, position {order} "
             f"LIMIT {self._parameter('UInt64', query.limit)}"
         )

@@ -8,7 +8,7 @@ import xxhash
 
 from ...domain.meter import MeterQuery
 from ...domain.period import FIRST_INSTANT
-from .queries import NEVER_SAID, MeterStatement, Part, Statement, latest_terms, micros, moment_of, said
+from .queries import NEVER_SAID, NOT_OWN, MeterStatement, Part, Statement, latest_terms, micros, moment_of, said
 from .series import SLOT, SLOTS_PER_DAY, Kind, Segment, Series
 
 # Everything in it can be made again from the events. A row is a part of an aggregate; rows with the same key belong
@@ -151,7 +151,7 @@ class FoldStatement(Statement):
         columns = {"series": self._id(one), "organization": "organization", "first": "earliest"}
         return (
             f"SELECT {_row_of(columns)} FROM (SELECT organization, min(toUnixTimestamp64Micro(time)) AS earliest"
-            f" FROM events {self._where(one)} GROUP BY organization)"
+            f" FROM events {self._where(one, NOT_OWN)} GROUP BY organization)"
         )
 
     def _states(self, one: Series) -> str:
@@ -276,8 +276,8 @@ class FoldStatement(Statement):
 class _Reading(MeterStatement):
     """Reads whole slots."""
 
-    def __init__(self, query: MeterQuery, *, one_window: bool = False):
-        super().__init__(query, one_window=one_window or len(query.edges) == 2)
+    def __init__(self, query: MeterQuery, *, one_window: bool = False, corrected: bool = False):
+        super().__init__(query, one_window=one_window or len(query.edges) == 2, corrected=corrected)
 
     def _rows_of(self, series: Sequence[Series]) -> str:
         ids = self._parameter("Array(UInt64)", [each.id for each in series])
@@ -327,8 +327,16 @@ class UniqueQuery(_Reading):
     """The number of different values in each window: those of whole slots, and those of the events in `parts`, which
     the slots lack, as far as they are not counted there. Its rows: window, values."""
 
-    def __init__(self, query: MeterQuery, series: Series, segments: Sequence[Segment], parts: Sequence[Part]):
-        super().__init__(query)
+    def __init__(
+        self,
+        query: MeterQuery,
+        series: Series,
+        segments: Sequence[Segment],
+        parts: Sequence[Part],
+        *,
+        corrected: bool,
+    ):
+        super().__init__(query, corrected=corrected)
         text, of_type = self._text(series.value), f"type = {self._parameter('String', series.event_type)}"
         within = self._time_conditions("time", query.edges[0], query.edges[-1])
         slots = f"SELECT {self._window_of('slot')} AS window, key AS value, events FROM rollups WHERE"
@@ -432,6 +440,6 @@ class FirstQuery(Statement):
             rows += (
                 " UNION ALL SELECT toUnixTimestamp64Micro(time) FROM events"
                 f" WHERE namespace = {self._parameter('String', series.namespace)} AND organization = {name}"
-                f" AND commit > {self._parameter('UInt64', after_commit)}"
+                f" AND commit > {self._parameter('UInt64', after_commit)} AND {NOT_OWN}"
             )
         self.sql = f"SELECT min(first), count() FROM ({rows})"

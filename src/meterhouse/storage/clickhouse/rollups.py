@@ -19,21 +19,25 @@ import xxhash
 from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
 from . import queries, rollup_queries
 from .engine import Engine
+from .masks import Masks
 from .partials import Partials
-from .queries import ALL, MeasureQuery, Part, StateQuery, moment_of
+from .queries import ALL, FirstEventQuery, MeasureQuery, Part, StateQuery, moment_of
 from .rollup_queries import FirstQuery, FoldStatement, RollupQuery, StateRollupQuery, UniqueQuery
-from .series import Kind, Segment, Series, all_series, cut, rolled_up
+from .series import Cut, Kind, Segment, Series, all_series, cut, rolled_up
 
 _EVENTS_PER_FOLD = 250_000
 """How many events are folded at once when many wait, unless one commit has more: what a fold takes of memory."""
 _PLACES = 1 << 16
+_MOST_PIECES = 100
+"""Of time, that a question is put together from besides whole slots; with more all of it is read from the events."""
 
 
 class Rollups:
     """Folds settled commits, and answers from what is folded."""
 
-    def __init__(self, engine: Engine, meters: Mapping[str, Iterable[Meter]], latest_commit: int):
+    def __init__(self, engine: Engine, meters: Mapping[str, Iterable[Meter]], latest_commit: int, masks: Masks):
         self._engine = engine
+        self._masks = masks
         self._series = all_series(meters)
         self._folding = threading.Lock()
         self._table = _SharedTable()
@@ -140,9 +144,10 @@ class Rollups:
         """Meters of single events: those that are folded as far as any from rollups, the others from the events."""
         partials = Partials(query.meters)
         series = {number: rolled_up(query, number) for number in asked}
-        pieces = cut(query.edges)
+        masked = self._masked(query)
+        pieces = cut(query.edges, masked)
         with self._table.reading():
-            marks = {number: self._folded_to(query, series[number]) for number in asked}
+            marks = {number: self._folded_to(query, series[number], pieces) for number in asked}
             watermark = max(marks.values())
             folded = [number for number in asked if watermark and marks[number] == watermark]
             if folded and pieces.segments:
@@ -152,7 +157,7 @@ class Rollups:
                         readers[each].append(number)
                 self._add_rolled_up(partials, query, readers, pieces.segments)
         if folded:
-            for part in self._unfolded(query, watermark, pieces.edges):
+            for part in self._unfolded(query, watermark, pieces):
                 self._add_events(partials, query, folded, part)
         if others := [number for number in asked if number not in folded]:
             self._add_events(partials, query, others, ALL)
@@ -175,7 +180,8 @@ class Rollups:
 
     def _add_events(self, partials: Partials, query: MeterQuery, numbers: Sequence[int], part: Part) -> None:
         groups = len(query.group_by)
-        statement = MeasureQuery(replace(query, meters=tuple(query.meters[number] for number in numbers)), part)
+        asked = replace(query, meters=tuple(query.meters[number] for number in numbers))
+        statement = MeasureQuery(asked, part, corrected=bool(self._masked(query)))
         for edge, *texts in self._engine.rows(statement.sql, statement.parameters):
             group, values = tuple(texts[:groups]), texts[groups:]
             for place, number in enumerate(numbers):
@@ -183,11 +189,12 @@ class Rollups:
                 partials.add(number, statement.windows[edge], group, events, terms)
 
     def _measure_unique(self, query: MeterQuery) -> list[Measure]:
-        series, pieces = rolled_up(query, 0), cut(query.edges)
+        masked = self._masked(query)
+        series, pieces = rolled_up(query, 0), cut(query.edges, masked)
         with self._table.reading():
-            if watermark := self._folded_to(query, series):
-                parts = self._unfolded(query, watermark, pieces.edges)
-                statement = UniqueQuery(query, series[0], pieces.segments, parts)
+            if watermark := self._folded_to(query, series, pieces):
+                parts = self._unfolded(query, watermark, pieces)
+                statement = UniqueQuery(query, series[0], pieces.segments, parts, corrected=bool(masked))
                 rows = self._engine.rows(statement.sql, statement.parameters)
                 return [Measure(statement.windows[edge], Decimal(values)) for edge, values in rows if values]
         partials = Partials(query.meters)
@@ -197,11 +204,12 @@ class Rollups:
     def _measure_states(self, query: MeterQuery) -> list[Measure]:
         series = rolled_up(query, 0)
         pieces = cut((None, None) if moment_of(query)[1] else query.edges)
+        corrected = bool(self._masked(query))  # what becomes of an entity takes all that was ever said of it
         with self._table.reading():
-            if watermark := self._folded_to(query, series):
-                parts = self._unfolded(query, watermark, pieces.edges)
+            if not corrected and (watermark := self._folded_to(query, series, pieces)):
+                parts = self._unfolded(query, watermark, pieces)
                 return self._states(StateRollupQuery(query, series[0], pieces.segments, parts))
-        return self._states(StateQuery(query))
+        return self._states(StateQuery(query, corrected=corrected))
 
     def _states(self, statement: StateQuery | StateRollupQuery) -> list[Measure]:
         return [
@@ -211,6 +219,10 @@ class Rollups:
 
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         """See `ports.EventStore`."""
+        if self._masks.of(namespace, organization):
+            first = FirstEventQuery(namespace, organization)
+            [[earliest, count]] = self._engine.rows(first.sql, first.parameters)
+            return queries.instant(earliest) if count else None
         series = Series(namespace, Kind.FIRST)
         with self._table.reading():
             watermark = self._watermarks.get(series.id, 0)
@@ -219,17 +231,22 @@ class Rollups:
             [[earliest, count]] = self._engine.rows(statement.sql, statement.parameters)
         return queries.instant(earliest) if count else None
 
-    def _folded_to(self, query: MeterQuery, series: Sequence[Series]) -> int:
+    def _masked(self, query: MeterQuery) -> tuple[int, ...]:
+        return self._masks.of(query.namespace, query.organization)
+
+    def _folded_to(self, query: MeterQuery, series: Sequence[Series], read: Cut) -> int:
         """The commit up to which all of the series are folded, 0 when they cannot answer the query."""
+        if len(read.pieces) > _MOST_PIECES:
+            return 0
         marks = {self._watermarks.get(each.id, 0) for each in series}
         if len(marks) != 1:
             return 0
         mark = marks.pop()
         return mark if mark <= query.as_of_commit else 0
 
-    def _unfolded(self, query: MeterQuery, watermark: int, edges: tuple[tuple[datetime, datetime], ...]) -> list[Part]:
-        """The events that whole slots up to a watermark lack: those in pieces of slots, and those stored since."""
-        parts = [Part(watermark, within=edges)] if edges else []
+    def _unfolded(self, query: MeterQuery, watermark: int, read: Cut) -> list[Part]:
+        """The events that whole slots up to a watermark lack: those in pieces of time, and those stored since."""
+        parts = [Part(watermark, within=read.pieces)] if read.pieces else []
         if self.touched(query.namespace, query.organization) > watermark:
             parts.append(Part(watermark))
         return parts

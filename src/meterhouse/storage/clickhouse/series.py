@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -120,8 +120,9 @@ class Cut:
 
     segments: tuple[Segment, ...]
     """Whole slots and, where there are any, whole days (UTC) of a window."""
-    edges: tuple[tuple[datetime, datetime], ...]
-    """Pieces of slots that a window begins or ends in the middle of."""
+    pieces: tuple[tuple[datetime, datetime], ...]
+    """Slots that a window begins or ends in the middle of, and those that rollups do not tell the truth about, as far
+    as they are asked about; those that adjoin are one."""
 
 
 def slot_at(instant: datetime) -> int:
@@ -129,30 +130,42 @@ def slot_at(instant: datetime) -> int:
     return (instant - FIRST_INSTANT) // SLOT
 
 
-def cut(edges: Sequence[datetime | None]) -> Cut:
-    """Cuts the windows between ascending instants; a first or last edge of None is open."""
+def cut(edges: Sequence[datetime | None], masked: Sequence[int] = ()) -> Cut:
+    """Cuts the windows between ascending instants; a first or last edge of None is open. `masked`, ascending, are slots
+    that are not to be read from rollups."""
     segments: list[Segment] = []
-    pieces = {}
     for start, end in pairwise(edges):
         first = 0 if start is None else -((FIRST_INSTANT - start) // SLOT)
         last = OPEN_END if end is None else slot_at(end)
-        day, last_day = -(-first // SLOTS_PER_DAY) * SLOTS_PER_DAY, last // SLOTS_PER_DAY * SLOTS_PER_DAY
-        if day < last_day:
-            parts = [Segment(1, first, day), Segment(SLOTS_PER_DAY, day, last_day), Segment(1, last_day, last)]
-        else:
-            parts = [Segment(1, first, last)]
-        for part in parts:
-            if part.start >= part.end:
-                continue
+        for part in _whole(first, last, masked):
             if segments and segments[-1].width == part.width and segments[-1].end == part.start:
                 part = Segment(part.width, segments.pop().start, part.end)  # noqa: PLW2901 - the two are one
             segments.append(part)
-    for edge in edges:
-        if edge is not None and (inside := FIRST_INSTANT + slot_at(edge) * SLOT) != edge:
-            begin = inside if edges[0] is None else max(inside, edges[0])
-            finish = inside + SLOT if edges[-1] is None else min(inside + SLOT, edges[-1])
-            pieces[begin] = finish
-    return Cut(tuple(segments), tuple(pieces.items()))
+    opening, ending = edges[0], edges[-1]
+    divided = {slot_at(edge) for edge in edges if edge is not None and (edge - FIRST_INSTANT) % SLOT}
+    pieces: list[tuple[datetime, datetime]] = []
+    for slot in sorted({*divided, *masked}):
+        begin, finish = FIRST_INSTANT + slot * SLOT, FIRST_INSTANT + (slot + 1) * SLOT
+        begin = begin if opening is None else max(begin, opening)
+        finish = finish if ending is None else min(finish, ending)
+        if begin >= finish:
+            continue
+        if pieces and pieces[-1][1] == begin:
+            begin = pieces.pop()[0]
+        pieces.append((begin, finish))
+    return Cut(tuple(segments), tuple(pieces))
+
+
+def _whole(first: int, last: int, masked: Sequence[int]) -> Iterator[Segment]:
+    """The slots from one to another, except those that are masked; whole days as days."""
+    gaps = [slot for slot in masked if first <= slot < last]
+    for begin, end in zip([first, *(gap + 1 for gap in gaps)], [*gaps, last], strict=True):
+        day, last_day = -(-begin // SLOTS_PER_DAY) * SLOTS_PER_DAY, end // SLOTS_PER_DAY * SLOTS_PER_DAY
+        if day < last_day:
+            parts = [Segment(1, begin, day), Segment(SLOTS_PER_DAY, day, last_day), Segment(1, last_day, end)]
+        else:
+            parts = [Segment(1, begin, end)]
+        yield from (part for part in parts if part.start < part.end)
 
 
 def rolled_up(query: MeterQuery, number: int) -> tuple[Series, ...]:

@@ -1,0 +1,105 @@
+"""Corrections: events that say of other events that they do not count after all. Nothing that was stored is changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+import xxhash
+
+from .event import MAX_TEXT, Event, Rejected
+from .period import format_instant
+
+VOID = "meterhouse.void"
+"""The event it names does not count, from this commit on."""
+RESTORE = "meterhouse.restore"
+"""The event it names counts again."""
+ADD = "meterhouse.add"
+"""The event it names was stored by a correction."""
+CONFLICT = "meterhouse.conflict"
+"""A delivery that says something else than the event that had its identity first; it counts nothing."""
+
+CHANGING = frozenset({VOID, RESTORE})
+SOURCE = "meterhouse/corrections"
+"""The source of the steps of corrections; the id of a step is that of its correction, a slash, and its number."""
+CONFLICTS = "meterhouse/conflicts"
+
+MAX_STEPS = 10_000
+"""Most events that one correction is about."""
+
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
+
+
+class Named(msgspec.Struct, frozen=True):
+    """An event of a namespace, by what it is counted once by."""
+
+    source: _Text
+    id: _Text
+
+
+class Step(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a correction says of one event; the `data` of events of the types above, except of conflicts."""
+
+    source: _Text
+    id: _Text
+    correction: _Text
+    steps: Annotated[int, msgspec.Meta(ge=1, le=MAX_STEPS)]
+    """How many the correction has."""
+    actor: _Text
+    reason: _Text
+    replaced_by: Named | None = None
+    """VOID: the event that says it as it should have been said."""
+    undoes: _Text | None = None
+    """The correction that this one takes back."""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """The `data` of a conflict: the event as it was delivered."""
+
+    source: str
+    id: str
+    type: str
+    subject: str
+    time: str
+    data: msgspec.Raw
+
+
+_step = msgspec.json.Decoder(Step)
+_delivery = msgspec.json.Decoder(Delivery)
+_decoders: dict[str, msgspec.json.Decoder[Step] | msgspec.json.Decoder[Delivery]] = {
+    VOID: _step,
+    RESTORE: _step,
+    ADD: _step,
+    CONFLICT: _delivery,
+}
+
+
+def step_of(event: Event) -> Step:
+    """What an event of type VOID, RESTORE or ADD says."""
+    return _step.decode(event.data)
+
+
+def delivery_of(event: Event) -> Delivery:
+    """What an event of type CONFLICT says."""
+    return _delivery.decode(event.data)
+
+
+def check(event: Event) -> None:
+    """Raises `Rejected` when an event of Meterhouse's own does not say what one of its type says."""
+    decoder = _decoders.get(event.type)
+    if decoder is None:
+        raise Rejected("invalid_event", f"there is no type {event.type[:60]!r} of Meterhouse's own", event.id)
+    try:
+        decoder.decode(event.data)
+    except msgspec.DecodeError as wrong:
+        raise Rejected("invalid_event", f"data of {event.type}: {wrong}", event.id) from None
+
+
+def conflict(first: Event, delivered: Event, at: datetime) -> Event:
+    """What is kept of a delivery that contradicts the first one. The same contradiction has the same identity, so
+    that repeating it adds nothing."""
+    told = (delivered.source, delivered.id, delivered.type, delivered.organization)
+    event_id = xxhash.xxh3_128_hexdigest("\0".join(told).encode() + b"\0" + delivered.data)
+    said = Delivery(*told, format_instant(delivered.time), msgspec.Raw(delivered.data))
+    return Event(first.namespace, CONFLICTS, event_id, CONFLICT, first.organization, at, msgspec.json.encode(said), {})
