@@ -75,6 +75,11 @@ class Server:
         assert answer.status_code == 200, answer.text
         return _decoder.decode(answer.content)  # type: ignore[no-any-return]
 
+    def folded(self) -> None:
+        """Waits until everything that is stored is in rollups."""
+        while (status := self.admin("GET", "/v1/rollups").json())["folded_commit"] < status["latest_commit"]:
+            time.sleep(0.05)
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()

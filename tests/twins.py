@@ -22,8 +22,10 @@ from meterhouse.domain.event import parse_event
 from meterhouse.domain.listing import CursorSeal
 from meterhouse.http.app import Metering, create_app
 from meterhouse.services.accounts import Accounts, KeyPolicy
+from meterhouse.services.corrections import Corrections
 from meterhouse.services.ingest import Ingest
 from meterhouse.services.rate_limits import RateLimits
+from meterhouse.services.stories import Stories
 from meterhouse.services.usage import Usage
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
@@ -107,7 +109,16 @@ def twins_at(
     )
     accounts = Accounts(ledger, catalogs, policies, clock, os.urandom)
     ingest = Ingest(store, catalogs, clock)
-    metering = Metering(store, ingest, Usage(store, ledger, catalogs, clock, CursorSeal(b"twins")))
+    usage = Usage(store, ledger, catalogs, clock, CursorSeal(b"twins"))
+    corrections = Corrections(
+        store=store,
+        ingest=ingest,
+        usage=usage,
+        catalogs=catalogs,
+        clock=clock,
+        random_id=lambda: f"c-{next(_numbers)}",
+    )
+    metering = Metering(store, ingest, usage, corrections, Stories(store, ledger, catalogs))
     tokens: dict[str, Mapping[str, Any]] = {}
     apps = [
         create_app(

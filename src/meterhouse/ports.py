@@ -3,13 +3,14 @@ implementation to them. All methods may be called from many threads at once and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
 from .domain.event import Event, Identity, Outcome
-from .domain.listing import EventPage, EventQuery, StoredEvent
+from .domain.listing import EventPage, EventQuery, Place, StoredEvent
 from .domain.meter import Measure, MeterQuery, StateWindow
 from .domain.organization import Key, Organization
 from .domain.period import Period
@@ -22,6 +23,10 @@ class Clock(Protocol):
     def now(self) -> datetime:
         """The present instant, in UTC."""
         ...
+
+
+Measuring = Callable[[MeterQuery], list[Measure]]
+"""Answers a query, as `EventStore.measure` does."""
 
 
 class EventStore(Protocol):
@@ -43,6 +48,10 @@ class EventStore(Protocol):
 
     def find(self, identities: Sequence[Identity]) -> list[StoredEvent]:
         """Those of the events that are stored, voided ones too, in no particular order; without their numbers."""
+        ...
+
+    def voided(self, stored: Sequence[StoredEvent]) -> set[Place]:
+        """The places of those that do not count, by the latest word on them. They are of one namespace."""
         ...
 
     def about(self, event: Event) -> list[StoredEvent]:
@@ -70,6 +79,11 @@ class EventStore(Protocol):
         holds the moment the query's state window names (`NOW` puts every entity in window 0). Events that are voided
         as of the query's commit do not count, and are not listed by `newest` nor seen by `first_event_at`.
         """
+        ...
+
+    def supposing(self, events: Sequence[Event]) -> AbstractContextManager[tuple[int, Measuring]]:
+        """The latest commit, and what `measure` would answer as of it if these events had been its last: their
+        identities are new. Nothing is stored. One at a time; others wait."""
         ...
 
     def newest(self, query: EventQuery) -> list[StoredEvent]:

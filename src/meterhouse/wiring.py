@@ -27,9 +27,11 @@ from .http.app import Metering, create_app
 from .ports import Clock
 from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
 from .services.catalogs import Catalogs
+from .services.corrections import Corrections
 from .services.folding import Folding
 from .services.ingest import Flow, Ingest
 from .services.rate_limits import RateLimits
+from .services.stories import Stories
 from .services.usage import Usage
 from .settings import Settings
 from .storage.clickhouse.engine import EngineError
@@ -143,7 +145,16 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             ingest = Ingest(store, catalogs, clock, flow)
             cleanup.callback(ingest.close)
             seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))
-            metering = Metering(store, ingest, Usage(store, ledger, catalogs, clock, seal))
+            usage = Usage(store, ledger, catalogs, clock, seal)
+            corrections = Corrections(
+                store=store,
+                ingest=ingest,
+                usage=usage,
+                catalogs=catalogs,
+                clock=clock,
+                random_id=lambda: f"c_{secrets.token_hex(8)}",
+            )
+            metering = Metering(store, ingest, usage, corrections, Stories(store, ledger, catalogs))
         admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
         app = create_app(
             version=VERSION,

@@ -8,71 +8,14 @@ from typing import Any
 
 import pytest
 
+from http_catalog import CATALOG
 from server import Server, event, serve
-
-CATALOG = """
-namespace = "acme"
-
-[[meters]]
-slug = "calls"
-event_type = "call"
-aggregation = "COUNT"
-
-[[meters]]
-slug = "tokens"
-event_type = "call"
-aggregation = "SUM"
-value = ["input", "output"]
-
-[[meters]]
-slug = "fastest"
-event_type = "call"
-aggregation = "MIN"
-value = "latency_ms"
-
-[[meters]]
-slug = "slowest"
-event_type = "call"
-aggregation = "MAX"
-value = "latency_ms"
-
-[[meters]]
-slug = "mean"
-event_type = "call"
-aggregation = "AVG"
-value = "latency_ms"
-
-[[meters]]
-slug = "people"
-event_type = "call"
-aggregation = "UNIQUE_COUNT"
-value = "user.id"
-
-[[meters]]
-slug = "stored_gb"
-event_type = "disk"
-aggregation = "LATEST"
-value = "gb"
-
-[[meters]]
-slug = "jobs"
-event_type = "job"
-aggregation = "STATE_COUNT"
-entity = "job"
-state = "state"
-counted_states = ["running", "waiting"]
-window = "now"
-
-[[plans]]
-slug = "Team"
-limits = { tokens = 100, jobs = 3, stored_gb = "2.5" }
-"""
 
 
 @pytest.fixture(scope="module")
 def acme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("acme")
-    (folder / "acme.toml").write_text(CATALOG.replace('"2.5"', "2.5"))
+    (folder / "acme.toml").write_text(CATALOG)
     with serve(
         folder / "data", now="2026-03-15T12:00:00Z", arguments=("--catalog", str(folder / "acme.toml"))
     ) as server:

@@ -326,6 +326,11 @@ def _data(envelope: _Envelope) -> tuple[bytes, dict[str, Property]]:
     return data, values
 
 
+def numbers_in(data: Property) -> dict[str, Decimal | int]:
+    """Every top-level member of an event's data that is a quantity."""
+    return _numbers(data) if isinstance(data, dict) else {}
+
+
 def _numbers(values: dict[str, Property]) -> dict[str, Decimal | int]:
     found: dict[str, Decimal | int] = {}
     for name, value in values.items():

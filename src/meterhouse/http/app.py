@@ -16,13 +16,16 @@ from ..domain.organization import hash_secret
 from ..ports import Clock, EventStore
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
+from ..services.corrections import Corrections
 from ..services.ingest import Ingest
 from ..services.rate_limits import RateLimits
+from ..services.stories import Stories
 from ..services.usage import Usage
 from . import problems
 from .answers import AnswerCache, FromCache
 from .authentication import Authentication
 from .contracts import ContractEndpoints
+from .corrections import corrections_router
 from .documents import documents_router, openapi_config
 from .events import events_router
 from .health import health_router
@@ -30,6 +33,7 @@ from .observability import Metrics, Observability
 from .organizations import organizations_router
 from .request import HttpRequest
 from .rollups import rollups_router
+from .stories import stories_router
 from .usage import UsageEndpoints
 
 
@@ -40,6 +44,8 @@ class Metering:
     store: EventStore
     ingest: Ingest
     usage: Usage
+    corrections: Corrections
+    stories: Stories
 
 
 def create_app(
@@ -73,6 +79,10 @@ def create_app(
         )
         usage = UsageEndpoints(accounts, contracts, metering.usage, authentication)
         events = events_router(metering.ingest, authentication, metrics, max_body_bytes)
+        routers += [
+            corrections_router(metering.corrections, authentication, max_body_bytes),
+            stories_router(metering.stories, authentication),
+        ]
         routers += [events, usage.router(), rollups_router(metering.store, authentication), endpoints.router()]
 
     def unrouted(request: HttpRequest, error: HTTPException) -> Response[bytes]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from decimal import Decimal
 
 import msgspec
 from litestar import Response
 from litestar.exceptions import ClientException, HTTPException
 
+from ..domain.quantity import MAX_DECIMAL_PLACES, plain, round_half_even
 from .request import HttpRequest
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -50,3 +52,8 @@ async def read_body(request: HttpRequest, limit_bytes: int) -> bytes:
 def json_response(body: object) -> Response[bytes]:
     """Decimals as JSON numbers with exactly their digits."""
     return Response(encode_body(body), media_type="application/json")
+
+
+def exact(value: Decimal | None) -> Decimal | None:
+    """A number as it is answered. Only an average can have more places than a quantity."""
+    return None if value is None else plain(round_half_even(value, MAX_DECIMAL_PLACES))

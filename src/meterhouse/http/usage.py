@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
+from urllib.parse import quote
 
 import msgspec
 from litestar import Response, Router, get
@@ -15,17 +15,22 @@ from litestar.params import FromPath, Parameter
 
 from ..contracts.contract import Contract
 from ..domain.errors import Invalid
+from ..domain.event import Event
+from ..domain.meter import Meter
 from ..domain.organization import Organization
-from ..domain.period import Period, format_instant
-from ..domain.quantity import MAX_DECIMAL_PLACES, parse_quantity, plain, round_half_even
-from ..domain.summary import MeterSummary, UsageSummary
+from ..domain.period import Period, format_instant, parse_instant
+from ..domain.quantity import parse_quantity, plain, round_half_even
+from ..domain.reading import groups_of, reading_of
+from ..domain.summary import MeterSummary
 from ..services.accounts import Accounts
-from ..services.usage import Usage
+from ..services.usage import OrganizationUsage, Usage
 from .authentication import Authentication
-from .bodies import json_response
+from .bodies import exact, json_response
 from .contracts import response_of
 from .problems import Forbidden, problem
 from .request import HttpRequest
+
+MAX_EVENTS_PER_PAGE = 1_000
 
 
 class PeriodBody(msgspec.Struct):
@@ -36,7 +41,8 @@ class PeriodBody(msgspec.Struct):
 
 
 class MeterUsage(msgspec.Struct):
-    """One meter: null limits mean unlimited; `remaining` is never negative, `overage` is what went beyond."""
+    """One meter: null limits mean unlimited; `remaining` is never negative, `overage` is what went beyond. `events` is
+    where the events are listed that `used` is made of."""
 
     unit: str
     aggregation: str
@@ -47,6 +53,7 @@ class MeterUsage(msgspec.Struct):
     percent: Decimal | None
     period: PeriodBody
     resets_at: str | None
+    events: str
 
 
 class UsageBody(msgspec.Struct):
@@ -60,6 +67,31 @@ class UsageBody(msgspec.Struct):
     period: PeriodBody
     resets_at: str | None
     meters: dict[str, MeterUsage]
+
+
+class MeteredEvent(msgspec.Struct, omit_defaults=True):
+    """An event that a meter reads: `value` is what it counts for, `text` what a UNIQUE_COUNT tells apart or the state
+    of `entity`. `story` is where the whole of it is told to the operator."""
+
+    source: str
+    id: str
+    time: str
+    story: str
+    value: Decimal | None = None
+    text: str | None = None
+    entity: str | None = None
+    groups: dict[str, str] = {}
+    not_counted_because: str | None = None
+
+
+class MeteredEventsBody(msgspec.Struct):
+    """A page of a meter's events, newest first. All pages are of one state of the store: what `next` leads to does not
+    change while events come in. `next` is null on the last one."""
+
+    organization: str
+    meter: str
+    events: list[MeteredEvent]
+    next: str | None
 
 
 class QuotaBody(msgspec.Struct):
@@ -83,15 +115,37 @@ class UsageEndpoints:
     authentication: Authentication
 
     def router(self) -> Router:
-        """Both questions."""
+        """All questions."""
 
         @get("/v1/organizations/{organization_id:str}/usage", operation_id="getUsage", tags=["Usage"])
-        async def get_usage(request: HttpRequest, organization_id: FromPath[str]) -> Response[bytes]:
+        async def get_usage(
+            request: HttpRequest,
+            organization_id: FromPath[str],
+            as_of: Annotated[str | None, Parameter(description="An RFC 3339 instant; now when absent.")] = None,
+        ) -> Response[bytes]:
             """Every meter in the current usage period: used, limit, remaining, percent, and when it resets.
+
+            `as_of` asks for an earlier moment: its usage period, and what had been received and corrected by then;
+            limits and periods are those of the subscription of today.
 
             For the admin key, or a key of the organization itself with a scope that reads usage.
             """
-            return await asyncio.to_thread(self._get_usage, request, organization_id)
+            return await asyncio.to_thread(self._get_usage, request, organization_id, as_of)
+
+        @get("/v1/organizations/{organization_id:str}/events", operation_id="listMeteredEvents", tags=["Usage"])
+        async def list_events(
+            request: HttpRequest,
+            organization_id: FromPath[str],
+            meter: Annotated[str, Parameter(description="The meter that reads them.")],
+            cursor: Annotated[str | None, Parameter(description="Where to go on, from a link.")] = None,
+            limit: Annotated[int, Parameter(ge=1, le=MAX_EVENTS_PER_PAGE, description="Events on a page.")] = 100,
+        ) -> Response[bytes]:
+            """The events that a meter's usage is made of, newest first; without a cursor those of the current usage
+            period. The values of all pages add up to `used` of the answer that the link is from.
+
+            For the admin key, or a key of the organization itself with a scope that reads usage.
+            """
+            return await asyncio.to_thread(self._list_events, request, organization_id, meter, cursor, limit)
 
         @get("/v1/organizations/{organization_id:str}/quota/{meter:str}", operation_id="checkQuota", tags=["Usage"])
         async def check_quota(
@@ -107,11 +161,28 @@ class UsageEndpoints:
             """
             return await asyncio.to_thread(self._check_quota, request, organization_id, meter, amount)
 
-        return Router("/", route_handlers=[get_usage, check_quota])
+        return Router("/", route_handlers=[get_usage, list_events, check_quota])
 
-    def _get_usage(self, request: HttpRequest, organization_id: str) -> Response[bytes]:
+    def _get_usage(self, request: HttpRequest, organization_id: str, as_of: str | None) -> Response[bytes]:
+        organization = self._organization(request, organization_id)
+        try:
+            moment = None if as_of is None else parse_instant(as_of)
+        except Invalid as wrong:
+            raise Invalid(f"as_of: {wrong}") from None
+        return json_response(_usage(self.usage.of(organization, moment)))
+
+    def _list_events(
+        self, request: HttpRequest, organization_id: str, slug: str, cursor: str | None, limit: int
+    ) -> Response[bytes]:
         reader = self.usage.of(self._organization(request, organization_id))
-        return json_response(_usage(reader.summary(), reader.now))
+        meter = self.usage.catalogs.meter(reader.organization.namespace, slug)
+        try:
+            page = reader.events(meter.event_type, reader.span(meter), {}, limit, cursor)
+        except Invalid as wrong:
+            raise Invalid(f"cursor {wrong}") from None
+        following = None if page.older is None else _events_path(reader, meter, page.older) + f"&limit={limit}"
+        events = [_metered(meter, event) for event in page.events]
+        return json_response(MeteredEventsBody(organization_id, slug, events, following))
 
     def _check_quota(self, request: HttpRequest, organization_id: str, meter: str, amount: str) -> Response[bytes]:
         organization = self._organization(request, organization_id)
@@ -127,16 +198,16 @@ class UsageEndpoints:
                 QuotaBody(
                     meter=meter,
                     amount=plain(wanted),
-                    used=_exact(quota.used),
-                    limit=_exact(quota.limit),
-                    remaining=_exact(quota.remaining),
+                    used=exact(quota.used),
+                    limit=exact(quota.limit),
+                    remaining=exact(quota.remaining),
                     resets_at=format_instant(quota.resets_at) if quota.resets_at else None,
                 )
             )
         contract = self.contracts.get(self.usage.catalogs.get(organization.namespace).contract or "")
         if contract is not None and contract.insufficient_quota is not None:
             return response_of(contract.insufficient_quota(quota))
-        detail = f"{amount[:50]} more of {meter} does not fit: {_exact(quota.used)} of {_exact(quota.limit)} is used"
+        detail = f"{amount[:50]} more of {meter} does not fit: {exact(quota.used)} of {exact(quota.limit)} is used"
         return problem(request, 402, "quota_exceeded", detail)
 
     def _organization(self, request: HttpRequest, organization_id: str) -> Organization:
@@ -148,40 +219,58 @@ class UsageEndpoints:
         return self.accounts.organization(organization_id)
 
 
-def _period(period: Period) -> PeriodBody:
+def period_body(period: Period) -> PeriodBody:
+    """A period as it is answered."""
     return PeriodBody(
         format_instant(period.start) if period.start else None, format_instant(period.end) if period.end else None
     )
 
 
-def _usage(summary: UsageSummary, now: datetime) -> UsageBody:
+def _usage(reader: OrganizationUsage) -> UsageBody:
+    summary = reader.summary()
     subscription, organization = summary.subscription, summary.organization
     return UsageBody(
         organization=organization.id,
         name=organization.name,
         namespace=organization.namespace,
         plan=subscription.plan if subscription else None,
-        as_of=format_instant(now),
-        period=_period(summary.period),
+        as_of=format_instant(reader.now),
+        period=period_body(summary.period),
         resets_at=format_instant(summary.period.end) if summary.period.end else None,
-        meters={each.meter.slug: _meter_usage(each) for each in summary.meters},
+        meters={each.meter.slug: _meter_usage(each, reader) for each in summary.meters},
     )
 
 
-def _meter_usage(each: MeterSummary) -> MeterUsage:
+def _meter_usage(each: MeterSummary, reader: OrganizationUsage) -> MeterUsage:
     return MeterUsage(
         unit=each.meter.unit,
         aggregation=each.meter.aggregation,
-        used=_exact(each.used),
-        limit=_exact(each.limit),
-        remaining=_exact(each.remaining),
-        overage=_exact(each.overage),
-        percent=_exact(round_half_even(each.percent, 2)) if each.percent is not None else None,
-        period=_period(each.period),
+        used=exact(each.used),
+        limit=exact(each.limit),
+        remaining=exact(each.remaining),
+        overage=exact(each.overage),
+        percent=exact(round_half_even(each.percent, 2)) if each.percent is not None else None,
+        period=period_body(each.period),
         resets_at=format_instant(each.resets_at) if each.resets_at else None,
+        events=_events_path(reader, each.meter, reader.cursor(each.meter.event_type, reader.span(each.meter))),
     )
 
 
-def _exact(value: Decimal | None) -> Decimal | None:
-    # Only an average can have more places than a quantity.
-    return None if value is None else plain(round_half_even(value, MAX_DECIMAL_PLACES))
+def _events_path(reader: OrganizationUsage, meter: Meter, cursor: str) -> str:
+    return f"/v1/organizations/{quote(reader.organization.id, safe='')}/events?meter={meter.slug}&cursor={cursor}"
+
+
+def _metered(meter: Meter, event: Event) -> MeteredEvent:
+    reading = reading_of(meter, event)
+    place = (quote(part, safe="") for part in (event.namespace, "events", event.source, event.id))
+    return MeteredEvent(
+        source=event.source,
+        id=event.id,
+        time=format_instant(event.time),
+        story="/v1/namespaces/" + "/".join(place),
+        value=exact(reading.value),
+        text=reading.text or None,
+        entity=reading.entity or None,
+        groups=groups_of(meter, event),
+        not_counted_because=reading.because or None,
+    )

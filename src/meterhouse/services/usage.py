@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
+from ..domain.errors import Invalid
 from ..domain.listing import CursorSeal, EventPage, EventQuery, Position, StoredEvent
 from ..domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
 from ..domain.organization import Organization
-from ..domain.period import Period
+from ..domain.period import ALL_TIME, Period, format_instant
 from ..domain.plan import Subscription, limit_of, usage_period
 from ..domain.quantity import ZERO, add
 from ..domain.summary import MeterSummary, UsageSummary
-from ..ports import Clock, EventStore, Ledger
+from ..ports import Clock, EventStore, Ledger, Measuring
 from .catalogs import Catalogs
 
 _OF_SOMETHING = (Aggregation.MIN, Aggregation.MAX, Aggregation.AVG, Aggregation.LATEST)
@@ -30,17 +31,27 @@ class Usage:
     clock: Clock
     seal: CursorSeal
 
-    def of(self, organization: Organization) -> OrganizationUsage:
-        """The organization's usage at this moment."""
+    def of(self, organization: Organization, as_of: datetime | None = None) -> OrganizationUsage:
+        """The organization's usage at this moment; or, under the subscription it has now, at an earlier one, as it was
+        known then. Raises `Invalid` for a moment that is still to come."""
+        now = self.clock.now()
+        if as_of is not None and as_of > now:
+            raise Invalid(f"as_of: {format_instant(as_of)} is still to come")
+        commit = self.store.latest_commit() if as_of is None else self.store.commit_at(as_of)
+        return self.reader(organization, as_of or now, commit, self.store.measure)
+
+    def reader(self, organization: Organization, now: datetime, commit: int, measuring: Measuring) -> OrganizationUsage:
+        """The usage at any moment and state of the store, as far as it is what `measuring` answers."""
         return OrganizationUsage(
             store=self.store,
+            measuring=measuring,
             ledger=self.ledger,
             catalogs=self.catalogs,
             seal=self.seal,
             organization=organization,
             subscription=self.ledger.subscription(organization.id),
-            now=self.clock.now(),
-            commit=self.store.latest_commit(),
+            now=now,
+            commit=commit,
         )
 
 
@@ -49,6 +60,7 @@ class OrganizationUsage:
     """One organization's usage at one moment and one state of the store: see `ports.UsageReader`."""
 
     store: EventStore
+    measuring: Measuring
     ledger: Ledger
     catalogs: Catalogs
     seal: CursorSeal
@@ -124,7 +136,7 @@ class OrganizationUsage:
         cursor: str | None = None,
     ) -> EventPage:
         """See `ports.UsageReader`."""
-        listing = (self.organization.id, event_type, *(text for path in filters for text in (path, *filters[path])))
+        listing = self._listing(event_type, filters)
         at = Position(period.start, period.end, self.commit) if cursor is None else self.seal.read(cursor, listing)
         found = self.store.newest(
             EventQuery(
@@ -152,6 +164,19 @@ class OrganizationUsage:
             older=cursor_beside(shown[-1], older=True) if shown and has_older else None,
             newer=cursor_beside(shown[0], older=False) if shown and has_newer else None,
         )
+
+    def span(self, meter: Meter) -> Period:
+        """The time that events of the meter in the summary are from: of a STATE_COUNT that counts all entities, all."""
+        everything = meter.aggregation is Aggregation.STATE_COUNT and meter.window is StateWindow.NOW
+        return ALL_TIME if everything else self.period()
+
+    def cursor(self, event_type: str, period: Period) -> str:
+        """The first page of the events of a period, for `events`."""
+        return self.seal.write(Position(period.start, period.end, self.commit), self._listing(event_type, {}))
+
+    def _listing(self, event_type: str, filters: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """What is listed: its cursors are good for nothing else."""
+        return (self.organization.id, event_type, *(text for path in filters for text in (path, *filters[path])))
 
     def summary(self) -> UsageSummary:
         """Every meter of the namespace in the usage period, in the order of the catalog."""
@@ -194,13 +219,13 @@ class OrganizationUsage:
         together = [number for number, meter in enumerate(meters) if meter.aggregation is not Aggregation.STATE_COUNT]
         if together:
             asked = tuple(meters[number] for number in together)
-            for measure in self.store.measure(self._query(asked, edges, group_by, filters)):
+            for measure in self.measuring(self._query(asked, edges, group_by, filters)):
                 yield replace(measure, meter=together[measure.meter])
         for number, meter in enumerate(meters):
             if number in together:
                 continue
             span = (None, None) if meter.window is StateWindow.NOW else edges
-            for measure in self.store.measure(self._query((meter,), span, group_by, filters)):
+            for measure in self.measuring(self._query((meter,), span, group_by, filters)):
                 if not meter.counted_states or measure.state in meter.counted_states:
                     yield replace(measure, meter=number)
 
@@ -214,7 +239,7 @@ class OrganizationUsage:
         filters: Mapping[str, str] | None = None,
     ) -> list[Measure]:
         query = self._query((self._meter(meter),), edges, group_by, filters)
-        return self.store.measure(replace(query, state_window=by))
+        return self.measuring(replace(query, state_window=by))
 
     def _query(
         self,

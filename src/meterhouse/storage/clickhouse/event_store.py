@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ...domain import correction
 from ...domain.event import OWN, Event, Identity, Outcome
 from ...domain.listing import EventQuery, Place, StoredEvent
 from ...domain.meter import Measure, Meter, MeterQuery
+from ...ports import Measuring
 from . import native, queries
 from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
 from .identity_filter import Hashes, IdentityFilter, Mark, Snapshot
@@ -34,6 +35,10 @@ _SAVE_SHARE = 16
 """this part of all: what is left for the next start stays small, and the file is not written over and over."""
 
 
+_FIRST_DRAFT = 1 << 31
+"""Where drafts stand in the latest commit: behind whatever it holds."""
+
+
 class ClickHouseEventStore:
     """See `ports.EventStore`."""
 
@@ -45,6 +50,7 @@ class ClickHouseEventStore:
         self._engine = engine
         self._writing = threading.Lock()
         self._saving = threading.Lock()
+        self._supposing = threading.Lock()
         engine.execute(queries.CREATE_EVENTS)
         indexes = {name for [name] in engine.rows(queries.INDEXES, NO_PARAMETERS)}
         for name, change in queries.ADDED_INDEXES.items():
@@ -88,7 +94,7 @@ class ClickHouseEventStore:
                     conflicts.append(correction.conflict(first, event, received_at))
             stored = [events[number] for number in fresh]
             if any(event.type in correction.CHANGING for event in stored):
-                stored, fresh = self._placed(events, fresh, outcomes)
+                stored, fresh = self._placed(events, fresh, outcomes, Place(received_at, self._commit + 1, 0))
             hashes = hashes[fresh]
             if conflicts:
                 kept, more = self._unknown(conflicts)
@@ -98,10 +104,11 @@ class ClickHouseEventStore:
         return outcomes
 
     def _placed(
-        self, events: Sequence[Event], fresh: Sequence[int], outcomes: list[Outcome]
+        self, events: Sequence[Event], fresh: Sequence[int], outcomes: list[Outcome], begin: Place
     ) -> tuple[list[Event], list[int]]:
-        """What is stored of the fresh events, and their numbers: those that change what counts learn where the event
-        stands that they name, which is stored already or before them; those that name no such event are refused."""
+        """What is stored of the fresh events, the first at `begin`, and their numbers: those that change what counts
+        learn where the event stands that they name, which is stored already or before them; those that name no such
+        event are refused."""
         named = {}
         for number in fresh:
             if (event := events[number]).type in correction.CHANGING:
@@ -121,9 +128,8 @@ class ClickHouseEventStore:
                 place = target.place
                 where = {"commit": place.commit, "position": place.position, "time": queries.micros(place.time)}
                 event = msgspec.structs.replace(event, organization=target.event.organization, numbers=where)
-            places[event.identity] = StoredEvent(
-                event, Place(event.time, self._commit + 1, len(stored)), self._stored_at
-            )
+            place = Place(event.time, begin.commit, begin.position + len(stored))
+            places[event.identity] = StoredEvent(event, place, begin.time)
             stored.append(event)
             numbers.append(number)
         for number, event in enumerate(events):
@@ -169,7 +175,7 @@ class ClickHouseEventStore:
     def _insert(self, events: Sequence[Event], hashes: Hashes, received_at: datetime) -> None:
         # Never before an earlier commit, whatever the clock does: what was known at an instant is told by it.
         self._stored_at = max(received_at, self._stored_at)
-        block = native.block(len(events), _columns(events, hashes, self._commit + 1, self._stored_at))
+        block = native.block(len(events), _columns(events, hashes, Place(self._stored_at, self._commit + 1, 0)))
         self._masks.add(
             (event.namespace, event.organization, queries.instant(int(event.numbers["time"])))
             for event in events
@@ -254,12 +260,35 @@ class ClickHouseEventStore:
         """See `ports.EventStore`."""
         return self._rollups.measure(query)
 
+    @contextmanager
+    def supposing(self, events: Sequence[Event]) -> Iterator[tuple[int, Measuring]]:
+        """See `ports.EventStore`."""
+        with self._supposing:
+            begin = Place(self._stored_at, self._latest_commit, _FIRST_DRAFT)
+            drafts, _ = self._placed(events, range(len(events)), [Outcome.INGESTED] * len(events), begin)
+            hashes = _hashes([event.identity for event in drafts])
+            self._engine.execute(queries.REPLACE_DRAFTS)
+            self._engine.insert("drafts", native.block(len(drafts), _columns(drafts, hashes, begin)))
+            try:
+                yield begin.commit, self._rollups.measure_drafts
+            finally:
+                self._engine.execute(queries.DROP_DRAFTS)
+
     def newest(self, query: EventQuery) -> list[StoredEvent]:
         """See `ports.EventStore`."""
         corrected = bool(self._masks.of(query.namespace, query.organization))
         statement = queries.NewestQuery(query, corrected=corrected)
         found = list(self._stored(statement.sql, statement.parameters))
         return found if query.after is None else found[::-1]
+
+    def voided(self, stored: Sequence[StoredEvent]) -> set[Place]:
+        """See `ports.EventStore`."""
+        if not stored:
+            return set()
+        places = {(each.place.commit, each.place.position): each.place for each in stored}
+        named = ", ".join(f"({commit}, {position})" for commit, position in places)
+        rows = self._engine.rows(queries.VOIDED, {"namespace": stored[0].event.namespace, "places": f"[{named}]"})
+        return {places[commit, position] for commit, position in rows}
 
     def about(self, event: Event) -> list[StoredEvent]:
         """See `ports.EventStore`."""
@@ -317,10 +346,11 @@ def _hashes(identities: Sequence[Identity]) -> Hashes:
     return np.array([_hash("\0".join(identity).encode()) for identity in identities], dtype=np.uint64)
 
 
-def _columns(events: Sequence[Event], hashes: Hashes, commit: int, received_at: datetime) -> list[native.Column]:
+def _columns(events: Sequence[Event], hashes: Hashes, begin: Place) -> list[native.Column]:
+    """`begin` is the place of the first, its time that of storing."""
     rows = len(events)
     texts, numbers = native.texts, native.numbers
-    stored_at = queries.micros(received_at)
+    stored_at = queries.micros(begin.time)
     return [
         ("namespace", "String", texts([event.namespace.encode() for event in events])),
         ("organization", "String", texts([event.organization.encode() for event in events])),
@@ -329,8 +359,8 @@ def _columns(events: Sequence[Event], hashes: Hashes, commit: int, received_at: 
         ("source", "String", texts([event.source.encode() for event in events])),
         ("id", "String", texts([event.id.encode() for event in events])),
         ("identity", "UInt64", hashes.astype("<u8", copy=False).tobytes()),
-        ("commit", "UInt64", numbers("Q", [commit]) * rows),
-        ("position", "UInt32", numbers("I", range(rows))),
+        ("commit", "UInt64", numbers("Q", [begin.commit]) * rows),
+        ("position", "UInt32", numbers("I", range(begin.position, begin.position + rows))),
         ("stored_at", "DateTime64(6, 'UTC')", numbers("q", [stored_at]) * rows),
         ("data", "String", texts([event.data for event in events])),
         ("numbers", "Map(String, Decimal(76, 28))", native.quantities([event.numbers for event in events])),

@@ -90,8 +90,16 @@ FROM events WHERE namespace = {{namespace:String}} AND organization = {{organiza
 ORDER BY commit, position
 """
 
+VOIDED = f"""
+SELECT toUInt64(toString(numbers['commit'])) AS of_commit, toUInt32(toString(numbers['position'])) AS at_position
+FROM events WHERE namespace = {{namespace:String}} AND type IN ('{VOID}', '{RESTORE}')
+    AND (of_commit, at_position) IN {{places:Array(Tuple(UInt64, UInt32))}}
+GROUP BY of_commit, at_position HAVING argMax(type, (commit, position)) = '{VOID}'
+"""
+
 # Events that are not stored, to see what would become of answers: as if they were the last of a commit.
 REPLACE_DRAFTS = "CREATE OR REPLACE TABLE drafts AS events ENGINE = Memory"
+DROP_DRAFTS = "DROP TABLE drafts"
 EVENTS_AND_DRAFTS = "(SELECT * FROM events UNION ALL SELECT * FROM drafts)"
 
 NOT_OWN = f"NOT startsWith(type, '{OWN}')"

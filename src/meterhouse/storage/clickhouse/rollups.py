@@ -178,15 +178,26 @@ class Rollups:
             for number in readers[by_id[series]]:
                 partials.add(number, statement.windows[edge], group, events, terms[kind])
 
-    def _add_events(self, partials: Partials, query: MeterQuery, numbers: Sequence[int], part: Part) -> None:
+    def _add_events(
+        self, partials: Partials, query: MeterQuery, numbers: Sequence[int], part: Part, table: str = "events"
+    ) -> None:
         groups = len(query.group_by)
         asked = replace(query, meters=tuple(query.meters[number] for number in numbers))
-        statement = MeasureQuery(asked, part, corrected=bool(self._masked(query)))
+        corrected = bool(self._masked(query)) or table != "events"
+        statement = MeasureQuery(asked, part, corrected=corrected, table=table)
         for edge, *texts in self._engine.rows(statement.sql, statement.parameters):
             group, values = tuple(texts[:groups]), texts[groups:]
             for place, number in enumerate(numbers):
                 terms, events = values[2 * place : 2 * place + 2]
                 partials.add(number, statement.windows[edge], group, events, terms)
+
+    def measure_drafts(self, query: MeterQuery) -> list[Measure]:
+        """What `measure` answers, of the events and the drafts together."""
+        if query.meters[0].aggregation is Aggregation.STATE_COUNT:
+            return self._states(StateQuery(query, corrected=True, table=queries.EVENTS_AND_DRAFTS))
+        partials = Partials(query.meters)
+        self._add_events(partials, query, range(len(query.meters)), ALL, queries.EVENTS_AND_DRAFTS)
+        return partials.measures()
 
     def _measure_unique(self, query: MeterQuery) -> list[Measure]:
         masked = self._masked(query)

@@ -1,0 +1,166 @@
+"""`meterhouse why`, `void`, `amend` and `undo`: what became of an event, and making it right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import msgspec
+from cyclopts import App, Parameter
+
+from .client import Target, connect
+from .terminal import Failed, out, print_json, print_table
+
+_LOCAL = Target()
+_Json = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+def register(app: App) -> None:
+    """Adds the commands."""
+    for command in (why, void, amend, undo):
+        app.command(command)
+
+
+def why(source: str, event_id: str, *, namespace: str, json: _Json = False, target: Target = _LOCAL) -> None:
+    """Tells an event's whole story: when it came, where it counts, or why it does not.
+
+    Parameters
+    ----------
+    source
+        The event's source.
+    event_id
+        The event's id.
+    namespace
+        The namespace of the event.
+    json
+        Prints JSON.
+    """
+    place = "/".join(quote(part, safe="") for part in (namespace, "events", source, event_id))
+    with connect(target, engine=True) as client:
+        story = client.call("GET", f"/v1/namespaces/{place}")
+    if json:
+        print_json(story)
+    else:
+        _print_story(story)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Correcting:
+    """Who corrects what, and why."""
+
+    namespace: str
+    """The namespace of the event."""
+    actor: str
+    """Who corrects."""
+    reason: str
+    """Why."""
+    preview: Annotated[bool, Parameter(negative="")] = False
+    """Only tells what would change."""
+    json: _Json = False
+    """Prints JSON."""
+
+
+def void(source: str, event_id: str, *, correcting: Correcting, target: Target = _LOCAL) -> None:
+    """Takes an event out of everything that is counted. It stays stored, and `undo` brings it back.
+
+    Parameters
+    ----------
+    source
+        The event's source.
+    event_id
+        The event's id.
+    """
+    _correct(target, correcting, {"void": [{"source": source, "id": event_id}]})
+
+
+def amend(
+    source: str,
+    event_id: str,
+    *,
+    correcting: Correcting,
+    data: str | None = None,
+    time: str | None = None,
+    type: str | None = None,
+    target: Target = _LOCAL,
+) -> None:
+    """Replaces an event by one that says it as it should have been said; what is not named stays as it was.
+
+    Parameters
+    ----------
+    source
+        The event's source.
+    event_id
+        The event's id.
+    data
+        Its data, a JSON object.
+    time
+        Its time, an RFC 3339 instant.
+    type
+        Its type.
+    """
+    changed: dict[str, object] = {"data": msgspec.Raw(data.encode()) if data else None, "time": time, "type": type}
+    amended = {name: value for name, value in changed.items() if value is not None}
+    if not amended:
+        raise Failed("nothing to amend: name --data, --time or --type")
+    _correct(target, correcting, {"amend": [{"source": source, "id": event_id, **amended}]})
+
+
+def undo(correction: str, *, correcting: Correcting, target: Target = _LOCAL) -> None:
+    """Takes a correction back, by another one.
+
+    Parameters
+    ----------
+    correction
+        The id of the correction.
+    """
+    _correct(target, correcting, {}, f"/{quote(correction, safe='')}/undo")
+
+
+def _correct(target: Target, correcting: Correcting, what: Mapping[str, object], path: str = "") -> None:
+    body = {"actor": correcting.actor, "reason": correcting.reason, **what}
+    query = {"namespace": correcting.namespace, "preview": "true" if correcting.preview else "false"}
+    with connect(target, engine=True) as client:
+        made = client.call("POST", f"/v1/corrections{path}", body, query=query)
+    if correcting.json:
+        print_json(made)
+        return
+    rows = [
+        [effect["organization"], effect["period"]["start"], slug, each["before"], each["after"]]
+        for effect in made["effects"]
+        for slug, each in effect["meters"].items()
+    ]
+    title = "What would change" if correcting.preview else f"Correction {made['id']}"
+    print_table(title, ["organization", "period from", "meter", "before #", "after #"], rows)
+
+
+def _print_story(story: dict[str, Any]) -> None:
+    _line(story["state"], story["because"])
+    _line(f"received {story['received_at']} in commit {story['commit']}, of {story['organization']}, {story['time']}")
+    rows = [
+        [
+            each["meter"],
+            each["not_counted_because"] or _told(each),
+            ", ".join(f"{name}={text}" for name, text in each["groups"].items()),
+        ]
+        for each in story["meters"]
+    ]
+    period = story["period"]
+    _line(f"in the usage period from {period['start'] or 'the beginning'} to {period['end'] or 'the end of time'}")
+    print_table("What it is to each meter", ["meter", "counts for", "groups"], rows)
+    for word in story["corrections"]:
+        _line(f"{word['action']} {word['at']} by {word['actor']}, correction {word['correction']}", word["reason"])
+    for conflict in story["conflicts"]:
+        _line(f"contradicted {conflict['at']}, not taken", msgspec.json.encode(conflict["data"]).decode())
+
+
+def _line(*parts: str | None) -> None:
+    out.print(": ".join(filter(None, parts)), markup=False, highlight=False, soft_wrap=True)
+
+
+def _told(meter: dict[str, Any]) -> str:
+    if meter["entity"]:
+        return f"{meter['entity']} is {meter['text']}"
+    return str(meter["text"] if meter["value"] is None else meter["value"])

@@ -1,0 +1,202 @@
+"""Correcting the past, for the operator alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Annotated, TypeVar
+
+import msgspec
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, Parameter
+
+from ..domain.correction import MAX_STEPS, Named
+from ..domain.errors import Invalid
+from ..domain.event import MAX_TEXT
+from ..domain.period import format_instant
+from ..services.corrections import Amendment, Correction, Corrections, Draft
+from .authentication import Authentication
+from .bodies import exact, json_response, read_body
+from .request import HttpRequest
+from .usage import PeriodBody, period_body
+
+_Namespace = Annotated[str, Parameter(description="The namespace of the events.")]
+_Preview = Annotated[bool, Parameter(description="Only tells what would change.")]
+_Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class NamedEvent(msgspec.Struct, forbid_unknown_fields=True):
+    """An event of the namespace."""
+
+    source: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
+
+
+class AmendmentBody(NamedEvent, forbid_unknown_fields=True):
+    """An event, and what it should have said; what is absent stays as it was."""
+
+    type: str | None = None
+    time: str | None = None
+    data: msgspec.Raw = msgspec.Raw()
+
+
+class NewUndo(msgspec.Struct, forbid_unknown_fields=True):
+    """Who takes a correction back, and why. With an `id` it can be repeated safely."""
+
+    actor: _Word
+    reason: _Word
+    id: _Word | None = None
+
+
+class NewCorrection(NewUndo, forbid_unknown_fields=True):
+    """Who corrects what, and why. `add` has CloudEvents. With an `id` it can be repeated safely."""
+
+    void: Annotated[list[NamedEvent], msgspec.Meta(max_length=MAX_STEPS)] = []
+    amend: Annotated[list[AmendmentBody], msgspec.Meta(max_length=MAX_STEPS)] = []
+    add: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_STEPS)] = []
+
+
+class StepBody(msgspec.Struct, omit_defaults=True):
+    """What was done to one event: `void`, `restore` or `add`."""
+
+    action: str
+    source: str
+    id: str
+    organization: str
+    type: str
+    time: str
+    replaced_by: NamedEvent | None = None
+
+
+class ChangeBody(msgspec.Struct):
+    """A meter before and after."""
+
+    before: Decimal | None
+    after: Decimal | None
+
+
+class EffectBody(msgspec.Struct):
+    """What became of an organization's usage in one usage period: the meters that change, none when none does."""
+
+    organization: str
+    period: PeriodBody
+    meters: dict[str, ChangeBody]
+
+
+class CorrectionBody(msgspec.Struct):
+    """A correction. `applied` is false for a preview: then nothing was stored."""
+
+    id: str
+    namespace: str
+    actor: str
+    reason: str
+    undoes: str | None
+    at: str
+    applied: bool
+    steps: list[StepBody]
+    effects: list[EffectBody]
+
+
+_correction_body = msgspec.json.Decoder(NewCorrection)
+_undo_body = msgspec.json.Decoder(NewUndo)
+T = TypeVar("T")
+
+
+def corrections_router(corrections: Corrections, authentication: Authentication, max_body_bytes: int) -> Router:
+    """All routes. Bodies are read here: the framework's own way takes numbers for binary fractions."""
+
+    async def read(request: HttpRequest, decoder: msgspec.json.Decoder[T]) -> T:
+        try:
+            return decoder.decode(await read_body(request, max_body_bytes))
+        except msgspec.DecodeError as wrong:
+            raise Invalid(f"the body is no correction: {wrong}") from None
+
+    @post("/v1/corrections", status_code=200, operation_id="correctEvents", tags=["Corrections"])
+    async def correct_events(
+        request: HttpRequest,
+        namespace: _Namespace,
+        preview: _Preview = False,
+    ) -> Response[bytes]:
+        """Voids events, replaces them by amended ones, and adds forgotten ones: all of it or nothing.
+
+        Nothing stored is changed: every step is an event of its own. `effects` tells used before and after, of each
+        organization and usage period with a changed event; a preview tells the same and stores nothing.
+        """
+        data = await read(request, _correction_body)
+        draft = Draft(
+            data.actor,
+            data.reason,
+            data.id,
+            [Named(each.source, each.id) for each in data.void],
+            [_amendment(each) for each in data.amend],
+            [bytes(each) for each in data.add],
+        )
+        return await _answer(lambda: corrections.correct(namespace, draft, preview=preview), applied=not preview)
+
+    @post(
+        "/v1/corrections/{correction_id:str}/undo", status_code=200, operation_id="undoCorrection", tags=["Corrections"]
+    )
+    async def undo_correction(
+        request: HttpRequest,
+        correction_id: FromPath[str],
+        namespace: _Namespace,
+        preview: _Preview = False,
+    ) -> Response[bytes]:
+        """Takes back what a correction did, by another correction, which can be undone in turn."""
+        data = await read(request, _undo_body)
+        draft = Draft(data.actor, data.reason, data.id)
+        return await _answer(
+            lambda: corrections.undo(namespace, correction_id, draft, preview=preview), applied=not preview
+        )
+
+    @get("/v1/corrections/{correction_id:str}", operation_id="getCorrection", tags=["Corrections"])
+    async def get_correction(correction_id: FromPath[str], namespace: _Namespace) -> Response[bytes]:
+        """A correction that was made, without its effects."""
+        return await _answer(lambda: corrections.of(namespace, correction_id), applied=True)
+
+    return Router(
+        "/",
+        route_handlers=[correct_events, undo_correction, get_correction],
+        guards=[authentication.admin_guard()],
+    )
+
+
+async def _answer(work: Callable[[], Correction], *, applied: bool) -> Response[bytes]:
+    return json_response(_correction(await asyncio.to_thread(work), applied=applied))
+
+
+def _amendment(body: AmendmentBody) -> Amendment:
+    return Amendment(Named(body.source, body.id), body.type, body.time, bytes(body.data) or None)
+
+
+def _correction(made: Correction, *, applied: bool) -> CorrectionBody:
+    return CorrectionBody(
+        id=made.id,
+        namespace=made.namespace,
+        actor=made.actor,
+        reason=made.reason,
+        undoes=made.undoes,
+        at=format_instant(made.at),
+        applied=applied,
+        steps=[
+            StepBody(
+                action=step.type.rpartition(".")[2],
+                source=step.event.source,
+                id=step.event.id,
+                organization=step.event.organization,
+                type=step.event.type,
+                time=format_instant(step.event.time),
+                replaced_by=NamedEvent(step.replaced_by.source, step.replaced_by.id) if step.replaced_by else None,
+            )
+            for step in made.steps
+        ],
+        effects=[
+            EffectBody(
+                effect.organization,
+                period_body(effect.period),
+                {slug: ChangeBody(exact(before), exact(after)) for slug, (before, after) in effect.meters.items()},
+            )
+            for effect in made.effects
+        ],
+    )

@@ -1,0 +1,298 @@
+"""Correcting the past: voiding, amending and adding events by events of their own, and taking that back."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from itertools import chain
+
+import msgspec
+
+from ..domain.correction import ADD, MAX_STEPS, RESTORE, SOURCE, VOID, Named, Step, step_of
+from ..domain.errors import AlreadyExists, Invalid, NotFound
+from ..domain.event import OWN, Event, EventParser, Rejected
+from ..domain.listing import StoredEvent
+from ..domain.organization import Organization
+from ..domain.period import Period, format_instant
+from ..domain.plan import usage_period
+from ..ports import Clock, EventStore
+from .catalogs import Catalogs
+from .ingest import Ingest
+from .usage import Usage
+
+MAX_EFFECTS = 100
+"""Most usage periods of organizations that a correction tells its effects on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """An event as it should have been said; what is None is as in the event that it replaces."""
+
+    replaced: Named
+    type: str | None = None
+    time: str | None = None
+    data: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A correction that somebody wants. With the `id` of one that was made already it changes nothing."""
+
+    actor: str
+    reason: str
+    id: str | None = None
+    void: Sequence[Named] = ()
+    amend: Sequence[Amendment] = ()
+    add: Sequence[bytes] = ()
+    """CloudEvents in JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """What a correction did to one event."""
+
+    type: str
+    """VOID, RESTORE or ADD."""
+    event: Event
+    replaced_by: Named | None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What became of an organization's usage in one period: of the meters that changed, used before and after."""
+
+    organization: str
+    period: Period
+    meters: Mapping[str, tuple[Decimal | None, Decimal | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A correction, made or only looked at."""
+
+    id: str
+    namespace: str
+    actor: str
+    reason: str
+    undoes: str | None
+    at: datetime
+    steps: Sequence[StepTaken]
+    effects: Sequence[Effect] = field(default=())
+    """By organization and period, as many as `MAX_EFFECTS`; of one that is looked up later none."""
+
+
+class Corrections:
+    """Makes corrections one at a time. They are about events that are stored, whoever sent them."""
+
+    def __init__(
+        self,
+        *,
+        store: EventStore,
+        ingest: Ingest,
+        usage: Usage,
+        catalogs: Catalogs,
+        clock: Clock,
+        random_id: Callable[[], str],
+    ):
+        self._store = store
+        self._ingest = ingest
+        self._usage = usage
+        self._catalogs = catalogs
+        self._clock = clock
+        self._random_id = random_id
+        self._one_at_a_time = threading.Lock()
+
+    def correct(self, namespace: str, draft: Draft, *, preview: bool) -> Correction:
+        """Makes a correction, all of it or none, or only tells what it would change.
+
+        Raises `Invalid` for one that means nothing, `NotFound` for events that are not stored, and `AlreadyExists`
+        when its id, or that of an event it adds, is taken.
+        """
+        with self._one_at_a_time:
+            correction_id = draft.id or self._random_id()
+            if draft.id is not None and (made := self._made(namespace, draft.id)) is not None:
+                return self._repeated(made, draft)
+            steps = self._steps(namespace, correction_id, draft)
+            return self._make(namespace, correction_id, draft, steps, preview=preview)
+
+    def undo(self, namespace: str, correction_id: str, draft: Draft, *, preview: bool) -> Correction:
+        """Takes back what a correction did, by another one. Raises `NotFound` when there is none of that id, and
+        `Invalid` when an event is not any more as it left it."""
+        with self._one_at_a_time:
+            undone = self._found(namespace, correction_id)
+            undo_id = draft.id or self._random_id()
+            if draft.id is not None and (made := self._made(namespace, draft.id)) is not None:
+                return self._repeated(made, draft)
+            self._check_state([step.event for step in undone.steps if step.type == VOID], voided=True)
+            self._check_state([step.event for step in undone.steps if step.type != VOID], voided=False)
+            steps = [StepTaken(RESTORE if step.type == VOID else VOID, step.event, None) for step in undone.steps]
+            return self._make(namespace, undo_id, draft, steps, undoes=correction_id, preview=preview)
+
+    def of(self, namespace: str, correction_id: str) -> Correction:
+        """A correction that was made, without its effects. Raises `NotFound`."""
+        return self._found(self._catalogs.get(namespace).namespace, correction_id)
+
+    def _steps(self, namespace: str, correction_id: str, draft: Draft) -> list[StepTaken]:
+        catalog = self._catalogs.get(namespace)
+        if not (count := len(draft.void) + 2 * len(draft.amend) + len(draft.add)):
+            raise Invalid("nothing to correct: name events to void, to amend or to add")
+        if count > MAX_STEPS:
+            raise Invalid(f"{count} steps in one correction; {MAX_STEPS} are allowed, an amendment takes two")
+        replaced = [amendment.replaced for amendment in draft.amend]
+        stored = self._stored(namespace, [*draft.void, *replaced])
+        parser = EventParser(namespace, catalog.meters_by_event_type)
+        now = self._clock.now()
+        added = [_parsed(parser, raw, now, f"add[{number}]") for number, raw in enumerate(draft.add)]
+        amended = []
+        for number, amendment in enumerate(draft.amend):
+            raw = _amended(stored[amendment.replaced], amendment, correction_id)
+            amended.append(_parsed(parser, raw, now, f"amend[{number}]"))
+        self._check_new([*added, *amended])
+        steps = [StepTaken(ADD, event, None) for event in (*added, *amended)]
+        steps += [StepTaken(VOID, stored[named], None) for named in draft.void]
+        steps += [
+            StepTaken(VOID, stored[named], Named(event.source, event.id))
+            for named, event in zip(replaced, amended, strict=True)
+        ]
+        return steps
+
+    def _stored(self, namespace: str, named: Sequence[Named]) -> dict[Named, Event]:
+        """The events that are to be voided: each is stored, counts, and is named once."""
+        if len(set(named)) < len(named):
+            raise Invalid("an event is named twice")
+        found = self._store.find([(namespace, each.source, each.id) for each in named])
+        stored = {Named(each.event.source, each.event.id): each.event for each in found}
+        for each in named:
+            if each not in stored:
+                raise NotFound(f"no event {each.id!r} of source {each.source!r} is stored in namespace {namespace!r}")
+            if stored[each].type.startswith(OWN):
+                raise Invalid(f"{each.id!r} is itself part of a correction: undo that one")
+        self._check_state([*stored.values()], voided=False)
+        return stored
+
+    def _check_state(self, events: Sequence[Event], *, voided: bool) -> None:
+        """Raises `Invalid` unless all of them, which are stored, are voided, or none."""
+        stored = self._store.find([event.identity for event in events])
+        now_voided = self._store.voided(stored)
+        for each in stored:
+            if (each.place in now_voided) is not voided:
+                words = [word for word in self._store.about(each.event) if word.event.type in (VOID, RESTORE)]
+                state = "is not voided" if voided else "is voided"
+                by = f", by the correction {step_of(words[-1].event).correction!r}" if words else ""
+                raise Invalid(f"the event {each.event.id!r} of source {each.event.source!r} {state}{by}")
+
+    def _check_new(self, events: Sequence[Event]) -> None:
+        identities = [event.identity for event in events]
+        if len(set(identities)) < len(identities):
+            raise Invalid("an event is added twice")
+        for taken in self._store.find(identities):
+            raise AlreadyExists(
+                f"an event {taken.event.id!r} of source {taken.event.source!r} is stored already: amend that one"
+            )
+
+    def _make(
+        self,
+        namespace: str,
+        correction_id: str,
+        draft: Draft,
+        steps: Sequence[StepTaken],
+        *,
+        undoes: str | None = None,
+        preview: bool,
+    ) -> Correction:
+        now = self._clock.now()
+        rows: list[Event] = [step.event for step in steps if step.type == ADD]
+        for number, step in enumerate(steps):
+            content = Step(
+                source=step.event.source,
+                id=step.event.id,
+                correction=correction_id,
+                steps=len(steps),
+                actor=draft.actor,
+                reason=draft.reason,
+                replaced_by=step.replaced_by,
+                undoes=undoes,
+            )
+            data, row_id = msgspec.json.encode(content), _row_id(correction_id, number)
+            rows.append(Event(namespace, SOURCE, row_id, step.type, step.event.organization, now, data, {}))
+        effects = self._effects(rows, steps)
+        if not preview:
+            self._ingest.store(rows).result()
+        return Correction(correction_id, namespace, draft.actor, draft.reason, undoes, now, steps, effects)
+
+    def _effects(self, rows: Sequence[Event], steps: Iterable[StepTaken]) -> list[Effect]:
+        places: dict[tuple[str, Period], datetime] = {}
+        for step in steps:
+            event = step.event
+            period = usage_period(self._usage.ledger.subscription(event.organization), event.time)
+            if len(places) < MAX_EFFECTS:
+                places.setdefault((event.organization, period), event.time)
+        effects = []
+        with self._store.supposing(rows) as (commit, supposed):
+            for (name, period), moment in places.items():
+                organization = Organization(name, name, rows[0].namespace, moment)
+                before, after = (
+                    self._usage.reader(organization, moment, commit, measuring).summary().meters
+                    for measuring in (self._store.measure, supposed)
+                )
+                changed = {
+                    then.meter.slug: (then.used, now.used)
+                    for then, now in zip(before, after, strict=True)
+                    if then.used != now.used
+                }
+                effects.append(Effect(name, period, changed))
+        return effects
+
+    def _repeated(self, made: Correction, draft: Draft) -> Correction:
+        if (made.actor, made.reason) != (draft.actor, draft.reason):
+            raise AlreadyExists(f"there is another correction {made.id!r}: {made.reason}")
+        return made
+
+    def _found(self, namespace: str, correction_id: str) -> Correction:
+        made = self._made(namespace, correction_id)
+        if made is None:
+            raise NotFound(f"there is no correction {correction_id[:60]!r} in namespace {namespace!r}")
+        return made
+
+    def _made(self, namespace: str, correction_id: str) -> Correction | None:
+        def rows(numbers: Iterable[int]) -> list[StoredEvent]:
+            return self._store.find([(namespace, SOURCE, _row_id(correction_id, number)) for number in numbers])
+
+        if not (first := rows([0])):
+            return None
+        step = step_of(first[0].event)
+        taken = sorted(chain(first, rows(range(1, step.steps))), key=lambda each: each.place.position)
+        said = [(each.event.type, step_of(each.event)) for each in taken]
+        about = self._store.find([(namespace, each.source, each.id) for _, each in said])
+        events = {(each.event.source, each.event.id): each.event for each in about}
+        steps = [StepTaken(kind, events[each.source, each.id], each.replaced_by) for kind, each in said]
+        return Correction(correction_id, namespace, step.actor, step.reason, step.undoes, first[0].stored_at, steps)
+
+
+def _row_id(correction_id: str, number: int) -> str:
+    return f"{correction_id}/{number}"
+
+
+def _parsed(parser: EventParser, raw: bytes, now: datetime, where: str) -> Event:
+    try:
+        return parser.parse(raw, now)
+    except Rejected as wrong:
+        raise Invalid(f"{where}: {wrong}") from None
+
+
+def _amended(replaced: Event, amendment: Amendment, correction_id: str) -> bytes:
+    """The event anew, as a CloudEvent: its id says what it replaces, and by which correction."""
+    return msgspec.json.encode(
+        {
+            "specversion": "1.0",
+            "source": replaced.source,
+            "id": f"{replaced.id}~{correction_id}",
+            "type": amendment.type or replaced.type,
+            "subject": replaced.organization,
+            "time": amendment.time or format_instant(replaced.time),
+            "data": msgspec.Raw(amendment.data or replaced.data),
+        }
+    )
