@@ -23,6 +23,7 @@ from meterhouse.domain.listing import CursorSeal
 from meterhouse.http.app import Metering, create_app
 from meterhouse.services.accounts import Accounts, KeyPolicy
 from meterhouse.services.corrections import Corrections
+from meterhouse.services.erasures import Erasures
 from meterhouse.services.ingest import Ingest
 from meterhouse.services.rate_limits import RateLimits
 from meterhouse.services.stories import Stories
@@ -118,7 +119,16 @@ def twins_at(
         clock=clock,
         random_id=lambda: f"c-{next(_numbers)}",
     )
-    metering = Metering(store, ingest, usage, corrections, Stories(store, ledger, catalogs))
+    erasures = Erasures(
+        store=store,
+        ingest=ingest,
+        ledger=ledger,
+        accounts=accounts,
+        catalogs=catalogs,
+        clock=clock,
+        random_bytes=os.urandom,
+    )
+    metering = Metering(store, ingest, usage, corrections, Stories(store, ledger, catalogs), erasures)
     tokens: dict[str, Mapping[str, Any]] = {}
     apps = [
         create_app(

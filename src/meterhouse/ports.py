@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from .domain.event import Event, Identity, Outcome
-from .domain.listing import EventPage, EventQuery, Place, StoredEvent
+from .domain.listing import EventPage, EventQuery, Place, Saying, StoredEvent
 from .domain.meter import Measure, MeterQuery, StateWindow
 from .domain.organization import Key, Organization
 from .domain.period import Period
@@ -79,6 +79,13 @@ class EventStore(Protocol):
         holds the moment the query's state window names (`NOW` puts every entity in window 0). Events that are voided
         as of the query's commit do not count, and are not listed by `newest` nor seen by `first_event_at`.
         """
+        ...
+
+    def rewrite(self, saying: Saying, rewritten: Callable[[Event], Event]) -> int:
+        """Puts other data in the place of that of the events that say it now, and of contradictions that do: it is told
+        each and answers what it becomes, which does not say it any more. Answers how many there were. When it returns
+        nothing here says it, on disk for some minutes more at most; it can be repeated after a crash. What is
+        derived from the events is made anew. Meanwhile groups may show some under one name and some under the other."""
         ...
 
     def supposing(self, events: Sequence[Event]) -> AbstractContextManager[tuple[int, Measuring]]:
@@ -166,6 +173,10 @@ class Ledger(Protocol):
 
     def keys(self, organization_id: str) -> list[Key]:
         """The organization's keys, oldest first, revoked ones included."""
+        ...
+
+    def rename_key_user(self, organization_id: str, user_id: str, name: str) -> int:
+        """Lets all keys that stand for a user of the organization stand for another name; answers how many."""
         ...
 
     def revoke_key(self, organization_id: str, key_id: str, at: datetime) -> None:

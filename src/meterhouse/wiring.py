@@ -28,6 +28,7 @@ from .ports import Clock
 from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
 from .services.catalogs import Catalogs
 from .services.corrections import Corrections
+from .services.erasures import Erasures
 from .services.folding import Folding
 from .services.ingest import Flow, Ingest
 from .services.rate_limits import RateLimits
@@ -152,9 +153,18 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
                 usage=usage,
                 catalogs=catalogs,
                 clock=clock,
-                random_id=lambda: f"c_{secrets.token_hex(8)}",
+                random_id=lambda: secrets.token_hex(8),
             )
-            metering = Metering(store, ingest, usage, corrections, Stories(store, ledger, catalogs))
+            erasures = Erasures(
+                store=store,
+                ingest=ingest,
+                ledger=ledger,
+                accounts=accounts,
+                catalogs=catalogs,
+                clock=clock,
+                random_bytes=os.urandom,
+            )
+            metering = Metering(store, ingest, usage, corrections, Stories(store, ledger, catalogs), erasures)
         admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
         app = create_app(
             version=VERSION,

@@ -1,4 +1,4 @@
-"""`meterhouse why`, `void`, `amend` and `undo`: what became of an event, and making it right."""
+"""`meterhouse why`, `void`, `amend`, `undo` and `erase`: what became of an event, and making it right."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 def register(app: App) -> None:
     """Adds the commands."""
-    for command in (why, void, amend, undo):
+    for command in (why, void, amend, undo, erase):
         app.command(command)
 
 
@@ -117,6 +117,40 @@ def undo(correction: str, *, correcting: Correcting, target: Target = _LOCAL) ->
         The id of the correction.
     """
     _correct(target, correcting, {}, f"/{quote(correction, safe='')}/undo")
+
+
+def erase(
+    organization: str,
+    *,
+    path: Annotated[str, Parameter(name="--property")],
+    value: str,
+    erasure: Annotated[str, Parameter(name="--id")],
+    actor: str,
+    reason: str,
+    target: Target = _LOCAL,
+) -> None:
+    """Replaces what an organization's events say of a person by a word that says nothing, for good.
+
+    Prints the receipt.
+
+    Parameters
+    ----------
+    organization
+        The organization.
+    path
+        The property that says it, like user_id or user.id.
+    value
+        What it says.
+    erasure
+        A name for the erasure, of your own: with it an interrupted one is finished.
+    actor
+        Who erases.
+    reason
+        Why.
+    """
+    body = {"id": erasure, "organization": organization, "property": path, "value": value}
+    with connect(target, engine=True) as client:
+        print_json(client.call("POST", "/v1/erasures", {**body, "actor": actor, "reason": reason}))
 
 
 def _correct(target: Target, correcting: Correcting, what: Mapping[str, object], path: str = "") -> None:

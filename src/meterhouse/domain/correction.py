@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 import xxhash
 
+from .erasure import ERASURE, Receipt
 from .event import MAX_TEXT, Event, Rejected
 from .period import format_instant
 
@@ -67,7 +68,9 @@ class Delivery(msgspec.Struct, frozen=True):
 
 _step = msgspec.json.Decoder(Step)
 _delivery = msgspec.json.Decoder(Delivery)
-_decoders: dict[str, msgspec.json.Decoder[Step] | msgspec.json.Decoder[Delivery]] = {
+_receipt = msgspec.json.Decoder(Receipt)
+_decoders: dict[str, msgspec.json.Decoder[Step] | msgspec.json.Decoder[Delivery] | msgspec.json.Decoder[Receipt]] = {
+    ERASURE: _receipt,
     VOID: _step,
     RESTORE: _step,
     ADD: _step,

@@ -22,6 +22,8 @@ MAX_DATA_BYTES = 65_536
 """Largest `data` of one event."""
 OWN = "meterhouse."
 """What the types of Meterhouse's own events begin with: they are about other events, and no meter reads them."""
+ERASED = "erased:"
+"""What stands in the place of something that was erased begins with it: it may have been anything."""
 MAX_DEPTH = 64
 """How deeply `data` may be nested."""
 
@@ -53,7 +55,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     def same_content(self, other: Event) -> bool:
         """Whether a second delivery says the same: subject, type and data, compared as JSON values.
 
-        `time` is left out: a client that stamps each attempt anew is retrying, not contradicting itself.
+        `time` is left out: a client that stamps each attempt anew is retrying, not contradicting itself. What was
+        erased of this one may have been what the other says.
         """
         return (self.organization, self.type) == (other.organization, other.type) and (
             self.data == other.data or _same(decode_data(self.data), decode_data(other.data))
@@ -120,7 +123,10 @@ _SHALLOW_BYTES = 2 * MAX_DEPTH
 
 
 def _same(one: Property, other: Property) -> bool:
-    """Equal as JSON values: 1 and 1.0 are, 1 and true are not, members have no order."""
+    """Equal as JSON values: 1 and 1.0 are, 1 and true are not, members have no order. What `one` lost is any text or
+    number."""
+    if isinstance(one, str) and one.startswith(ERASED) and isinstance(other, str | int | Decimal):
+        return True
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):

@@ -60,6 +60,16 @@ class EventQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Saying:
+    """The events of an organization whose property has exactly this text, voided ones and contradictions included."""
+
+    namespace: str
+    organization: str
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class EventPage:
     """One page, newest first; `older` and `newer` are cursors of the pages beside it, None where there is none."""
 

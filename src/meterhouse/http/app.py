@@ -17,6 +17,7 @@ from ..ports import Clock, EventStore
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
 from ..services.corrections import Corrections
+from ..services.erasures import Erasures
 from ..services.ingest import Ingest
 from ..services.rate_limits import RateLimits
 from ..services.stories import Stories
@@ -27,6 +28,7 @@ from .authentication import Authentication
 from .contracts import ContractEndpoints
 from .corrections import corrections_router
 from .documents import documents_router, openapi_config
+from .erasures import erasures_router
 from .events import events_router
 from .health import health_router
 from .observability import Metrics, Observability
@@ -46,6 +48,7 @@ class Metering:
     usage: Usage
     corrections: Corrections
     stories: Stories
+    erasures: Erasures
 
 
 def create_app(
@@ -82,6 +85,7 @@ def create_app(
         routers += [
             corrections_router(metering.corrections, authentication, max_body_bytes),
             stories_router(metering.stories, authentication),
+            erasures_router(metering.erasures, authentication),
         ]
         routers += [events, usage.router(), rollups_router(metering.store, authentication), endpoints.router()]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -14,13 +14,14 @@ import xxhash
 
 from ...domain import correction
 from ...domain.event import OWN, Event, Identity, Outcome
-from ...domain.listing import EventQuery, Place, StoredEvent
+from ...domain.listing import EventQuery, Place, Saying, StoredEvent
 from ...domain.meter import Measure, Meter, MeterQuery
 from ...ports import Measuring
 from . import native, queries
 from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
 from .identity_filter import Hashes, IdentityFilter, Mark, Snapshot
 from .masks import Masks
+from .rewriting import Rewriting
 from .rollups import Rollups
 
 _hash = xxhash.xxh3_64_intdigest
@@ -35,6 +36,7 @@ _SAVE_SHARE = 16
 """this part of all: what is left for the next start stays small, and the file is not written over and over."""
 
 
+_REWRITTEN_AT_ONCE = 100_000
 _FIRST_DRAFT = 1 << 31
 """Where drafts stand in the latest commit: behind whatever it holds."""
 
@@ -51,6 +53,7 @@ class ClickHouseEventStore:
         self._writing = threading.Lock()
         self._saving = threading.Lock()
         self._supposing = threading.Lock()
+        self._erasing = threading.Lock()
         engine.execute(queries.CREATE_EVENTS)
         indexes = {name for [name] in engine.rows(queries.INDEXES, NO_PARAMETERS)}
         for name, change in queries.ADDED_INDEXES.items():
@@ -61,6 +64,7 @@ class ClickHouseEventStore:
                 engine.execute(change)
         if engine.rows(queries.PARTS_WITHOUT_IDENTITIES, NO_PARAMETERS)[0][0]:
             engine.execute(queries.INDEX_IDENTITIES)
+        self._rewriting = Rewriting(engine)
         self._commit: int = engine.rows(queries.LATEST_COMMIT, NO_PARAMETERS)[0][0]
         self._latest_commit: int = self._commit
         [[stored_at]] = engine.rows(queries.STORED_AT, {"commit": self._commit})
@@ -72,6 +76,9 @@ class ClickHouseEventStore:
         self._filter = self._restored() or self._filled()
         self._masks = Masks(engine)
         self._rollups = Rollups(engine, meters or {}, self._commit, self._masks)
+        if self._rewriting.interrupted:
+            self._rollups.rebuild()
+            self._rewriting.finish()
 
     def append(self, events: Sequence[Event], received_at: datetime) -> list[Outcome]:
         """See `ports.EventStore`."""
@@ -259,6 +266,24 @@ class ClickHouseEventStore:
     def measure(self, query: MeterQuery) -> list[Measure]:
         """See `ports.EventStore`."""
         return self._rollups.measure(query)
+
+    def rewrite(self, saying: Saying, rewritten: Callable[[Event], Event]) -> int:
+        """See `ports.EventStore`."""
+        latest, count = self._latest_commit, 0
+        with self._erasing:
+            while True:
+                statement = queries.SayingQuery(saying, latest, _REWRITTEN_AT_ONCE)
+                found = list(self._stored(statement.sql, statement.parameters))
+                if not found:
+                    break
+                self._rewriting.rewrite(found, rewritten)
+                count += len(found)
+            with self._writing:
+                self._recent.clear()
+            if count:
+                self._rollups.rebuild()
+                self._rewriting.finish()
+        return count
 
     @contextmanager
     def supposing(self, events: Sequence[Event]) -> Iterator[tuple[int, Measuring]]:

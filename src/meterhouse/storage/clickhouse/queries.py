@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from ...domain.correction import ADD, CONFLICT, RESTORE, VOID
 from ...domain.event import OWN
-from ...domain.listing import EventQuery, Place
+from ...domain.listing import EventQuery, Place, Saying
 from ...domain.meter import Aggregation, Meter, MeterQuery, StateWindow
 from ...domain.period import FIRST_INSTANT
 from .engine import Parameter
@@ -103,6 +103,23 @@ DROP_DRAFTS = "DROP TABLE drafts"
 EVENTS_AND_DRAFTS = "(SELECT * FROM events UNION ALL SELECT * FROM drafts)"
 
 NOT_OWN = f"NOT startsWith(type, '{OWN}')"
+
+# Rewriting some events in place. What they become is in a table of its own, by where they stand, until everything is
+# done: a start that finds it does it again, which changes nothing that is done already.
+_PLACE = "commit * 4294967296 + position"
+REPLACE_REWRITES = """
+CREATE OR REPLACE TABLE rewrites (
+    place UInt64, data String, numbers Map(LowCardinality(String), Decimal(76, 28))
+) ENGINE = Join(ANY, LEFT, place)
+"""
+REWRITES_LEFT = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'rewrites'"
+REWRITE = f"""
+ALTER TABLE events UPDATE data = joinGet('default.rewrites', 'data', {_PLACE}),
+    numbers = joinGet('default.rewrites', 'numbers', {_PLACE})
+WHERE {_PLACE} IN (SELECT place FROM default.rewrites) SETTINGS mutations_sync = 1
+"""
+DROP_REWRITES = "DROP TABLE rewrites"
+KILL_REWRITE = "KILL MUTATION WHERE database = currentDatabase() AND table = 'events' AND NOT is_done"
 
 # How many events a commit has, and the sums of their identities and of when they were stored, modulo 2 ** 64.
 COMMIT_MARK = """
@@ -389,3 +406,20 @@ class NewestQuery(Statement):
     def _place(self, place: Place) -> str:
         commit, position = self._parameter("UInt64", place.commit), self._parameter("UInt32", place.position)
         return f"({self._instant(place.time)}, {commit}, {position})"
+
+
+class SayingQuery(Statement):
+    """The organization's events up to a commit whose data, or a contradiction kept of them, has a text in a property;
+    some of them. Its rows are stored events."""
+
+    def __init__(self, saying: Saying, as_of_commit: int, limit: int):
+        super().__init__()
+        value, path = self._parameter("String", saying.text), saying.path
+        self.sql = (
+            f"SELECT {_STORED_EVENT} FROM events"
+            f" WHERE namespace = {self._parameter('String', saying.namespace)}"
+            f" AND organization = {self._parameter('String', saying.organization)}"
+            f" AND commit <= {self._parameter('UInt64', as_of_commit)}"
+            f" AND if(type = '{CONFLICT}', {self._text(f'data.{path}')}, {self._text(path)}) = {value}"
+            f" AND (type = '{CONFLICT}' OR {NOT_OWN}) LIMIT {self._parameter('UInt64', limit)}"
+        )

@@ -167,6 +167,24 @@ class SqlLedger:
         mine = _KEYS.where(keys.c.organization == organization_id)
         return self._read(Key, mine.order_by(keys.c.created_at, keys.c.number))
 
+    def rename_key_user(self, organization_id: str, user_id: str, name: str) -> int:
+        """See `Ledger.rename_key_user`."""
+        change = (
+            update(keys)
+            .where(keys.c.organization == organization_id, keys.c.user_id == user_id)
+            .values(user_id=name)
+            .returning(keys.c.secret_hash)
+        )
+        with (
+            self._changes.changing(organization_id),
+            ExitStack() as after_commit,
+            self._engine.begin() as connection,
+        ):
+            renamed = list(connection.scalars(change))
+            for secret_hash in renamed:
+                after_commit.enter_context(self._keys.changing(secret_hash))
+        return len(renamed)
+
     def revoke_key(self, organization_id: str, key_id: str, at: datetime) -> None:
         """See `Ledger.revoke_key`."""
         change = (

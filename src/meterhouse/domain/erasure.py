@@ -1,0 +1,52 @@
+"""Erasure: what an event's data says of a person is replaced by a word that says nothing, and totals stay the same."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .errors import Invalid
+from .event import ERASED, Event, decode_data, numbers_in
+from .meter import Meter
+
+SOURCE = "meterhouse/erasures"
+"""The source of receipts; the id of one is that of its erasure."""
+ERASURE = "meterhouse.erasure"
+"""The type of receipts."""
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What an erasure did. What was erased is not in it."""
+
+    property: str
+    replaced_by: str
+    events: int
+    """How many were rewritten."""
+    keys: int
+    """How many of the organization's keys stood for it."""
+    actor: str
+    reason: str
+
+
+def word_for(random: str) -> str:
+    """What takes the place of everything that is erased at once, so that it is still told apart from the rest."""
+    return f"{ERASED}{random}"
+
+
+def check_property(path: str, meters: list[Meter]) -> None:
+    """Raises `Invalid` for a property that totals are made of."""
+    for meter in meters:
+        if path == meter.state or (meter.aggregation.numeric and path in meter.values):
+            raise Invalid(f"property: the meter {meter.slug!r} counts what {path!r} says; amend or void its events")
+
+
+def erase(event: Event, path: str, word: str) -> Event:
+    """The event with the property replaced, all else byte for byte as it was."""
+    data = _replaced(event.data, path.split("."), msgspec.json.encode(word))
+    return msgspec.structs.replace(event, data=data, numbers=numbers_in(decode_data(data)))
+
+
+def _replaced(text: bytes, names: list[str], word: bytes) -> bytes:
+    members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    name, *rest = names
+    inner = _replaced(bytes(members[name]), rest, word) if rest else word
+    return msgspec.json.encode({**members, name: msgspec.Raw(inner)})
