@@ -228,3 +228,11 @@ def test_a_missing_operation_and_a_broken_link_are_missed(tmp_path: Path) -> Non
     (tmp_path / "docs").mkdir()
     (tmp_path / "README.md").write_text("[a](docs/b.md) [c](https://d.example) [e](#f) [g](#h-i)\n\n## H: `i`\n")
     assert broken_links(tmp_path) == ["README.md: docs/b.md", "README.md: #f"]
+
+
+def test_every_test_that_a_promise_names_is_there() -> None:
+    named = [text for text in code((DOCS / "reference/promises.md").read_text("utf-8")) if text.startswith("tests/")]
+    assert len(named) > 10
+    for each in named:
+        path, _, function = each.partition("::")
+        assert f"\ndef {function}(" in (ROOT / path).read_text("utf-8"), each
