@@ -88,6 +88,12 @@ class EventStore(Protocol):
         derived from the events is made anew. Meanwhile groups may show some under one name and some under the other."""
         ...
 
+    def remove(self, namespace: str, organization: str) -> int:
+        """Removes every event of the organization but those of type REMOVAL, for good, and what is derived from them;
+        answers how many there were. Its newest event is of that type, so that commit numbers go on as before, over
+        restarts too. It can be repeated after a crash."""
+        ...
+
     def supposing(self, events: Sequence[Event]) -> AbstractContextManager[tuple[int, Measuring]]:
         """The latest commit, and what `measure` would answer as of it if these events had been its last: their
         identities are new. Nothing is stored. One at a time; others wait."""
@@ -153,6 +159,18 @@ class Ledger(Protocol):
 
     def delete_organization(self, organization_id: str, at: datetime) -> None:
         """Marks it deleted; its keys stay known. Raises `NotFound` when there is none, or it is deleted already."""
+        ...
+
+    def restore_organization(self, organization_id: str, deleted_after: datetime | None) -> None:
+        """Takes back a deletion after that instant. Raises `NotFound` when there is none, or it is marked purged."""
+        ...
+
+    def purgeable(self, deleted_until: datetime) -> list[Organization]:
+        """The organizations that were deleted at that instant or before and are not marked purged, by id."""
+        ...
+
+    def mark_purged(self, organization_id: str, at: datetime) -> None:
+        """Remembers that the events of a deleted organization are gone."""
         ...
 
     def put_subscription(self, organization_id: str, subscription: Subscription) -> None:

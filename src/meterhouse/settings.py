@@ -42,6 +42,8 @@ class Settings:
     """How many events may share a commit."""
     waiting_events: int = field(default=100_000, metadata={"env": "METERHOUSE_WAITING_EVENTS"})
     """How many events may wait for their commit; beyond it the answer is 429."""
+    purge_after_days: int = field(default=30, metadata={"env": "METERHOUSE_PURGE_AFTER_DAYS"})
+    """How many days after an organization was deleted its events are removed; 0 keeps them."""
     log_level: str = field(default="warning", metadata={"env": "METERHOUSE_LOG_LEVEL"})
     """debug, info (a line per request), warning or error."""
     contract_options: Mapping[str, str] = field(
@@ -72,6 +74,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         commit_delay_ms=read.number("METERHOUSE_COMMIT_DELAY_MS", default.commit_delay_ms, 0, 1000),
         commit_events=read.number("METERHOUSE_COMMIT_EVENTS", default.commit_events, 1, 1_000_000),
         waiting_events=read.number("METERHOUSE_WAITING_EVENTS", default.waiting_events, 1, 10_000_000),
+        purge_after_days=read.number("METERHOUSE_PURGE_AFTER_DAYS", default.purge_after_days, 0, 36_500),
         log_level=read.choice("METERHOUSE_LOG_LEVEL", default.log_level, LOG_LEVELS),
         contract_options={
             name: text for name, text in environment.items() if name.startswith("METERHOUSE_") and name not in own

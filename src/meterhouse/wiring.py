@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -31,6 +31,7 @@ from .services.corrections import Corrections
 from .services.erasures import Erasures
 from .services.folding import Folding
 from .services.ingest import Flow, Ingest
+from .services.purging import Purging
 from .services.rate_limits import RateLimits
 from .services.stories import Stories
 from .services.usage import Usage
@@ -129,7 +130,8 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
         cleanup.callback(folder.close)
         ledger = SqlLedger.open(settings.ledger_url or folder.ledger_url)
         cleanup.callback(ledger.close)
-        accounts = Accounts(ledger, catalogs, policies, clock, os.urandom)
+        grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
+        accounts = Accounts(ledger, catalogs, policies, clock, os.urandom, grace)
         metering = None
         if engine:
             from .storage.clickhouse.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
@@ -145,6 +147,8 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             flow = Flow(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
             ingest = Ingest(store, catalogs, clock, flow)
             cleanup.callback(ingest.close)
+            if grace is not None:
+                cleanup.callback(Purging(store, ingest, ledger, clock, grace).close)
             seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))
             usage = Usage(store, ledger, catalogs, clock, seal)
             corrections = Corrections(

@@ -51,6 +51,14 @@ def delete_organization(organization: str, *, target: Target = _LOCAL) -> None:
     out.print(f"deleted {organization}", markup=False)
 
 
+@org.command(name="restore")
+def restore_organization(organization: str, *, target: Target = _LOCAL) -> None:
+    """Takes the deletion of an organization back, while its events are still stored."""
+    with connect(target, engine=False) as client:
+        client.call("POST", f"/v1/organizations/{organization}/restore")
+    out.print(f"restored {organization}", markup=False)
+
+
 @org.command(name="subscribe")
 def subscribe(
     organization: str,

@@ -13,6 +13,11 @@ SOURCE = "meterhouse/erasures"
 ERASURE = "meterhouse.erasure"
 """The type of receipts."""
 
+REMOVAL = "meterhouse.removal"
+"""The type of what remains of a deleted organization: that its events were removed."""
+REMOVALS = "meterhouse/removals"
+"""The source of those; the id of one is the organization's."""
+
 
 class Receipt(msgspec.Struct, frozen=True):
     """What an erasure did. What was erased is not in it."""

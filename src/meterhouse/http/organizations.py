@@ -146,6 +146,16 @@ def organizations_router(accounts: Accounts, catalogs: Catalogs, authentication:
         """Deletes an organization: its keys then get their contract's answer for one that is gone."""
         await asyncio.to_thread(accounts.delete_organization, organization_id)
 
+    @post(
+        "/v1/organizations/{organization_id:str}/restore",
+        status_code=200,
+        operation_id="restoreOrganization",
+        tags=["Organizations"],
+    )
+    async def restore_organization(organization_id: FromPath[str]) -> OrganizationBody:
+        """Takes a deletion back, while the events are still stored."""
+        return _organization(await asyncio.to_thread(accounts.restore_organization, organization_id))
+
     @get("/v1/organizations/{organization_id:str}/subscription", operation_id="getSubscription", tags=["Subscriptions"])
     async def get_subscription(organization_id: FromPath[str]) -> Response[bytes]:
         """The subscription, or null."""
@@ -200,6 +210,7 @@ def organizations_router(accounts: Accounts, catalogs: Catalogs, authentication:
         list_organizations,
         get_organization,
         delete_organization,
+        restore_organization,
         get_subscription,
         put_subscription,
         create_key,

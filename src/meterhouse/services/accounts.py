@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ..domain.errors import Invalid, NotFound
 from ..domain.organization import (
@@ -48,6 +48,8 @@ class Accounts:
     policies: Mapping[str, KeyPolicy]
     clock: Clock
     random_bytes: Callable[[int], bytes]
+    grace: timedelta | None = None
+    """How long a deletion can be taken back; None for always."""
 
     def create_organization(
         self, organization_id: str, name: str, namespace: str, created_at: datetime | None = None
@@ -68,8 +70,14 @@ class Accounts:
         return organization
 
     def delete_organization(self, organization_id: str) -> None:
-        """Deletes it; raises `NotFound`. Its events stay stored and its keys keep resolving."""
+        """Deletes it; raises `NotFound`. Its events stay stored for a while and its keys keep resolving."""
         self.ledger.delete_organization(self.organization(organization_id).id, self.clock.now())
+
+    def restore_organization(self, organization_id: str) -> Organization:
+        """Takes a deletion back; raises `NotFound` when there is none, or its events are gone."""
+        deleted_after = self.clock.now() - self.grace if self.grace else None
+        self.ledger.restore_organization(organization_id, deleted_after)
+        return self.organization(organization_id)
 
     def subscribe(self, organization_id: str, subscription: Subscription) -> Subscription:
         """Replaces the subscription. A one-time grant counts from now, unless the same one was there before.

@@ -285,6 +285,18 @@ class ClickHouseEventStore:
                 self._rewriting.finish()
         return count
 
+    def remove(self, namespace: str, organization: str) -> int:
+        """See `ports.EventStore`."""
+        of_whom = {"namespace": namespace, "organization": organization}
+        with self._erasing:
+            [[count]] = self._engine.rows(queries.REMOVABLE, of_whom)
+            if count:
+                self._engine.execute(queries.REMOVE, of_whom)
+                with self._writing:
+                    self._recent.clear()
+                self._rollups.rebuild()
+        return int(count)
+
     @contextmanager
     def supposing(self, events: Sequence[Event]) -> Iterator[tuple[int, Measuring]]:
         """See `ports.EventStore`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ...domain.correction import ADD, CONFLICT, RESTORE, VOID
+from ...domain.erasure import REMOVAL
 from ...domain.event import OWN
 from ...domain.listing import EventQuery, Place, Saying
 from ...domain.meter import Aggregation, Meter, MeterQuery, StateWindow
@@ -120,6 +121,10 @@ WHERE {_PLACE} IN (SELECT place FROM default.rewrites) SETTINGS mutations_sync =
 """
 DROP_REWRITES = "DROP TABLE rewrites"
 KILL_REWRITE = "KILL MUTATION WHERE database = currentDatabase() AND table = 'events' AND NOT is_done"
+
+_REMOVABLE = f"namespace = {{namespace:String}} AND organization = {{organization:String}} AND type != '{REMOVAL}'"
+REMOVABLE = f"SELECT count() FROM events WHERE {_REMOVABLE}"
+REMOVE = f"ALTER TABLE events DELETE WHERE {_REMOVABLE} SETTINGS mutations_sync = 1"
 
 # How many events a commit has, and the sums of their identities and of when they were stored, modulo 2 ** 64.
 COMMIT_MARK = """

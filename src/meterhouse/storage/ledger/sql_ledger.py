@@ -126,6 +126,34 @@ class SqlLedger:
         if not deleted:
             raise NotFound(f"there is no organization {organization_id!r}, or it is deleted already: check the id")
 
+    def restore_organization(self, organization_id: str, deleted_after: datetime | None) -> None:
+        """See `Ledger.restore_organization`."""
+        deleted_at = organizations.c.deleted_at
+        deleted = (
+            deleted_at.is_not(None) if deleted_after is None else deleted_at > deleted_after,
+            organizations.c.purged_at.is_(None),
+        )
+        change = update(organizations).where(organizations.c.id == organization_id, *deleted).values(deleted_at=None)
+        with (
+            self._changes.changing(organization_id),
+            self._organizations.changing(organization_id),
+            self._engine.begin() as connection,
+        ):
+            restored = connection.execute(change).rowcount
+        if not restored:
+            raise NotFound(f"there is no deleted organization {organization_id[:128]!r} whose events are still stored")
+
+    def purgeable(self, deleted_until: datetime) -> list[Organization]:
+        """See `Ledger.purgeable`."""
+        due = organizations.c.deleted_at <= deleted_until
+        found = self._read(Organization, _ORGANIZATIONS.where(due, organizations.c.purged_at.is_(None)))
+        return sorted(found, key=lambda organization: organization.id)
+
+    def mark_purged(self, organization_id: str, at: datetime) -> None:
+        """See `Ledger.mark_purged`."""
+        with self._engine.begin() as connection:
+            connection.execute(update(organizations).where(organizations.c.id == organization_id).values(purged_at=at))
+
     def put_subscription(self, organization_id: str, subscription: Subscription) -> None:
         """See `Ledger.put_subscription`."""
         values = _values(subscription)

@@ -78,6 +78,7 @@ organizations = Table(
     Column("namespace", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("deleted_at", Instant),
+    Column("purged_at", Instant),
 )
 
 keys = Table(
