@@ -8,7 +8,7 @@ import pytest
 from walkthrough import DOCS, matches, steps, walk
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "how-to/operate-a-server.md"])
+@pytest.mark.parametrize("page", ["tutorial.md", "how-to/operate-a-server.md", "how-to/back-up-and-move.md"])
 def test_the_page_does_what_it_says(tmp_path: Path, page: str) -> None:
     assert walk(DOCS / page, tmp_path) > 5
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import xxhash
 
 from ...domain.event import Event, Outcome
+from ...domain.export import ExportForm, Selection
 from ...domain.listing import EventQuery, Place, StoredEvent
 from ...domain.meter import Measure, Meter, MeterQuery
+from ...ports import Chunks
 from . import native, queries
 from .engine import NO_PARAMETERS, Engine, EngineError
 from .identity_filter import Hashes, IdentityFilter, Mark, Snapshot
 from .rollups import Rollups
+
+_EXPORTED_AS = {ExportForm.NDJSON: "TSVRaw", ExportForm.PARQUET: "Parquet"}
 
 _hash = xxhash.xxh3_64_intdigest
 _LOOKUP_SIZE = 5_000
@@ -29,6 +35,16 @@ _SAVE_AFTER = 1_000_000
 """New identities that a snapshot waits for at least, and"""
 _SAVE_SHARE = 16
 """this part of all: what is left for the next start stays small, and the file is not written over and over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The events up to a commit, as files."""
+
+    parts: Path
+    """A folder with a folder for each part of the table; may be written into."""
+    commit: int
+    events: int
 
 
 class ClickHouseEventStore:
@@ -226,6 +242,23 @@ class ClickHouseEventStore:
         """See `ports.EventStore`."""
         [[count]] = self._engine.rows(queries.COUNT_EVENTS, {})
         return int(count)
+
+    def export(self, selection: Selection, form: ExportForm) -> Chunks:
+        """See `ports.EventStore`."""
+        statement = queries.ExportQuery(selection, form, self._latest_commit)
+        return self._engine.stream(statement.sql, statement.parameters, _EXPORTED_AS[form])
+
+    @contextmanager
+    def frozen(self) -> Iterator[Frozen]:
+        """The events of this moment, as files that stay as they are. Who writes waits only until they are linked."""
+        name = f"backup{uuid4().hex}"
+        try:
+            with self._writing:
+                parts = self._engine.freeze("events", name)
+                frozen = Frozen(parts, self._commit, self.count())
+            yield frozen
+        finally:
+            self._engine.thaw(name)
 
     def close(self) -> None:
         """See `ports.EventStore`."""
