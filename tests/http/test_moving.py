@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import socket
+import subprocess
+import sys
 import tarfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -270,8 +274,11 @@ def test_a_reader_that_stands_still_or_hangs_up_is_no_bother(tmp_path: Path) -> 
 
 
 def threads(server: Server) -> set[str]:
-    tasks = Path(f"/proc/{server.process.pid}/task")
-    return {(task / "comm").read_text().strip() for task in tasks.iterdir()}
+    found = set()
+    for task in Path(f"/proc/{server.process.pid}/task").iterdir():
+        with suppress(FileNotFoundError):  # it has just ended
+            found.add((task / "comm").read_text().strip())
+    return found
 
 
 def test_what_a_killed_backup_leaves_is_gone_after_the_next_start(tmp_path: Path) -> None:
@@ -279,3 +286,15 @@ def test_what_a_killed_backup_leaves_is_gone_after_the_next_start(tmp_path: Path
     left.mkdir(parents=True)
     with running(tmp_path / "data"):
         assert not left.exists()
+
+
+def test_a_disk_that_is_full_is_said_and_nothing_half_written_is_left(filled: Filled, tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "meterhouse", "backup", "-", *filled.url]
+        environment = {**os.environ, "METERHOUSE_ADMIN_KEY": ADMIN_KEY}
+        done = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, b"error: - cannot be written: No space left on device\n")
+    shell = f"ulimit -f 100; exec {sys.executable} -m meterhouse backup {tmp_path / 'b.tar'} {' '.join(filled.url)}"
+    done = subprocess.run(["bash", "-c", shell], env=environment, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, b"File too large" in done.stderr) == (1, True)
+    assert list(tmp_path.iterdir()) == []

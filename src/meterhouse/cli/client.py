@@ -15,6 +15,7 @@ import httpx
 import msgspec
 from cyclopts import Parameter
 
+from ..ports import Chunks
 from ..settings import from_environment
 from ..wiring import Meterhouse, open_meterhouse
 from .in_process import InProcess
@@ -66,7 +67,7 @@ class Client:
             query = {"namespace": namespace}
             yield self.call("POST", "/v1/events", b"\n".join(batch), query=query, media_type="application/x-ndjson")
 
-    def download(self, path: str, query: dict[str, str] | None = None, accept: str = "*/*") -> Iterator[bytes]:
+    def download(self, path: str, query: dict[str, str] | None = None, accept: str = "*/*") -> Chunks:
         """The answer to a GET, piece by piece. Raises `Failed`, also in the middle."""
         request = self._http.build_request("GET", path, params=query, headers={"accept": accept})
         try:

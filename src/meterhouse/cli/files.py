@@ -19,25 +19,28 @@ File = Annotated[str, Parameter(allow_leading_hyphen=True)]
 def keep(file: str, chunks: Iterator[bytes]) -> int:
     """Writes what comes to standard output, or to a new file that is there when all of it is; answers its size. Raises
     `Failed`."""
-    if file == "-":
-        return _write(sys.stdout.buffer, chunks)
-    path = Path(file)
-    unfinished = path.with_name(f"{path.name}.unfinished")
     try:
-        if path.exists():
-            raise Failed(f"{file} is there already: name another file, or remove it")
-        try:
-            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-                size = _write(stream, chunks)
-                os.fsync(stream.fileno())
-            unfinished.rename(path)
-        except FileExistsError:
-            raise Failed(f"{unfinished} is there already: remove it, unless somebody is writing it") from None
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
+        return _write(sys.stdout.buffer, chunks) if file == "-" else _write_new(Path(file), chunks)
     except OSError as wrong:
         raise Failed(f"{file} cannot be written: {wrong.strerror}") from None
+
+
+def _write_new(path: Path, chunks: Iterator[bytes]) -> int:
+    if path.exists():
+        raise Failed(f"{path} is there already: name another file, or remove it")
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise Failed(f"{unfinished} is there already: remove it, unless somebody is writing it") from None
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            size = _write(stream, chunks)
+            os.fsync(stream.fileno())
+        unfinished.rename(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
     return size
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
@@ -35,8 +35,8 @@ def backup(file: File, *, target: Target = _LOCAL) -> None:
     file
         A new file, or - for standard output.
     """
-    with connect(target, engine=True) as client:
-        size = keep(file, client.download("/v1/backup"))
+    with connect(target, engine=True) as client, closing(client.download("/v1/backup")) as chunks:
+        size = keep(file, chunks)
     errors.print(f"backup of {decimal(size)}", highlight=False)
 
 
@@ -85,6 +85,9 @@ def export(
     """
     query = {"namespace": namespace, "organization": organization}
     chosen = {name: value for name, value in query.items() if value is not None}
-    with connect(target, engine=True) as client:
-        size = keep(file, client.download("/v1/export", chosen, _ACCEPT[form]))
+    with (
+        connect(target, engine=True) as client,
+        closing(client.download("/v1/export", chosen, _ACCEPT[form])) as chunks,
+    ):
+        size = keep(file, chunks)
     errors.print(f"export of {decimal(size)}", highlight=False)

@@ -71,12 +71,12 @@ class ChdbEngine:
     def stream(self, sql: str, parameters: Parameters, output_format: str) -> Chunks:
         """See `Engine`."""
         reading, writing = os.pipe()
+        destination = f"INTO OUTFILE '/dev/fd/{writing}' TRUNCATE"
         failures: list[EngineError] = []
 
         def run() -> None:
             try:
-                statement = f"{sql} INTO OUTFILE '/dev/fd/{writing}' TRUNCATE"
-                self._query(statement, output_format, parameters)
+                self._query(f"{sql} {destination}", output_format, parameters)
             except EngineError as failure:
                 failures.append(failure)
             finally:
@@ -88,7 +88,9 @@ class ChdbEngine:
             while chunk := os.read(reading, _CHUNK_BYTES):
                 yield chunk
         finally:
-            os.close(reading)  # first: whoever still writes fails then
+            os.close(reading)
+            if thread.is_alive():  # the engine does not mind that nobody reads
+                self._query(f"KILL QUERY WHERE endsWith(query, {_literal(destination)}) ASYNC", "TSV", {})
             thread.join()
         if failures:
             raise failures[0]
@@ -145,6 +147,10 @@ def _scratch_file() -> BinaryIO:
     if hasattr(os, "memfd_create"):  # Linux, where it takes nothing but memory
         return os.fdopen(os.memfd_create("meterhouse-insert"), "w+b")
     return tempfile.TemporaryFile()
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "\\'") + "'"
 
 
 def _escape(text: str) -> str:
