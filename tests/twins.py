@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from meterhouse.services.ingest import Ingest
 from meterhouse.services.rate_limits import RateLimits
 from meterhouse.services.stories import Stories
 from meterhouse.services.usage import Usage
+from meterhouse.storage.backup import back_up
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
@@ -128,7 +130,15 @@ def twins_at(
         clock=clock,
         random_bytes=os.urandom,
     )
-    metering = Metering(store, ingest, usage, corrections, Stories(store, ledger, catalogs), erasures)
+    metering = Metering(
+        store,
+        ingest,
+        usage,
+        corrections,
+        Stories(store, ledger, catalogs),
+        erasures,
+        partial(back_up, store, ledger, "0"),
+    )
     tokens: dict[str, Mapping[str, Any]] = {}
     apps = [
         create_app(

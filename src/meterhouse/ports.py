@@ -3,18 +3,22 @@ implementation to them. All methods may be called from many threads at once and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from .domain.event import Event, Identity, Outcome
+from .domain.export import ExportForm, Selection
 from .domain.listing import EventPage, EventQuery, Place, Saying, StoredEvent
 from .domain.meter import Measure, MeterQuery, StateWindow
 from .domain.organization import Key, Organization
 from .domain.period import Period
 from .domain.plan import Subscription
+
+Chunks: TypeAlias = Generator[bytes, None, None]
+"""Something long, piece by piece. To be closed by whoever does not read it to its end."""
 
 
 class Clock(Protocol):
@@ -108,6 +112,11 @@ class EventStore(Protocol):
 
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         """The earliest `time` among the organization's events."""
+        ...
+
+    def export(self, selection: Selection, form: ExportForm) -> Chunks:
+        """The selected events as of this call, in the order in which they were stored: piece by piece, in memory that
+        does not grow with them. May raise after it has begun; what was given is of no use then."""
         ...
 
     def fold(self, settled_commit: int) -> bool:

@@ -11,9 +11,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from litestar.types import ASGIApp
 
@@ -134,6 +135,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
         accounts = Accounts(ledger, catalogs, policies, clock, os.urandom, grace)
         metering = None
         if engine:
+            from .storage.backup import back_up  # noqa: PLC0415 - needs the engine
             from .storage.clickhouse.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
             from .storage.clickhouse.event_store import ClickHouseEventStore  # noqa: PLC0415 - with it comes numpy
 
@@ -168,7 +170,8 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
                 clock=clock,
                 random_bytes=os.urandom,
             )
-            metering = Metering(store, ingest, usage, corrections, Stories(store, ledger, catalogs), erasures)
+            stories, backing_up = Stories(store, ledger, catalogs), partial(back_up, store, ledger, VERSION)
+            metering = Metering(store, ingest, usage, corrections, stories, erasures, backing_up)
         admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
         app = create_app(
             version=VERSION,
@@ -184,6 +187,23 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             answer_cache_bytes=settings.answer_cache_mib * 1024 * 1024,
         )
         yield Meterhouse(app, admin_key, settings.admin_key is None, catalogs, contracts)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restored folder has."""
+
+    events: int
+    has_ledger: bool
+    """False when it was on PostgreSQL, which a backup leaves to backups of its own."""
+
+
+def restore(source: BinaryIO, data: Path) -> Restored:
+    """Makes a data folder from a backup. Raises `BackupError` and `FolderError`; nothing has changed then."""
+    from .storage import backup  # noqa: PLC0415 - with it comes the engine
+
+    manifest = backup.restore(source, data)
+    return Restored(manifest.events, manifest.has_ledger)
 
 
 def _token_verifiers(

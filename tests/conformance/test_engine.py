@@ -7,6 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine import EngineError
+
 # In a process of its own: what this is about stands still with Python's global lock held, so that nothing inside the
 # process could notice.
 SCRIPT = """
@@ -48,3 +53,17 @@ def test_many_threads_ask_and_insert_at_once_and_none_waits_forever(tmp_path: Pa
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "events")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, "[] [[251]]\n"), done.stderr
+
+
+def test_a_stream_that_fails_in_the_middle_says_so_and_one_that_is_closed_ends(tmp_path: Path) -> None:
+    engine = ChdbEngine(tmp_path / "events")
+    try:
+        failing = engine.stream("SELECT throwIf(number = 2000000, 'enough') FROM numbers(3000000)", {}, "TSVRaw")
+        with pytest.raises(EngineError, match="enough"):
+            assert sum(map(len, failing)) > 0
+        endless = engine.stream("SELECT number FROM system.numbers", {}, "TSVRaw")
+        assert next(endless).startswith(b"0\n1\n2\n")
+        endless.close()
+        assert engine.rows("SELECT 1", {}) == [[1]]
+    finally:
+        engine.close()

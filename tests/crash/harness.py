@@ -244,7 +244,7 @@ def unequal(answered: Figures, expected: Figures) -> dict[tuple[str, str], tuple
     return {name: (answered[name], expected[name]) for name in expected if answered[name] != expected[name]}
 
 
-_ENDPOINTS = {
+ENDPOINTS = {
     "unsiloed": ("/api/v1/org/get_usage", "api-key", "{}"),
     "aitronos": ("/v1/analytics/usage/summary/aitronos-1", "x-api-key", "{}"),
     "octolens": ("/api/v2/org/usage", "authorization", "Bearer {}"),
@@ -254,7 +254,7 @@ _ENDPOINTS = {
 
 
 def _contract_answer(server: Server, namespace: str, organization: str, key: str) -> dict[str, Any]:
-    path, header, credential = _ENDPOINTS[namespace]
+    path, header, credential = ENDPOINTS[namespace]
     answer = server.http.get(path, headers={header: credential.format(key)})
     assert answer.status_code == 200, answer.text
     body = _decoder.decode(answer.content)

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 from walkthrough import DOCS, matches, steps, walk
 
+PAGES = [
+    "tutorial.md",
+    "how-to/operate-a-server.md",
+    "how-to/correct-the-past.md",
+    "how-to/back-up-and-move.md",
+]
 
-@pytest.mark.parametrize("page", ["tutorial.md", "how-to/operate-a-server.md", "how-to/correct-the-past.md"])
+
+@pytest.mark.parametrize("page", PAGES)
 def test_the_page_does_what_it_says(tmp_path: Path, page: str) -> None:
     assert walk(DOCS / page, tmp_path) > 5
 

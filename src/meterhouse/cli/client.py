@@ -15,11 +15,13 @@ import httpx
 import msgspec
 from cyclopts import Parameter
 
+from ..ports import Chunks
 from ..settings import from_environment
 from ..wiring import Meterhouse, open_meterhouse
+from .in_process import InProcess
 from .terminal import Failed
 
-_BATCH_EVENTS = 5_000
+BATCH_EVENTS = 5_000
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 
@@ -61,9 +63,26 @@ class Client:
     def send_events(self, namespace: str, events: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         """Sends events, each in JSON on one line, in batches; gives the report of each batch."""
         waiting = iter(events)
-        while batch := list(islice(waiting, _BATCH_EVENTS)):
+        while batch := list(islice(waiting, BATCH_EVENTS)):
             query = {"namespace": namespace}
             yield self.call("POST", "/v1/events", b"\n".join(batch), query=query, media_type="application/x-ndjson")
+
+    def download(self, path: str, query: dict[str, str] | None = None, accept: str = "*/*") -> Chunks:
+        """The answer to a GET, piece by piece. Raises `Failed`, also in the middle."""
+        request = self._http.build_request("GET", path, params=query, headers={"accept": accept})
+        try:
+            response = self._runner.run(self._http.send(request, stream=True))
+            try:
+                if not response.is_success:
+                    self._runner.run(response.aread())
+                    self._read("GET", path, response)
+                chunks = response.aiter_bytes()
+                while chunk := self._runner.run(anext(chunks, b"")):
+                    yield chunk
+            finally:
+                self._runner.run(response.aclose())
+        except httpx.HTTPError as wrong:
+            raise Failed(f"{self._http.base_url} did not send all of {path}: {wrong}; look into its log") from None
 
     def get(self, path: str, headers: dict[str, str]) -> Any:
         """The decoded answer to a GET with another credential."""
@@ -97,7 +116,7 @@ def connect(target: Target, *, engine: bool) -> Iterator[Client]:
 @contextmanager
 def client_of(meterhouse: Meterhouse) -> Iterator[Client]:
     """A client with the admin key of a Meterhouse that is open in this process."""
-    transport = httpx.ASGITransport(meterhouse.app)  # type: ignore[arg-type] # two spellings of ASGI's types
+    transport = InProcess(meterhouse.app)
     with _client(meterhouse.admin_key, base_url="http://meterhouse", transport=transport) as client:
         yield client
 

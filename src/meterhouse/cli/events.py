@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
+import msgspec
 from cyclopts import App, Parameter
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .client import Target, connect
+from .client import BATCH_EVENTS, Target, connect
 from .csv_events import CsvMapping, read_csv
+from .files import File, open_file
 from .terminal import Failed, errors, out, print_json
 
 _LOCAL = Target()
 _SHOWN_FAILURES = 10
 SOME_NOT_INGESTED = 3
+
+
+class _Exported(msgspec.Struct):
+    namespace: str
+
+
+_exported = msgspec.json.Decoder(_Exported)
 
 
 def register(app: App) -> None:
@@ -25,9 +35,9 @@ def register(app: App) -> None:
 
 
 def ingest(
-    file: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    file: File,
     *,
-    namespace: str,
+    namespace: str | None = None,
     csv: CsvMapping | None = None,
     json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     target: Target = _LOCAL,
@@ -41,27 +51,29 @@ def ingest(
     file
         The file, or - for standard input.
     namespace
-        The namespace of the events.
+        The namespace of the events; else each event names its own, like those of an export.
     json
         Prints the totals as JSON.
     """
+    if csv is not None and namespace is None:
+        raise Failed("give the namespace of a CSV file's events with --namespace")
     totals = {"ingested": 0, "duplicates": 0, "conflicts": 0, "rejected": 0}
     failures: list[str] = []
     with ExitStack() as stack:
-        stream, size_bytes = _open(file, stack)
+        stream = open_file(file, stack)
+        size_bytes = None if file == "-" else Path(file).stat().st_size
         client = stack.enter_context(connect(target, engine=True))
         progress = stack.enter_context(_progress())
         task = progress.add_task("ingesting", total=size_bytes)
         lines = stream if csv is None else read_csv(stream, csv, "stdin" if file == "-" else Path(file).name)
-        begin = 0
         events = (line.strip() for line in lines if not line.isspace())
-        for report in client.send_events(namespace, events):
+        for named, batch in _batches(events, namespace):
+            [report] = client.send_events(named, [event for _, event in batch])
             for outcome in totals:
                 totals[outcome] += report[outcome]
-            failures += [f"event {begin + each['index'] + 1}: {each['message']}" for each in report["errors"]]
-            begin = sum(totals.values())
+            failures += [f"event {batch[each['index']][0]}: {each['message']}" for each in report["errors"]]
             done = stream.tell() if stream.seekable() else None
-            progress.update(task, completed=done, description=f"{begin:,} events")
+            progress.update(task, completed=done, description=f"{sum(totals.values()):,} events")
     if json:
         print_json(totals)
     else:
@@ -73,13 +85,22 @@ def ingest(
     return SOME_NOT_INGESTED if failures else 0
 
 
-def _open(file: str, stack: ExitStack) -> tuple[BinaryIO, int | None]:
-    if file == "-":
-        return sys.stdin.buffer, None
+def _batches(events: Iterable[bytes], namespace: str | None) -> Iterator[tuple[str, list[tuple[int, bytes]]]]:
+    """The events, numbered from 1, in batches of one namespace: the one given, or the one that each event names."""
+    waiting: defaultdict[str, list[tuple[int, bytes]]] = defaultdict(list)
+    for number, event in enumerate(events, 1):
+        named = namespace or _namespace_of(number, event)
+        waiting[named].append((number, event))
+        if len(waiting[named]) == BATCH_EVENTS:
+            yield named, waiting.pop(named)
+    yield from waiting.items()
+
+
+def _namespace_of(number: int, event: bytes) -> str:
     try:
-        return stack.enter_context(Path(file).open("rb")), Path(file).stat().st_size
-    except OSError as wrong:
-        raise Failed(f"{file} cannot be read: {wrong.strerror}") from None
+        return _exported.decode(event).namespace
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Failed(f"event {number} names no namespace: give the namespace of all of them with --namespace") from None
 
 
 def _progress() -> Progress:

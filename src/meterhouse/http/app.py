@@ -13,7 +13,7 @@ from litestar.types import ASGIApp
 from ..contracts.contract import Contract, Refusal
 from ..domain.errors import MeterhouseError
 from ..domain.organization import hash_secret
-from ..ports import Clock, EventStore
+from ..ports import Chunks, Clock, EventStore
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
 from ..services.corrections import Corrections
@@ -31,6 +31,7 @@ from .documents import documents_router, openapi_config
 from .erasures import erasures_router
 from .events import events_router
 from .health import health_router
+from .moving import moving_router
 from .observability import Metrics, Observability
 from .organizations import organizations_router
 from .request import HttpRequest
@@ -49,6 +50,7 @@ class Metering:
     corrections: Corrections
     stories: Stories
     erasures: Erasures
+    back_up: Callable[[], Chunks]
 
 
 def create_app(
@@ -88,6 +90,7 @@ def create_app(
             erasures_router(metering.erasures, authentication),
         ]
         routers += [events, usage.router(), rollups_router(metering.store, authentication), endpoints.router()]
+        routers.append(moving_router(metering.store, metering.back_up, authentication))
 
     def unrouted(request: HttpRequest, error: HTTPException) -> Response[bytes]:
         """No such path, or another method: in the shape of the contract that owns the path."""

@@ -41,8 +41,8 @@ class PeriodBody(msgspec.Struct):
 
 
 class MeterUsage(msgspec.Struct):
-    """One meter: null limits mean unlimited; `remaining` is never negative, `overage` is what went beyond. `events` is
-    where the events are listed that `used` is made of."""
+    """One meter: null limits mean unlimited; `remaining` is never negative, `overage` is what went beyond. `events`,
+    where it was asked for, is where the events are listed that `used` is made of."""
 
     unit: str
     aggregation: str
@@ -53,7 +53,7 @@ class MeterUsage(msgspec.Struct):
     percent: Decimal | None
     period: PeriodBody
     resets_at: str | None
-    events: str
+    events: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class UsageBody(msgspec.Struct):
@@ -122,15 +122,17 @@ class UsageEndpoints:
             request: HttpRequest,
             organization_id: FromPath[str],
             as_of: Annotated[str | None, Parameter(description="An RFC 3339 instant; now when absent.")] = None,
+            links: Annotated[bool, Parameter(description="Adds links from each number to its events.")] = False,
         ) -> Response[bytes]:
             """Every meter in the current usage period: used, limit, remaining, percent, and when it resets.
 
             `as_of` asks for an earlier moment: its usage period, and what had been received and corrected by then;
-            limits and periods are those of the subscription of today.
+            limits and periods are those of the subscription of today. `links` lead from each number to exactly the
+            events that it is made of, in the state of the store that the answer was made from.
 
             For the admin key, or a key of the organization itself with a scope that reads usage.
             """
-            return await asyncio.to_thread(self._get_usage, request, organization_id, as_of)
+            return await asyncio.to_thread(self._get_usage, request, organization_id, as_of, links)
 
         @get("/v1/organizations/{organization_id:str}/events", operation_id="listMeteredEvents", tags=["Usage"])
         async def list_events(
@@ -163,13 +165,13 @@ class UsageEndpoints:
 
         return Router("/", route_handlers=[get_usage, list_events, check_quota])
 
-    def _get_usage(self, request: HttpRequest, organization_id: str, as_of: str | None) -> Response[bytes]:
+    def _get_usage(self, request: HttpRequest, organization_id: str, as_of: str | None, links: bool) -> Response[bytes]:
         organization = self._organization(request, organization_id)
         try:
             moment = None if as_of is None else parse_instant(as_of)
         except Invalid as wrong:
             raise Invalid(f"as_of: {wrong}") from None
-        return json_response(_usage(self.usage.of(organization, moment)))
+        return json_response(_usage(self.usage.of(organization, moment), links=links))
 
     def _list_events(
         self, request: HttpRequest, organization_id: str, slug: str, cursor: str | None, limit: int
@@ -226,7 +228,7 @@ def period_body(period: Period) -> PeriodBody:
     )
 
 
-def _usage(reader: OrganizationUsage) -> UsageBody:
+def _usage(reader: OrganizationUsage, *, links: bool) -> UsageBody:
     summary = reader.summary()
     subscription, organization = summary.subscription, summary.organization
     return UsageBody(
@@ -237,11 +239,11 @@ def _usage(reader: OrganizationUsage) -> UsageBody:
         as_of=format_instant(reader.now),
         period=period_body(summary.period),
         resets_at=format_instant(summary.period.end) if summary.period.end else None,
-        meters={each.meter.slug: _meter_usage(each, reader) for each in summary.meters},
+        meters={each.meter.slug: _meter_usage(each, reader if links else None) for each in summary.meters},
     )
 
 
-def _meter_usage(each: MeterSummary, reader: OrganizationUsage) -> MeterUsage:
+def _meter_usage(each: MeterSummary, linked: OrganizationUsage | None) -> MeterUsage:
     return MeterUsage(
         unit=each.meter.unit,
         aggregation=each.meter.aggregation,
@@ -252,8 +254,12 @@ def _meter_usage(each: MeterSummary, reader: OrganizationUsage) -> MeterUsage:
         percent=exact(round_half_even(each.percent, 2)) if each.percent is not None else None,
         period=period_body(each.period),
         resets_at=format_instant(each.resets_at) if each.resets_at else None,
-        events=_events_path(reader, each.meter, reader.cursor(each.meter.event_type, reader.span(each.meter))),
+        events=_first_page(linked, each.meter) if linked else msgspec.UNSET,
     )
+
+
+def _first_page(reader: OrganizationUsage, meter: Meter) -> str:
+    return _events_path(reader, meter, reader.cursor(meter.event_type, reader.span(meter)))
 
 
 def _events_path(reader: OrganizationUsage, meter: Meter, cursor: str) -> str:

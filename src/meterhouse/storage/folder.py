@@ -14,6 +14,8 @@ from ..domain.errors import FolderError
 FORMAT = 1
 """Version of the folder's layout; raised when an older Meterhouse could not read what a newer one writes."""
 
+LEDGER = "ledger.sqlite"
+
 
 class DataFolder:
     """A folder held by this process until it is closed or the process ends, however it ends."""
@@ -81,7 +83,7 @@ class DataFolder:
     @property
     def ledger_url(self) -> URL:
         """The SQLite ledger, as a database URL."""
-        return URL.create("sqlite", database=str(self.path / "ledger.sqlite"))
+        return URL.create("sqlite", database=str(self.path / LEDGER))
 
     def close(self) -> None:
         """Lets another process have the folder."""

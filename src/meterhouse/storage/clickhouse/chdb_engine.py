@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import threading
 from collections import deque
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,9 +13,15 @@ from typing import Any, BinaryIO
 import chdb
 import msgspec
 
+from ...ports import Chunks
 from .engine import NO_PARAMETERS, EngineError, Parameters
 
 _row = msgspec.json.Decoder(list[list[Any]])
+
+_CHUNK_BYTES = 1 << 20
+_FOLDER_OF_TABLE = (
+    "SELECT data_paths[1] FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
+)
 
 # A commit is far below these, so that it becomes exactly one part.
 _INSERT_SETTINGS = (
@@ -26,7 +34,9 @@ class ChdbEngine:
     """One embedded ClickHouse over one folder. A process can have one at a time. Raises `EngineError`."""
 
     def __init__(self, folder: Path):
-        self._folder = str(folder)
+        self._folder = folder.absolute()
+        self._shadow = self._folder / "shadow"
+        shutil.rmtree(self._shadow, ignore_errors=True)  # what was frozen when a process was killed
         # One call at a time on a connection: two at once can wait for each other, one with Python's global lock and
         # one with the connection's, and then everything stands still for good.
         self._idle = deque([self._connect()])
@@ -58,6 +68,56 @@ class ChdbEngine:
         except OSError as failure:
             raise EngineError(str(failure)) from failure
 
+    def stream(self, sql: str, parameters: Parameters, output_format: str) -> Chunks:
+        """See `Engine`."""
+        reading, writing = os.pipe()
+        destination = f"INTO OUTFILE '/dev/fd/{writing}' TRUNCATE"
+        failures: list[EngineError] = []
+
+        def run() -> None:
+            try:
+                self._query(f"{sql} {destination}", output_format, parameters)
+            except EngineError as failure:
+                failures.append(failure)
+            finally:
+                os.close(writing)
+
+        thread = threading.Thread(target=run, name="meterhouse-stream", daemon=True)
+        thread.start()
+        try:
+            while chunk := os.read(reading, _CHUNK_BYTES):
+                yield chunk
+        finally:
+            os.close(reading)
+            if thread.is_alive():  # the engine does not mind that nobody reads
+                self._query(f"KILL QUERY WHERE endsWith(query, {_literal(destination)}) ASYNC", "TSV", {})
+            thread.join()
+        if failures:
+            raise failures[0]
+
+    def freeze(self, table: str, name: str) -> Path:
+        """See `Engine`."""
+        self._query(f"ALTER TABLE {table} FREEZE WITH NAME '{name}'", "TSV", {})
+        folder = self._shadow / name / self._folder_of(table).relative_to(self._folder)
+        folder.mkdir(parents=True, exist_ok=True)  # a table without parts has nothing to freeze
+        return folder
+
+    def thaw(self, name: str) -> None:
+        """See `Engine`."""
+        shutil.rmtree(self._shadow / name, ignore_errors=True)
+
+    def attach(self, table: str, parts: Path) -> None:
+        """See `Engine`."""
+        detached = self._folder_of(table) / "detached"
+        for part in sorted(parts.iterdir()):
+            part.rename(detached / part.name)
+        self._query(f"ALTER TABLE {table} ATTACH PARTITION tuple()", "TSV", {})
+
+    def _folder_of(self, table: str) -> Path:
+        """Where the table's parts are."""
+        [[folder]] = self.rows(_FOLDER_OF_TABLE, {"table": table})
+        return Path(folder)
+
     def close(self) -> None:
         """See `Engine`."""
         while self._idle:
@@ -65,7 +125,7 @@ class ChdbEngine:
 
     def _connect(self) -> Any:
         try:
-            return chdb.connect(self._folder)
+            return chdb.connect(str(self._folder))
         except RuntimeError as failure:
             raise EngineError(str(failure)) from failure
 
@@ -87,6 +147,10 @@ def _scratch_file() -> BinaryIO:
     if hasattr(os, "memfd_create"):  # Linux, where it takes nothing but memory
         return os.fdopen(os.memfd_create("meterhouse-insert"), "w+b")
     return tempfile.TemporaryFile()
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "\\'") + "'"
 
 
 def _escape(text: str) -> str:

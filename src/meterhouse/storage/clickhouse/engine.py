@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
+
+from ...ports import Chunks
 
 Parameter = str | int | Sequence[int]
 Parameters = Mapping[str, Parameter]
@@ -30,6 +33,23 @@ class Engine(Protocol):
 
     def insert(self, table: str, block: bytes) -> None:
         """Inserts a block of ClickHouse's Native format as one part: on disk when it returns, all or nothing."""
+        ...
+
+    def stream(self, sql: str, parameters: Parameters, output_format: str) -> Chunks:
+        """The answer to a query in one of ClickHouse's formats, piece by piece; holds little of it at a time."""
+        ...
+
+    def freeze(self, table: str, name: str) -> Path:
+        """The files of a table as it is now, in a folder with a folder for each part; links, which cost next to
+        nothing. `name` is new. `thaw` removes them; what is left of them is gone after the next start."""
+        ...
+
+    def thaw(self, name: str) -> None:
+        """Removes what was frozen under that name."""
+        ...
+
+    def attach(self, table: str, parts: Path) -> None:
+        """Moves parts, in such a folder on the same disk, into a table of the same columns."""
         ...
 
     def close(self) -> None:

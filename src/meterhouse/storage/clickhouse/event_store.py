@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 import numpy as np
@@ -14,15 +16,18 @@ import xxhash
 
 from ...domain import correction
 from ...domain.event import OWN, Event, Identity, Outcome
+from ...domain.export import ExportForm, Selection
 from ...domain.listing import EventQuery, Place, Saying, StoredEvent
 from ...domain.meter import Measure, Meter, MeterQuery
-from ...ports import Measuring
+from ...ports import Chunks, Measuring
 from . import native, queries
 from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
 from .identity_filter import Hashes, IdentityFilter, Mark, Snapshot
 from .masks import Masks
 from .rewriting import Rewriting
 from .rollups import Rollups
+
+_EXPORTED_AS = {ExportForm.NDJSON: "TSVRaw", ExportForm.PARQUET: "Parquet"}
 
 _hash = xxhash.xxh3_64_intdigest
 _LOOKUP_SIZE = 5_000
@@ -39,6 +44,16 @@ _SAVE_SHARE = 16
 _REWRITTEN_AT_ONCE = 100_000
 _FIRST_DRAFT = 1 << 31
 """Where drafts stand in the latest commit: behind whatever it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The events up to a commit, as files."""
+
+    parts: Path
+    """A folder with a folder for each part of the table; may be written into."""
+    commit: int
+    events: int
 
 
 class ClickHouseEventStore:
@@ -369,6 +384,24 @@ class ClickHouseEventStore:
         """See `ports.EventStore`."""
         [[count]] = self._engine.rows(queries.COUNT_EVENTS, {})
         return int(count)
+
+    def export(self, selection: Selection, form: ExportForm) -> Chunks:
+        """See `ports.EventStore`."""
+        statement = queries.ExportQuery(selection, form, self._latest_commit)
+        return self._engine.stream(statement.sql, statement.parameters, _EXPORTED_AS[form])
+
+    @contextmanager
+    def frozen(self) -> Iterator[Frozen]:
+        """The events of this moment, none of them half erased, as files that stay as they are. Who writes waits only
+        until they are linked."""
+        name = f"backup{uuid4().hex}"
+        try:
+            with self._erasing, self._writing:
+                parts = self._engine.freeze("events", name)
+                frozen = Frozen(parts, self._commit, self.count())
+            yield frozen
+        finally:
+            self._engine.thaw(name)
 
     def close(self) -> None:
         """See `ports.EventStore`."""

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from ...domain.correction import ADD, CONFLICT, RESTORE, VOID
 from ...domain.erasure import REMOVAL
 from ...domain.event import OWN
+from ...domain.export import ExportForm, Selection
 from ...domain.listing import EventQuery, Place, Saying
 from ...domain.meter import Aggregation, Meter, MeterQuery, StateWindow
 from ...domain.period import FIRST_INSTANT
@@ -427,4 +428,36 @@ class SayingQuery(Statement):
             f" AND commit <= {self._parameter('UInt64', as_of_commit)}"
             f" AND if(type = '{CONFLICT}', {self._text(f'data.{path}')}, {self._text(path)}) = {value}"
             f" AND (type = '{CONFLICT}' OR {NOT_OWN}) LIMIT {self._parameter('UInt64', limit)}"
+        )
+
+
+# Line breaks in `data` stand between values only, where a space means the same.
+_EXPORTED = {
+    ExportForm.NDJSON: """concat('{"specversion":"1.0","id":', toJSONString(id), ',"source":', toJSONString(source),
+        ',"type":', toJSONString(type), ',"subject":', toJSONString(organization),
+        ',"time":"', replaceOne(toString(time), ' ', 'T'), 'Z","namespace":', toJSONString(namespace),
+        ',"data":', translate(data, '\\n\\r', '  '), '}')""",
+    ExportForm.PARQUET: "id, source, type, organization AS subject, time, namespace, data",
+}
+
+
+class ExportQuery(Statement):
+    """The statement for an export, one column of lines or a column for each attribute.
+
+    All of it is sorted at once, on disk where there is more than some memory holds, and by one thread, because others
+    have work to do as well.
+    """
+
+    def __init__(self, selection: Selection, form: ExportForm, as_of_commit: int):
+        super().__init__()
+        conditions = [f"commit <= {self._parameter('UInt64', as_of_commit)}"]
+        if selection.namespace is not None:
+            conditions.append(f"namespace = {self._parameter('String', selection.namespace)}")
+        if selection.organization is not None:
+            conditions.append(f"organization = {self._parameter('String', selection.organization)}")
+        self.sql = (
+            f"SELECT {_EXPORTED[form]} FROM events WHERE {' AND '.join(conditions)} ORDER BY commit, position "
+            "SETTINGS max_threads = 1, max_bytes_before_external_sort = 100000000, "
+            "max_bytes_ratio_before_external_sort = 0, prefer_external_sort_block_bytes = 4000000, "
+            "output_format_parquet_row_group_size = 50000, output_format_json_escape_forward_slashes = 0"
         )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import fields
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Select, Table, case, create_engine, event, insert, or_, select, update
@@ -280,6 +281,18 @@ class SqlLedger:
         """See `Ledger.ping`."""
         with self._engine.connect() as connection:
             connection.execute(select(organizations.c.id).limit(1))  # SQLite answers SELECT 1 without its file
+
+    def copy_into(self, path: Path) -> bool:
+        """Writes all of it, as of one moment, into a new file; answers False, writing nothing, where a database server
+        keeps it, which has backups of its own. Raises `OSError`."""
+        if self._engine.dialect.name != "sqlite":
+            return False
+        with closing(self._engine.raw_connection()) as connection:
+            try:
+                connection.cursor().execute("VACUUM INTO ?", (str(path),))
+            except sqlite3.OperationalError as wrong:
+                raise OSError(f"the ledger cannot be copied to {path}: {wrong}") from wrong
+        return True
 
     def close(self) -> None:
         """See `Ledger.close`."""
