@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -54,7 +55,7 @@ class ClickHouseEventStore:
             engine.execute(queries.INDEX_IDENTITIES)
         self._commit: int = engine.rows(queries.LATEST_COMMIT, NO_PARAMETERS)[0][0]
         self._latest_commit: int = self._commit
-        self._recent: dict[tuple[str, str, str], Event] = {}
+        self._recent: OrderedDict[tuple[str, str, str], Event] = OrderedDict()
         self._certain = True
         self._unsaved = 0
         self._snapshot = Snapshot(snapshot) if snapshot else None
@@ -123,7 +124,7 @@ class ClickHouseEventStore:
             if len(event.data) <= _RECENT_DATA_BYTES:
                 self._recent[event.identity] = event
         for _ in range(len(self._recent) - _RECENT_EVENTS):
-            del self._recent[next(iter(self._recent))]
+            self._recent.popitem(last=False)  # of a plain dict, each would walk over all that were deleted before
 
     def _filled(self) -> IdentityFilter:
         self._unsaved = self.count()
