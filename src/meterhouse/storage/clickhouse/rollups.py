@@ -21,7 +21,7 @@ from . import queries, rollup_queries
 from .engine import Engine
 from .partials import Partials
 from .queries import ALL, MeasureQuery, Part, StateQuery, moment_of
-from .rollup_queries import FirstQuery, FoldStatement, RollupQuery, StateRollupQuery, UniqueQuery
+from .rollup_queries import FirstQuery, FoldSteps, RollupQuery, StateRollupQuery, UniqueQuery
 from .series import Kind, Segment, Series, all_series, cut, rolled_up
 
 _EVENTS_PER_FOLD = 250_000
@@ -41,7 +41,8 @@ class Rollups:
         # The newest commit that may have touched an organization; organizations share places, which only costs a
         # look into the events. After a start any of them may have been touched by the newest.
         self._touched = [latest_commit] * _PLACES
-        engine.execute(rollup_queries.REPLACE_FOLD)
+        for sql in rollup_queries.CREATE_FOLD:
+            engine.execute(sql)
         if engine.rows(rollup_queries.LAYOUT_OF_ROLLUPS, {}) != [[rollup_queries.LAYOUT]]:
             engine.execute(rollup_queries.REPLACE_ROLLUPS)
         self._watermarks = self._read_watermarks()
@@ -88,9 +89,12 @@ class Rollups:
         return upto, types
 
     def _fold(self, series: Sequence[Series], types: set[tuple[str, str]], after: int, upto: int) -> None:
-        statement = FoldStatement(series, types, after, upto)
-        self._engine.execute(rollup_queries.EMPTY_FOLD)
-        self._engine.execute(statement.sql, statement.parameters)
+        for sql in rollup_queries.EMPTY_FOLD:
+            self._engine.execute(sql)
+        for sql, parameters in FoldSteps(series, types, after, upto).steps:
+            self._engine.execute(sql, parameters)
+        for sql in rollup_queries.EMPTY_STEPS:
+            self._engine.execute(sql)
         with self._table.changing():
             try:
                 self._engine.execute(rollup_queries.ATTACH_FOLD)
