@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
+
 # In a process of its own: what this is about stands still with Python's global lock held, so that nothing inside the
 # process could notice.
 SCRIPT = """
@@ -48,3 +50,14 @@ def test_many_threads_ask_and_insert_at_once_and_none_waits_forever(tmp_path: Pa
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "events")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, "[] [[251]]\n"), done.stderr
+
+
+def test_texts_reach_a_statement_as_they_are(tmp_path: Path) -> None:
+    texts = ["it's", "a\\b", "line\nbreak", "tab\tstop", "ü", 'q"q', "]", "a','b", "\\'", "\\n", ""]
+    engine = ChdbEngine(tmp_path / "events")
+    try:
+        assert engine.rows("SELECT {p:Array(String)}", {"p": texts}) == [[texts]]
+        for text in texts:
+            assert engine.rows("SELECT {p:String}", {"p": text}) == [[text]]
+    finally:
+        engine.close()

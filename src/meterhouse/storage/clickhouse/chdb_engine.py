@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import chdb
 import msgspec
 
-from .engine import NO_PARAMETERS, EngineError, Parameters
+from .engine import NO_PARAMETERS, EngineError, Parameter, Parameters
 
 _row = msgspec.json.Decoder(list[list[Any]])
 
@@ -70,13 +71,13 @@ class ChdbEngine:
             raise EngineError(str(failure)) from failure
 
     def _query(self, sql: str, output_format: str, parameters: Parameters) -> Any:
-        escaped = {name: _escape(value) if isinstance(value, str) else value for name, value in parameters.items()}
+        literals = {name: _literal(value) for name, value in parameters.items()}
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self._connect()
         try:
-            return connection.query(sql, output_format, params=escaped)
+            return connection.query(sql, output_format, params=literals)
         except RuntimeError as failure:  # everything that chdb raises is one
             raise EngineError(str(failure)) from failure
         finally:
@@ -89,6 +90,14 @@ def _scratch_file() -> BinaryIO:
     return tempfile.TemporaryFile()
 
 
+def _literal(value: Parameter) -> object:
+    """A parameter in the tab-separated notation in which ClickHouse reads them, where texts in arrays are quoted."""
+    if isinstance(value, str):
+        return _escape(value)
+    if isinstance(value, Sequence) and value and isinstance(value[0], str):
+        return "[" + ",".join("'" + _escape(str(text)).replace("'", "\\'") + "'" for text in value) + "]"
+    return value
+
+
 def _escape(text: str) -> str:
-    """A string parameter in the tab-separated notation in which ClickHouse reads parameters."""
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")

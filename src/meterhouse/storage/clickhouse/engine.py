@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-Parameter = str | int | Sequence[int]
+Parameter = str | int | Sequence[int] | Sequence[str]
 Parameters = Mapping[str, Parameter]
 NO_PARAMETERS: Parameters = {}
 

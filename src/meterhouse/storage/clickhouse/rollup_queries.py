@@ -367,63 +367,51 @@ class UniqueQuery(_Reading):
         )
 
 
-class StateRollupQuery(_Reading):
-    """The entities of a STATE_COUNT by state: those counted in whole slots; and of those that the events in `parts`
-    are about, which the slots lack, each taken off as it is counted there and put as it is. Rows as in `StateQuery`."""
+class CountedStates(_Reading):
+    """The entities of a STATE_COUNT by state, as they are counted in whole slots. Rows as in `StateQuery`."""
 
-    def __init__(self, query: MeterQuery, series: Series, segments: Sequence[Segment], parts: Sequence[Part]):
+    def __init__(self, query: MeterQuery, series: Series, segments: Sequence[Segment]):
         when, now = moment_of(query)
         super().__init__(query, one_window=now)
         group = query.group_by[0] if query.group_by else ""
         counts = series.counting(Kind.CREATED if when == "created" else Kind.CHANGED, group)
-        key = "key" if group else "''"
-        sources = [
-            f"SELECT {self._window_of('slot')} AS window, {key} AS said, state, events AS entities FROM rollups"
-            f" WHERE {self._rows_of([counts])} AND ({self._segments(segments) or '0'})"
-        ]
-        if parts:
-            # One that is taken off was counted in a whole slot, or not at all.
-            inside = "1" if now else self._inside("move.1")
-            whole = self._whole(_slot_of("move.1"), segments)
-            sources.append(self._moves(series, group, parts, when, f"if(move.4 = 1, {inside}, {whole})"))
+        columns = [f"{self._window_of('slot')} AS window", *(["key"] if group else []), "state"]
         self.sql = (
-            f"SELECT window{', said' if group else ''}, state, sum(entities) AS count"
-            f" FROM ({' UNION ALL '.join(sources)}) GROUP BY window, said, state HAVING count != 0"
+            f"SELECT {', '.join(columns)}, sum(events) AS count FROM rollups"
+            f" WHERE {self._rows_of([counts])} AND ({self._segments(segments) or '0'})"
+            f" GROUP BY window{', key' if group else ''}, state HAVING count != 0"
         )
 
-    def _moves(self, series: Series, group: str, parts: Sequence[Part], when: str, counts: str) -> str:
-        found = " UNION ALL ".join(self._of_events(series, group, part) for part in parts)
-        said_by = {which: f"{which}_said.4" if group else "''" for which in ("old", "now")}
-        moves = [
-            f"({which}_{when}, {said_by[which]}, {which}_latest.4, toInt64({sign}), {known})"
-            for which, sign, known in (("old", -1, "known"), ("now", 1, "1"))
-        ]
-        return f"""
-            SELECT {self._window("move.1")} AS window, move.2 AS said, move.3 AS state, move.4 AS entities FROM (
-                SELECT {_ENTITY_AS_IT_IS},
-                    arrayJoin([{", ".join(moves)}]) AS move
-                FROM (
-                    SELECT entity, max(latest) AS latest, min(created) AS created, max(s0) AS s0 FROM ({found})
-                    GROUP BY entity
-                ) AS fresh LEFT JOIN (
-                    SELECT key AS entity, {_ENTITY_AS_FOLDED}
-                    FROM rollups WHERE {self._rows_of([series])} AND width = 0
-                        AND key IN (SELECT entity FROM ({found}))
-                    GROUP BY entity
-                ) AS old USING (entity)
-            )
-            WHERE move.5 AND {counts}
-        """
 
-    def _of_events(self, series: Series, group: str, part: Part) -> str:
-        """The entities that some events are about; what the events say is in the rollup unless they came after it."""
+class FreshEntities(MeterStatement):
+    """The entities that the events in `parts` are about, which whole slots lack. Rows: entity, and what the events say
+    that came after the rollup, as `partials.Entity` has it."""
+
+    def __init__(self, query: MeterQuery, series: Series, parts: Sequence[Part]):
+        super().__init__(query, one_window=True)
+        found = " UNION ALL ".join(self._of_events(series, part) for part in parts)
+        self.sql = f"SELECT entity, max(latest), min(created), max(s0) FROM ({found}) GROUP BY entity"
+
+    def _of_events(self, series: Series, part: Part) -> str:
         conditions = [*self._events(part), *self._with_state(series.event_type, series.entity, series.state)]
         where = f"FROM events WHERE {' AND '.join(conditions)} GROUP BY entity"
         if part.within:
             entity = self._text(series.entity)
             return f"SELECT {entity} AS entity, {NEVER_SAID} AS latest, {_NEVER} AS created, {NEVER_SAID} AS s0 {where}"
-        columns = self._state_columns(series.entity, series.state, [group] if group else [])
-        return f"SELECT {columns}{'' if group else f', {NEVER_SAID} AS s0'} {where}"
+        columns = self._state_columns(series.entity, series.state, self._query.group_by)
+        return f"SELECT {columns}{'' if self._query.group_by else f', {NEVER_SAID} AS s0'} {where}"
+
+
+class FoldedEntities(_Reading):
+    """Some entities as they are folded. Rows as in `FreshEntities`."""
+
+    def __init__(self, query: MeterQuery, series: Series, entities: Sequence[str]):
+        super().__init__(query)
+        keys = self._parameter("Array(String)", entities)
+        self.sql = (
+            f"SELECT key, max(latest), min(first), max(said) FROM rollups"
+            f" WHERE {self._rows_of([series])} AND width = 0 AND key IN {keys} GROUP BY key"
+        )
 
 
 _NEVER = "toInt64(9223372036854775807)"

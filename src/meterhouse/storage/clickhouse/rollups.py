@@ -19,10 +19,18 @@ import xxhash
 from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
 from . import queries, rollup_queries
 from .engine import Engine
-from .partials import Partials
+from .partials import Entity, EntityCounts, Partials
 from .queries import ALL, MeasureQuery, Part, StateQuery, moment_of
-from .rollup_queries import FirstQuery, FoldSteps, RollupQuery, StateRollupQuery, UniqueQuery
-from .series import Kind, Segment, Series, all_series, cut, rolled_up
+from .rollup_queries import (
+    CountedStates,
+    FirstQuery,
+    FoldedEntities,
+    FoldSteps,
+    FreshEntities,
+    RollupQuery,
+    UniqueQuery,
+)
+from .series import Cut, Kind, Segment, Series, all_series, cut, rolled_up
 
 _EVENTS_PER_FOLD = 250_000
 """How many events are folded at once when many wait, unless one commit has more: what a fold takes of memory."""
@@ -203,15 +211,28 @@ class Rollups:
         pieces = cut((None, None) if moment_of(query)[1] else query.edges)
         with self._table.reading():
             if watermark := self._folded_to(query, series):
-                parts = self._unfolded(query, watermark, pieces.edges)
-                return self._states(StateRollupQuery(query, series[0], pieces.segments, parts))
-        return self._states(StateQuery(query))
-
-    def _states(self, statement: StateQuery | StateRollupQuery) -> list[Measure]:
+                return self._counted_states(query, series[0], watermark, pieces)
+        statement = StateQuery(query)
         return [
             Measure(statement.windows[edge], Decimal(count), tuple(group), state)
             for edge, *group, state, count in self._engine.rows(statement.sql, statement.parameters)
         ]
+
+    def _counted_states(self, query: MeterQuery, series: Series, watermark: int, pieces: Cut) -> list[Measure]:
+        statement = CountedStates(query, series, pieces.segments)
+        counts = EntityCounts(query, statement.windows, pieces.segments)
+        for edge, *group, state, count in self._engine.rows(statement.sql, statement.parameters):
+            counts.add(edge, tuple(group), state, count)
+        if parts := self._unfolded(query, watermark, pieces.edges):
+            fresh = self._entities(FreshEntities(query, series, parts))
+            folded = self._entities(FoldedEntities(query, series, [*fresh])) if fresh else {}
+            for name, entity in fresh.items():
+                counts.move(entity, folded.get(name))
+        return counts.measures()
+
+    def _entities(self, statement: FreshEntities | FoldedEntities) -> dict[str, Entity]:
+        rows = self._engine.rows(statement.sql, statement.parameters)
+        return {name: (latest, created, said) for name, latest, created, said in rows}
 
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         """See `ports.EventStore`."""
