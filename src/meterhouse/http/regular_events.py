@@ -36,12 +36,12 @@ class RegularEvents:
             await self._app(scope, receive, send)
             return
         namespace, lines, size = regular
-        message = cast("HTTPReceiveMessage", await receive())
+        received: list[HTTPReceiveMessage] = []
         try:
-            body = _whole_body(message, size)
+            body = await _body(receive, size, received)
             answer = await self._intake.report(self._intake.submit(namespace, body, lines, None))
         except Exception:  # noqa: BLE001 - the route words every failure
-            await self._app(scope, _again(message, receive), send)
+            await self._app(scope, _again(received, receive), send)
             return
         scope["path_template"] = _PATH
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
@@ -66,18 +66,27 @@ class RegularEvents:
         return query[1].decode(), lines, int(size)
 
 
-def _whole_body(message: HTTPReceiveMessage, size: int) -> bytes:
-    """The body, if one message has all of it; raises `ValueError` otherwise."""
-    if message["type"] != "http.request" or message["more_body"] or len(message["body"]) != size:
-        raise ValueError(message["type"])
-    return message["body"]
+async def _body(receive: Receive, size: int, received: list[HTTPReceiveMessage]) -> bytes:
+    """The body, as soon as all of it is there, with the messages that it came in. Raises `ValueError` when another
+    length was announced, or the client has hung up."""
+    body = b""
+    while True:
+        message = cast("HTTPReceiveMessage", await receive())
+        received.append(message)
+        if message["type"] != "http.request":
+            raise ValueError(message["type"])
+        body += message["body"]
+        if len(body) == size:
+            return body
+        if len(body) > size or not message["more_body"]:
+            raise ValueError(f"{len(body)} bytes of {size}")
 
 
-def _again(message: HTTPReceiveMessage, receive: Receive) -> Receive:
+def _again(received: list[HTTPReceiveMessage], receive: Receive) -> Receive:
     """Receives what was received already, and then the rest."""
-    first = [message]
+    messages = iter(received)
 
     async def receive_again() -> HTTPReceiveMessage:
-        return first.pop() if first else cast("HTTPReceiveMessage", await receive())
+        return next(messages, None) or cast("HTTPReceiveMessage", await receive())
 
     return receive_again
