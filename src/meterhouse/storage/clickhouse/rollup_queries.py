@@ -45,7 +45,7 @@ _TABLE_COLUMNS = """(
 )"""
 _COLUMNS_AND_ENGINE = f"""{_TABLE_COLUMNS}
 ENGINE = AggregatingMergeTree ORDER BY (series, organization, width, slot, key, state)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384
 """
 LAYOUT = f"1 {xxhash.xxh3_64_hexdigest(_COLUMNS_AND_ENGINE.encode())}"
 """Which rollups these are; the first number is raised when they are folded otherwise. Others are of no use."""
