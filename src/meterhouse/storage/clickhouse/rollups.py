@@ -34,6 +34,8 @@ from .series import Cut, Kind, Segment, Series, all_series, cut, rolled_up
 
 _EVENTS_PER_FOLD = 250_000
 """How many events are folded at once when many wait, unless one commit has more: what a fold takes of memory."""
+_ENTITIES_AT_ONCE = 5_000
+"""How many are looked up in one statement: what one takes grows faster than they do."""
 _PLACES = 1 << 16
 
 
@@ -225,7 +227,10 @@ class Rollups:
             counts.add(edge, tuple(group), state, count)
         if parts := self._unfolded(query, watermark, pieces.edges):
             fresh = self._entities(FreshEntities(query, series, parts))
-            folded = self._entities(FoldedEntities(query, series, [*fresh])) if fresh else {}
+            names, folded = [*fresh], dict[str, Entity]()
+            for begin in range(0, len(names), _ENTITIES_AT_ONCE):
+                few = names[begin : begin + _ENTITIES_AT_ONCE]
+                folded |= self._entities(FoldedEntities(query, series, few))
             for name, entity in fresh.items():
                 counts.move(entity, folded.get(name))
         return counts.measures()
