@@ -67,3 +67,14 @@ def test_a_stream_that_fails_in_the_middle_says_so_and_one_that_is_closed_ends(t
         assert engine.rows("SELECT 1", {}) == [[1]]
     finally:
         engine.close()
+
+
+def test_texts_reach_a_statement_as_they_are(tmp_path: Path) -> None:
+    texts = ["it's", "a\\b", "line\nbreak", "tab\tstop", "ü", 'q"q', "]", "a','b", "\\'", "\\n", ""]
+    engine = ChdbEngine(tmp_path / "events")
+    try:
+        assert engine.rows("SELECT {p:Array(String)}", {"p": texts}) == [[texts]]
+        for text in texts:
+            assert engine.rows("SELECT {p:String}", {"p": text}) == [[text]]
+    finally:
+        engine.close()

@@ -86,7 +86,7 @@ DATA = st.fixed_dictionaries(
         "m": NUMBERS,
         "group": st.sampled_from(["", "a", "b", "it's", 1.5]),
         "user": st.fixed_dictionaries({"id": st.sampled_from(["u", "v"])}),
-        "name": st.sampled_from(["", "x", "y", "z", "line\nbreak"]),
+        "name": st.sampled_from(["", "x", "y", "z", "line\nbreak", "it's \\"]),
         "state": st.sampled_from(["", "on", "off"]),
     },
 )

@@ -29,11 +29,12 @@ from .contracts import ContractEndpoints
 from .corrections import corrections_router
 from .documents import documents_router, openapi_config
 from .erasures import erasures_router
-from .events import events_router
+from .events import Intake, events_router
 from .health import health_router
 from .moving import moving_router
 from .observability import Metrics, Observability
 from .organizations import organizations_router
+from .regular_events import RegularEvents
 from .request import HttpRequest
 from .rollups import rollups_router
 from .stories import stories_router
@@ -75,7 +76,7 @@ def create_app(
         health_router(metering.store if metering else None, accounts.ledger, metrics),
         documents_router(version, contracts),
     ]
-    endpoints = answers = None
+    endpoints = answers = intake = None
     if metering is not None:
         metrics.watch(metering.ingest)
         answers = AnswerCache(metering.store, accounts.ledger, contracts.values(), answer_cache_bytes)
@@ -83,7 +84,8 @@ def create_app(
             contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock, answers, metrics
         )
         usage = UsageEndpoints(accounts, contracts, metering.usage, authentication)
-        events = events_router(metering.ingest, authentication, metrics, max_body_bytes)
+        intake = Intake(metering.ingest, metrics)
+        events = events_router(intake, authentication, metrics, max_body_bytes)
         routers += [
             corrections_router(metering.corrections, authentication, max_body_bytes),
             stories_router(metering.stories, authentication),
@@ -98,7 +100,7 @@ def create_app(
         shaped = endpoints.refuse_unrouted(request.url.path, request, refusal) if endpoints is not None else None
         return shaped or problems.http_error(request, error)
 
-    app = Litestar(
+    app: ASGIApp = Litestar(
         route_handlers=routers,
         exception_handlers={
             MeterhouseError: problems.meterhouse_error,
@@ -111,4 +113,6 @@ def create_app(
         request_max_body_size=max_body_bytes,
         logging_config=None,
     )
-    return Observability(app if answers is None else FromCache(app, answers, metrics, clock), metrics)
+    if answers is not None and intake is not None:
+        app = RegularEvents(FromCache(app, answers, metrics, clock), intake, authentication)
+    return Observability(app, metrics)

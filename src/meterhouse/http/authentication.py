@@ -49,6 +49,11 @@ class Authentication:
             raise Unauthorized("this key is not valid")
         return caller
 
+    def is_operator(self, header: bytes) -> bool:
+        """Whether an `Authorization` header, written as it mostly is, has the admin key."""
+        scheme, _, secret = header.partition(b" ")
+        return scheme == b"Bearer" and hmac.compare_digest(hash_secret(secret.decode("latin-1")), self.admin_key_hash)
+
     def _other_than_operator(self, request: Connection) -> str | None:
         """None for the operator, else the secret that was sent. Raises `Unauthorized` when there is none."""
         secret = bearer(request.headers)

@@ -22,7 +22,7 @@ from .problems import Forbidden
 from .request import HttpRequest
 
 # Whether a media type holds one JSON value or one on each line.
-_MEDIA_TYPES = {
+MEDIA_TYPES = {
     "application/cloudevents+json": False,
     "application/cloudevents-batch+json": False,
     "application/json": False,
@@ -30,7 +30,7 @@ _MEDIA_TYPES = {
 }
 
 
-_SMALL_BODY_BYTES = 16_384
+SMALL_BODY_BYTES = 16_384
 """Decoded where it arrives, in well under a millisecond; handing it to another thread would take longer."""
 _DECODING_THREADS = 2
 """More would only take turns, and let the thread that commits wait for its own."""
@@ -70,15 +70,32 @@ class _Reports:
                 waiter.set_result(finished.result())
 
 
-def events_router(ingest: Ingest, authentication: Authentication, metrics: Metrics, max_body_bytes: int) -> Router:
+class Intake:
+    """Takes the events of a request in, and tells what became of them."""
+
+    def __init__(self, ingest: Ingest, metrics: Metrics):
+        self._ingest = ingest
+        self._reports = _Reports()
+        names = ("ingested", "duplicates", "conflicts", "rejected")
+        self._outcomes = [(name, metrics.events.labels(name)) for name in names]
+
+    def submit(self, namespace: str, body: bytes, lines: bool, organization: str | None) -> Future[Report]:
+        """See `Ingest.submit`."""
+        return self._ingest.submit(namespace, split_events(body, lines=lines), organization)
+
+    async def report(self, pending: Future[Report]) -> bytes:
+        """The report as JSON, counted, when it is there; raises what the commit raised."""
+        report = await self._reports.of(pending)
+        for outcome, counter in self._outcomes:
+            if count := getattr(report, outcome):
+                counter.inc(count)
+        return msgspec.json.encode(report)
+
+
+def events_router(intake: Intake, authentication: Authentication, metrics: Metrics, max_body_bytes: int) -> Router:
     """The route, closed over what it needs."""
 
-    reports = _Reports()
-    outcomes = [(name, metrics.events.labels(name)) for name in ("ingested", "duplicates", "conflicts", "rejected")]
     decoding = ThreadPoolExecutor(_DECODING_THREADS, "meterhouse-decoding")
-
-    def submit(namespace: str, body: bytes, lines: bool, organization: str | None) -> Future[Report]:
-        return ingest.submit(namespace, split_events(body, lines=lines), organization)
 
     @post("/v1/events", status_code=200, operation_id="sendEvents", tags=["Events"])
     async def send_events(
@@ -101,22 +118,18 @@ def events_router(ingest: Ingest, authentication: Authentication, metrics: Metri
         if namespace is None:
             raise Invalid("name the namespace of the events: POST /v1/events?namespace=…")
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-        if media_type not in _MEDIA_TYPES:
-            raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send one of {', '.join(_MEDIA_TYPES)}")
+        if media_type not in MEDIA_TYPES:
+            raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send one of {', '.join(MEDIA_TYPES)}")
         body = await read_body(request, max_body_bytes)
-        arguments = namespace, body, _MEDIA_TYPES[media_type], organization
+        arguments = namespace, body, MEDIA_TYPES[media_type], organization
         try:
-            if len(body) <= _SMALL_BODY_BYTES:
-                pending = submit(*arguments)
+            if len(body) <= SMALL_BODY_BYTES:
+                pending = intake.submit(*arguments)
             else:
-                pending = await asyncio.get_running_loop().run_in_executor(decoding, submit, *arguments)
+                pending = await asyncio.get_running_loop().run_in_executor(decoding, intake.submit, *arguments)
         except Overloaded:
             metrics.refused.inc()
             raise
-        report = await reports.of(pending)
-        for outcome, counter in outcomes:
-            if count := getattr(report, outcome):
-                counter.inc(count)
-        return Response(cast("Report", msgspec.json.encode(report)), media_type="application/json")
+        return Response(cast("Report", await intake.report(pending)), media_type="application/json")
 
     return Router("/", route_handlers=[send_events])

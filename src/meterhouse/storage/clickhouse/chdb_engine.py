@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import threading
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +15,7 @@ import chdb
 import msgspec
 
 from ...ports import Chunks
-from .engine import NO_PARAMETERS, EngineError, Parameters
+from .engine import NO_PARAMETERS, EngineError, Parameter, Parameters
 
 _row = msgspec.json.Decoder(list[list[Any]])
 
@@ -90,7 +91,7 @@ class ChdbEngine:
         finally:
             os.close(reading)
             if thread.is_alive():  # the engine does not mind that nobody reads
-                self._query(f"KILL QUERY WHERE endsWith(query, {_literal(destination)}) ASYNC", "TSV", {})
+                self._query(f"KILL QUERY WHERE endsWith(query, {_quoted(destination)}) ASYNC", "TSV", {})
             thread.join()
         if failures:
             raise failures[0]
@@ -130,13 +131,13 @@ class ChdbEngine:
             raise EngineError(str(failure)) from failure
 
     def _query(self, sql: str, output_format: str, parameters: Parameters) -> Any:
-        escaped = {name: _escape(value) if isinstance(value, str) else value for name, value in parameters.items()}
+        literals = {name: _literal(value) for name, value in parameters.items()}
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self._connect()
         try:
-            return connection.query(sql, output_format, params=escaped)
+            return connection.query(sql, output_format, params=literals)
         except RuntimeError as failure:  # everything that chdb raises is one
             raise EngineError(str(failure)) from failure
         finally:
@@ -149,10 +150,18 @@ def _scratch_file() -> BinaryIO:
     return tempfile.TemporaryFile()
 
 
-def _literal(text: str) -> str:
+def _quoted(text: str) -> str:
     return "'" + text.replace("'", "\\'") + "'"
 
 
+def _literal(value: Parameter) -> object:
+    """A parameter in the tab-separated notation in which ClickHouse reads them, where texts in arrays are quoted."""
+    if isinstance(value, str):
+        return _escape(value)
+    if isinstance(value, Sequence) and value and isinstance(value[0], str):
+        return "[" + ",".join("'" + _escape(str(text)).replace("'", "\\'") + "'" for text in value) + "]"
+    return value
+
+
 def _escape(text: str) -> str:
-    """A string parameter in the tab-separated notation in which ClickHouse reads parameters."""
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")

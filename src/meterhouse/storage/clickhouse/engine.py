@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ...ports import Chunks
 
-Parameter = str | int | Sequence[int]
+Parameter = str | int | Sequence[int] | Sequence[str]
 Parameters = Mapping[str, Parameter]
 NO_PARAMETERS: Parameters = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ class ClickHouseEventStore:
         self._latest_commit: int = self._commit
         [[stored_at]] = engine.rows(queries.STORED_AT, {"commit": self._commit})
         self._stored_at = queries.instant(stored_at)
-        self._recent: dict[Identity, Event] = {}
+        self._recent: OrderedDict[Identity, Event] = OrderedDict()
         self._certain = True
         self._unsaved = 0
         self._snapshot = Snapshot(snapshot) if snapshot else None
@@ -223,7 +224,7 @@ class ClickHouseEventStore:
             if len(event.data) <= _RECENT_DATA_BYTES:
                 self._recent[event.identity] = event
         for _ in range(len(self._recent) - _RECENT_EVENTS):
-            del self._recent[next(iter(self._recent))]
+            self._recent.popitem(last=False)  # of a plain dict, each would walk over all that were deleted before
 
     def _filled(self) -> IdentityFilter:
         self._unsaved = self.count()

@@ -250,7 +250,7 @@ class Statement:
     def _instant(self, edge: datetime) -> str:
         return f"fromUnixTimestamp64Micro({self._parameter('Int64', micros(edge))}, 'UTC')"
 
-    def _parameter(self, sql_type: str, value: str | int | Sequence[int]) -> str:
+    def _parameter(self, sql_type: str, value: Parameter) -> str:
         name = f"p{len(self.parameters)}"
         self.parameters[name] = value
         return f"{{{name}:{sql_type}}}"

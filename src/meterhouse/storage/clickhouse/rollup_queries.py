@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 
 import xxhash
 
 from ...domain.meter import MeterQuery
 from ...domain.period import FIRST_INSTANT
+from .engine import Parameter
 from .queries import NEVER_SAID, NOT_OWN, MeterStatement, Part, Statement, latest_terms, micros, moment_of, said
 from .series import SLOT, SLOTS_PER_DAY, Kind, Segment, Series
 
@@ -24,7 +26,7 @@ from .series import SLOT, SLOTS_PER_DAY, Kind, Segment, Series
 #                      ''             FIRST: the organization's first event
 #
 # A row without an organization tells up to which commit its series is folded.
-_COLUMNS_AND_ENGINE = """(
+_TABLE_COLUMNS = """(
     series       UInt64,
     organization String,
     width        UInt8,
@@ -40,18 +42,32 @@ _COLUMNS_AND_ENGINE = """(
     latest       SimpleAggregateFunction(max, Tuple(Int64, UInt64, UInt32, String)) CODEC(ZSTD(1)),
     said         SimpleAggregateFunction(max, Tuple(Int64, UInt64, UInt32, String)) CODEC(ZSTD(1)),
     watermark    SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
-)
+)"""
+_COLUMNS_AND_ENGINE = f"""{_TABLE_COLUMNS}
 ENGINE = AggregatingMergeTree ORDER BY (series, organization, width, slot, key, state)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384
 """
 LAYOUT = f"1 {xxhash.xxh3_64_hexdigest(_COLUMNS_AND_ENGINE.encode())}"
 """Which rollups these are; the first number is raised when they are folded otherwise. Others are of no use."""
 LAYOUT_OF_ROLLUPS = "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = 'rollups'"
 REPLACE_ROLLUPS = f"CREATE OR REPLACE TABLE rollups {_COLUMNS_AND_ENGINE} COMMENT '{LAYOUT}'"
 
-# A fold is made in a table that nobody reads, and then becomes part of the other in one quick step.
-REPLACE_FOLD = f"CREATE OR REPLACE TABLE fold {_COLUMNS_AND_ENGINE}"
-EMPTY_FOLD = "TRUNCATE TABLE fold"
+# A fold is put together in memory, by many small statements: the engine analyzes and reads what is inside a large one
+# again for each mention. It is then stored in a table that nobody reads, and becomes part of the other in one step.
+_SAID = "Tuple(Int64, UInt64, UInt32, String)"
+_STEPS = {
+    "folded": _TABLE_COLUMNS,
+    "fresh_values": "(series UInt64, organization String, value String, slots Array(UInt32))",
+    "fresh_entities": f"(series UInt64, organization String, entity String, latest {_SAID}, created Int64, s0 {_SAID})",
+    "compared_entities": f"(series UInt64, organization String, entity String, known UInt8, old_latest {_SAID},"
+    f" old_created Int64, old_said {_SAID}, now_latest {_SAID}, now_created Int64, now_said {_SAID})",
+}
+CREATE_FOLD = [
+    f"CREATE OR REPLACE TABLE fold {_COLUMNS_AND_ENGINE}",
+    *(f"CREATE OR REPLACE TABLE {name} {columns} ENGINE = Memory" for name, columns in _STEPS.items()),
+]
+EMPTY_STEPS = [f"TRUNCATE TABLE {name}" for name in _STEPS]
+EMPTY_FOLD = ["TRUNCATE TABLE fold", *EMPTY_STEPS]
 ATTACH_FOLD = "ALTER TABLE rollups ATTACH PARTITION tuple() FROM fold"
 
 WATERMARKS = "SELECT series, max(watermark) FROM rollups WHERE organization = '' GROUP BY series"
@@ -82,122 +98,115 @@ _ENTITY_AS_IT_IS = """
 """An entity as its rollup has it, and with what events of it say that are not folded."""
 _COLUMNS = {Kind.SUM: "total", Kind.MIN: "lowest", Kind.MAX: "highest", Kind.LATEST: "latest"}
 """Where the value of a series of single numbers is kept; a COUNT needs no more than the number of events."""
+_APART = (Kind.FIRST, Kind.UNIQUE, Kind.STATE)
+_VALUE_TYPES = {**dict.fromkeys(("total", "lowest", "highest"), "Decimal(76, 28)"), "latest": _SAID}
 
-
-_COLUMN_TYPES = {
-    "series": "UInt64",
-    "organization": "String",
-    "width": "UInt8",
-    "slot": "UInt32",
-    "key": "String",
-    "state": "String",
-    "events": "Int64",
-    "total": "Decimal(76, 28)",
-    "lowest": "Decimal(76, 28)",
-    "highest": "Decimal(76, 28)",
-    "first": "Int64",
-    "last": "Int64",
-    "latest": "Tuple(Int64, UInt64, UInt32, String)",
-    "said": "Tuple(Int64, UInt64, UInt32, String)",
-    "watermark": "UInt64",
-}
-# One thread and one block: an insert becomes one part.
+# One thread and one block: an insert becomes one part. Its rows are added up already.
 _ONE_PART = (
-    "max_threads = 1, max_insert_threads = 1, max_insert_block_size = 100000000, "
+    "optimize_on_insert = 0, max_threads = 1, max_insert_threads = 1, max_insert_block_size = 100000000, "
     "min_insert_block_size_rows = 100000000, min_insert_block_size_bytes = 8000000000"
 )
 
 
-def _row_of(values: Mapping[str, str]) -> str:
-    """The columns of the table, in their order; one that is not named is at its default."""
-    return ", ".join(f"{values.get(name) or _default(name)} AS {name}" for name in _COLUMN_TYPES)
-
-
-def _default(column: str) -> str:
-    return f"defaultValueOfTypeName('{_COLUMN_TYPES[column]}')"
-
-
-class FoldStatement(Statement):
+class FoldSteps(Statement):
     """Folds a range of commits for some series and moves their watermarks; `types` says of which namespaces and types
     there are events in the range."""
 
     def __init__(self, series: Sequence[Series], types: Set[tuple[str, str]], after: int, upto: int):
         super().__init__()
-        self._after, self._upto = self._parameter("UInt64", after), self._parameter("UInt64", upto)
-        marks = self._parameter("Array(UInt64)", [each.id for each in series])
-        sources = [f"SELECT {_row_of({'series': f'arrayJoin({marks})', 'watermark': self._upto})}"]
-        scans: dict[object, list[Series]] = {}
-        for each in series:
-            if each.kind is Kind.FIRST:
-                sources.append(self._first_events(each))
-            elif (each.namespace, each.event_type) not in types:
-                continue
-            elif each.kind is Kind.STATE:
-                sources.append(self._states(each))
-            elif each.kind is Kind.UNIQUE:
-                sources.append(self._unique(each))
-            else:
-                scans.setdefault((each.namespace, each.event_type), []).append(each)
-        sources += [self._slots(alike) for alike in scans.values()]
-        self.sql = f"INSERT INTO fold SETTINGS {_ONE_PART} {' UNION ALL '.join(sources)}"
+        self._range = after, upto
+        self.steps: list[tuple[str, dict[str, Parameter]]] = []
+        """Statements to execute in turn, with their parameters."""
+        found = [each for each in series if each.kind is Kind.FIRST or (each.namespace, each.event_type) in types]
+        scans: dict[object, list[Series]] = defaultdict(list)
+        for each in found:
+            if each.kind not in _APART:
+                scans[each.namespace, each.event_type].append(each)
+        for kind, fold in ((Kind.FIRST, self._first_events), (Kind.UNIQUE, self._unique), (Kind.STATE, self._states)):
+            if of_kind := [each for each in found if each.kind is kind]:
+                fold(of_kind)
+        for alike in scans.values():
+            self._slots(alike)
+        marks, mark = self._parameter("Array(UInt64)", [each.id for each in series]), self._parameter("UInt64", upto)
+        self._fold({"series": f"arrayJoin({marks})", "watermark": mark}, "")
+        self._step(f"INSERT INTO fold SETTINGS {_ONE_PART} SELECT * FROM folded")
+
+    def _step(self, sql: str) -> None:
+        self.steps.append((sql, self.parameters))
+        self.parameters = {}
+
+    def _fold(self, columns: Mapping[str, str], source: str) -> None:
+        values = ", ".join(f"{value} AS {name}" for name, value in columns.items())
+        self._step(f"INSERT INTO folded ({', '.join(columns)}) SELECT {values} {source}")
 
     def _where(self, one: Series, *conditions: str) -> str:
         of_namespace = f"namespace = {self._parameter('String', one.namespace)}"
-        of_type = [f"type = {self._parameter('String', one.event_type)}"] if one.event_type else []
-        commits = (f"commit > {self._after}", f"commit <= {self._upto}")
-        return f"WHERE {' AND '.join([of_namespace, *of_type, *commits, *conditions])}"
+        of_type = f"type = {self._parameter('String', one.event_type)}"
+        return f"WHERE {' AND '.join([of_namespace, of_type, self._settled(), *conditions])}"
 
-    def _first_events(self, one: Series) -> str:
-        columns = {"series": self._id(one), "organization": "organization", "first": "earliest"}
-        return (
-            f"SELECT {_row_of(columns)} FROM (SELECT organization, min(toUnixTimestamp64Micro(time)) AS earliest"
-            f" FROM events {self._where(one, NOT_OWN)} GROUP BY organization)"
+    def _settled(self) -> str:
+        after, upto = (self._parameter("UInt64", commit) for commit in self._range)
+        return f"commit > {after} AND commit <= {upto}"
+
+    def _first_events(self, series: Sequence[Series]) -> None:
+        names = ", ".join(self._parameter("String", each.namespace) for each in series)
+        ids = self._parameter("Array(UInt64)", [each.id for each in series])
+        columns = {"series": f"transform(toString(namespace), [{names}], {ids}, toUInt64(0))"}
+        columns |= {"organization": "organization", "first": "min(toUnixTimestamp64Micro(time))"}
+        self._fold(
+            columns,
+            f"FROM events WHERE namespace IN ({names}) AND {NOT_OWN} AND {self._settled()}"
+            " GROUP BY series, organization",
         )
 
-    def _states(self, one: Series) -> str:
+    def _states(self, series: Sequence[Series]) -> None:
         """Entities by their latest state. Where they are counted, they are moved from where they were."""
-        groups = [one.group] if one.group else []
-        where = self._where(one, *self._with_state(one.event_type, one.entity, one.state))
-        texts = self._state_columns(one.entity, one.state, groups) + ("" if groups else f", {NEVER_SAID} AS s0")
-        fresh = f"SELECT organization, {texts} FROM events {where} GROUP BY organization, entity"
-        old = f"""
-            SELECT organization, key AS entity, {_ENTITY_AS_FOLDED}
-            FROM rollups WHERE series = {self._id(one)} AND width = 0
-                AND (organization, key) IN (SELECT organization, entity FROM ({fresh}))
-            GROUP BY organization, entity
-        """
-        parts = ("series", "width", "slot", "key", "state", "events", "first", "latest", "said")
-        columns = {"organization": "organization"} | {name: f"row.{n}" for n, name in enumerate(parts, 1)}
-        merges = {"events": "sum", "first": "min", "latest": "max", "said": "max"}
-        columns |= {name: f"{function}({columns[name]})" for name, function in merges.items()}
-        entity = (
-            f"({self._id(one)}, toUInt8(0), toUInt32(0), entity, '', toInt64(0), now_created, now_latest, now_said)"
-        )
-        return f"""
-            SELECT {_row_of(columns)} FROM (
-                SELECT organization, {_ENTITY_AS_IT_IS},
-                    arrayJoin(arrayConcat([{entity}], [{self._counted(one, "now", 1)}],
-                        if(known, [{self._counted(one, "old", -1)}], []))) AS row
-                FROM ({fresh}) AS fresh LEFT JOIN ({old}) AS old USING (organization, entity)
+        for one in series:
+            groups = [one.group] if one.group else []
+            texts = self._state_columns(one.entity, one.state, groups) + ("" if groups else f", {NEVER_SAID} AS s0")
+            where = self._where(one, *self._with_state(one.event_type, one.entity, one.state))
+            self._step(
+                f"INSERT INTO fresh_entities SELECT {self._id(one)}, organization, entity, latest, created, s0"
+                f" FROM (SELECT organization, {texts} FROM events {where} GROUP BY organization, entity)"
             )
-            GROUP BY series, organization, width, slot, key, state HAVING width = 0 OR events != 0
-        """
+        self._step(f"""
+            INSERT INTO compared_entities SELECT series, organization, entity, known, old_latest, old_created, old_said,
+                {_ENTITY_AS_IT_IS}
+            FROM fresh_entities AS fresh LEFT JOIN (
+                SELECT series, organization, key AS entity, {_ENTITY_AS_FOLDED}
+                FROM rollups WHERE width = 0
+                    AND (series, organization, key) IN (SELECT series, organization, entity FROM fresh_entities)
+                GROUP BY series, organization, entity
+            ) AS old USING (series, organization, entity)
+        """)
+        columns = {"series": "series", "organization": "organization", "key": "entity"}
+        columns |= {"first": "now_created", "latest": "now_latest", "said": "now_said"}
+        self._fold(columns, "FROM compared_entities")
+        for one in series:
+            self._counted(one)
 
-    def _counted(self, one: Series, which: str, entities: int) -> str:
+    def _counted(self, one: Series) -> None:
         """Where an entity is counted: by its creation and by its latest change, as a whole and by what it said."""
-        rows = []
-        for kind, micros_of in ((Kind.CHANGED, f"{which}_latest.1"), (Kind.CREATED, f"{which}_created")):
-            quarter = _slot_of(micros_of)
-            for group, key in {"": "''", one.group: f"{which}_said.4"}.items() if one.group else [("", "''")]:
-                for width in (1, SLOTS_PER_DAY):
-                    slot = f"toUInt32({quarter} - {quarter} % {width})"
-                    rows.append(
-                        f"({self._id(one.counting(kind, group))}, toUInt8({width}), {slot}, {key}, {which}_latest.4,"
-                        f" toInt64({entities}), toInt64(0), {NEVER_SAID}, {NEVER_SAID})"
-                    )
-        return ", ".join(rows)
+        moves = []
+        for which, entities in (("now", 1), ("old", -1)):
+            for kind, micros_of in ((Kind.CHANGED, f"{which}_latest.1"), (Kind.CREATED, f"{which}_created")):
+                for group, key in {"": "''", one.group: f"{which}_said.4"}.items():
+                    counting = self._id(one.counting(kind, group))
+                    moves.append(f"({counting}, {_slot_of(micros_of)}, {key}, {which}_latest.4, toInt64({entities}))")
+        all_moves, additions = ", ".join(moves), ", ".join(moves[: len(moves) // 2])
+        columns = {"series": "move.1", "organization": "organization", "width": "width"}
+        columns |= {"slot": "toUInt32(move.2 - move.2 % width)", "key": "move.3", "state": "move.4"}
+        columns |= {"events": "sum(move.5)"}
+        self._fold(
+            columns,
+            f"""FROM (
+                SELECT organization, arrayJoin(if(known, [{all_moves}], [{additions}])) AS move
+                FROM compared_entities WHERE series = {self._id(one)}
+            ) ARRAY JOIN [toUInt8(1), toUInt8({SLOTS_PER_DAY})] AS width
+            GROUP BY series, organization, width, slot, key, state HAVING events != 0""",
+        )
 
-    def _slots(self, series: Sequence[Series]) -> str:
+    def _slots(self, series: Sequence[Series]) -> None:
         """Every series of an event type: its events are read once, and added up by slot and group first."""
         one = series[0]
         paths = list(dict.fromkeys(each.group for each in series if each.group))
@@ -208,12 +217,13 @@ class FoldStatement(Statement):
         parts = {name: f"row.{number}" for number, name in enumerate(["series", "key", "events", *kept], 1)}
         columns = {"organization": "organization", "width": "width", "slot": "toUInt32(quarter - quarter % width)"}
         columns |= {name: f"{merges[name]}({part})" if name in merges else part for name, part in parts.items()}
-        return (
-            f"SELECT {_row_of(columns)} FROM (SELECT organization, quarter, arrayJoin(rows) AS row FROM ("
+        self._fold(
+            columns,
+            "FROM (SELECT organization, quarter, arrayJoin(rows) AS row FROM ("
             f"SELECT organization, {_SLOT_OF_EVENT} AS quarter{texts}, [{rows}] AS rows"
             f" FROM events {self._where(one)} GROUP BY ALL))"
             f" ARRAY JOIN [toUInt8(1), toUInt8({SLOTS_PER_DAY})] AS width"
-            " WHERE row.3 > 0 GROUP BY series, key, organization, width, slot"
+            " WHERE row.3 > 0 GROUP BY series, key, organization, width, slot",
         )
 
     def _series_row(self, each: Series, paths: Sequence[str], kept: Sequence[str]) -> str:
@@ -223,27 +233,29 @@ class FoldStatement(Statement):
         values = [self._id(each), key, f"toInt64(countIf({measured}))"]
         for column in kept:
             if _COLUMNS.get(each.kind) != column:
-                values.append(_default(column))
+                values.append(f"defaultValueOfTypeName('{_VALUE_TYPES[column]}')")
             elif column == "latest":
                 values.append(f"maxIf({said(f'toString({self._number(each.value)})')}, {measured})")
             else:
                 values.append(f"{each.kind.lower()}If({self._number(each.value)}, {measured})")
         return f"({', '.join(values)})"
 
-    def _unique(self, one: Series) -> str:
+    def _unique(self, series: Sequence[Series]) -> None:
         """Values by the slots they are in. A value is `alone` while it is in one slot only: then it is counted there.
         When it turns up in another slot it is taken off that count, and gets a row of its own in each of its slots."""
-        text = self._text(one.value)
-        said_something = f"{text} != ''"
-        fresh = (
-            f"SELECT organization, {text} AS value, groupUniqArray({_SLOT_OF_EVENT}) AS slots"
-            f" FROM events {self._where(one, said_something)} GROUP BY organization, value"
-        )
-        columns = {"series": self._id(one), "organization": "organization", "width": "row.1", "slot": "row.2"}
-        columns |= {"key": "row.3", "events": "row.4", "first": "row.5", "last": "row.6"}
-        return f"""
-            SELECT {_row_of(columns)} FROM (
-                SELECT organization, known, slots, was_alone, value,
+        for one in series:
+            text = self._text(one.value)
+            where = self._where(one, f"{text} != ''")
+            self._step(
+                f"INSERT INTO fresh_values SELECT {self._id(one)}, organization, {text} AS value,"
+                f" groupUniqArray({_SLOT_OF_EVENT}) FROM events {where} GROUP BY organization, value"
+            )
+        columns = {"series": "series", "organization": "organization", "width": "row.1", "slot": "row.2"}
+        columns |= {"key": "row.3", "events": "sum(row.4)", "first": "min(row.5)", "last": "max(row.6)"}
+        self._fold(
+            columns,
+            f"""FROM (
+                SELECT series, organization, known, slots, was_alone, value,
                     [toUInt8(1), toUInt8({SLOTS_PER_DAY})] AS widths,
                     arrayMin(slots) AS earliest,
                     arrayMax(slots) AS newest,
@@ -258,16 +270,17 @@ class FoldStatement(Statement):
                             multiIf(alone, [], was_alone, arrayPushBack(slots, old), slots)
                         ), widths))
                     )) AS row
-                FROM ({fresh}) AS fresh LEFT JOIN (
-                    SELECT organization, key AS value, 1 AS known, toUInt32(min(first)) AS old,
+                FROM fresh_values AS fresh LEFT JOIN (
+                    SELECT series, organization, key AS value, 1 AS known, toUInt32(min(first)) AS old,
                         min(first) = max(last) AS was_alone
-                    FROM rollups WHERE series = {self._id(one)} AND width = 0
-                        AND (organization, key) IN (SELECT organization, value FROM ({fresh}))
-                    GROUP BY organization, value
-                ) AS seen USING (organization, value)
+                    FROM rollups WHERE width = 0
+                        AND (series, organization, key) IN (SELECT series, organization, value FROM fresh_values)
+                    GROUP BY series, organization, value
+                ) AS seen USING (series, organization, value)
             )
             WHERE row.1 = 0 OR row.4 != 0 OR row.3 != ''
-        """
+            GROUP BY series, organization, width, slot, key""",
+        )
 
     def _id(self, one: Series) -> str:
         return self._parameter("UInt64", one.id)
@@ -364,63 +377,51 @@ class UniqueQuery(_Reading):
         )
 
 
-class StateRollupQuery(_Reading):
-    """The entities of a STATE_COUNT by state: those counted in whole slots; and of those that the events in `parts`
-    are about, which the slots lack, each taken off as it is counted there and put as it is. Rows as in `StateQuery`."""
+class CountedStates(_Reading):
+    """The entities of a STATE_COUNT by state, as they are counted in whole slots. Rows as in `StateQuery`."""
 
-    def __init__(self, query: MeterQuery, series: Series, segments: Sequence[Segment], parts: Sequence[Part]):
+    def __init__(self, query: MeterQuery, series: Series, segments: Sequence[Segment]):
         when, now = moment_of(query)
         super().__init__(query, one_window=now)
         group = query.group_by[0] if query.group_by else ""
         counts = series.counting(Kind.CREATED if when == "created" else Kind.CHANGED, group)
-        key = "key" if group else "''"
-        sources = [
-            f"SELECT {self._window_of('slot')} AS window, {key} AS said, state, events AS entities FROM rollups"
-            f" WHERE {self._rows_of([counts])} AND ({self._segments(segments) or '0'})"
-        ]
-        if parts:
-            # One that is taken off was counted in a whole slot, or not at all.
-            inside = "1" if now else self._inside("move.1")
-            whole = self._whole(_slot_of("move.1"), segments)
-            sources.append(self._moves(series, group, parts, when, f"if(move.4 = 1, {inside}, {whole})"))
+        columns = [f"{self._window_of('slot')} AS window", *(["key"] if group else []), "state"]
         self.sql = (
-            f"SELECT window{', said' if group else ''}, state, sum(entities) AS count"
-            f" FROM ({' UNION ALL '.join(sources)}) GROUP BY window, said, state HAVING count != 0"
+            f"SELECT {', '.join(columns)}, sum(events) AS count FROM rollups"
+            f" WHERE {self._rows_of([counts])} AND ({self._segments(segments) or '0'})"
+            f" GROUP BY window{', key' if group else ''}, state HAVING count != 0"
         )
 
-    def _moves(self, series: Series, group: str, parts: Sequence[Part], when: str, counts: str) -> str:
-        found = " UNION ALL ".join(self._of_events(series, group, part) for part in parts)
-        said_by = {which: f"{which}_said.4" if group else "''" for which in ("old", "now")}
-        moves = [
-            f"({which}_{when}, {said_by[which]}, {which}_latest.4, toInt64({sign}), {known})"
-            for which, sign, known in (("old", -1, "known"), ("now", 1, "1"))
-        ]
-        return f"""
-            SELECT {self._window("move.1")} AS window, move.2 AS said, move.3 AS state, move.4 AS entities FROM (
-                SELECT {_ENTITY_AS_IT_IS},
-                    arrayJoin([{", ".join(moves)}]) AS move
-                FROM (
-                    SELECT entity, max(latest) AS latest, min(created) AS created, max(s0) AS s0 FROM ({found})
-                    GROUP BY entity
-                ) AS fresh LEFT JOIN (
-                    SELECT key AS entity, {_ENTITY_AS_FOLDED}
-                    FROM rollups WHERE {self._rows_of([series])} AND width = 0
-                        AND key IN (SELECT entity FROM ({found}))
-                    GROUP BY entity
-                ) AS old USING (entity)
-            )
-            WHERE move.5 AND {counts}
-        """
 
-    def _of_events(self, series: Series, group: str, part: Part) -> str:
-        """The entities that some events are about; what the events say is in the rollup unless they came after it."""
+class FreshEntities(MeterStatement):
+    """The entities that the events in `parts` are about, which whole slots lack. Rows: entity, and what the events say
+    that came after the rollup, as `partials.Entity` has it."""
+
+    def __init__(self, query: MeterQuery, series: Series, parts: Sequence[Part]):
+        super().__init__(query, one_window=True, corrected=False)
+        found = " UNION ALL ".join(self._of_events(series, part) for part in parts)
+        self.sql = f"SELECT entity, max(latest), min(created), max(s0) FROM ({found}) GROUP BY entity"
+
+    def _of_events(self, series: Series, part: Part) -> str:
         conditions = [*self._events(part), *self._with_state(series.event_type, series.entity, series.state)]
         where = f"FROM events WHERE {' AND '.join(conditions)} GROUP BY entity"
         if part.within:
             entity = self._text(series.entity)
             return f"SELECT {entity} AS entity, {NEVER_SAID} AS latest, {_NEVER} AS created, {NEVER_SAID} AS s0 {where}"
-        columns = self._state_columns(series.entity, series.state, [group] if group else [])
-        return f"SELECT {columns}{'' if group else f', {NEVER_SAID} AS s0'} {where}"
+        columns = self._state_columns(series.entity, series.state, self._query.group_by)
+        return f"SELECT {columns}{'' if self._query.group_by else f', {NEVER_SAID} AS s0'} {where}"
+
+
+class FoldedEntities(_Reading):
+    """Some entities as they are folded. Rows as in `FreshEntities`."""
+
+    def __init__(self, query: MeterQuery, series: Series, entities: Sequence[str]):
+        super().__init__(query)
+        keys = self._parameter("Array(String)", entities)
+        self.sql = (
+            f"SELECT key, max(latest), min(first), max(said) FROM rollups"
+            f" WHERE {self._rows_of([series])} AND width = 0 AND key IN {keys} GROUP BY key"
+        )
 
 
 _NEVER = "toInt64(9223372036854775807)"

@@ -20,13 +20,23 @@ from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
 from . import queries, rollup_queries
 from .engine import Engine
 from .masks import Masks
-from .partials import Partials
+from .partials import Entity, EntityCounts, Partials
 from .queries import ALL, FirstEventQuery, MeasureQuery, Part, StateQuery, moment_of
-from .rollup_queries import FirstQuery, FoldStatement, RollupQuery, StateRollupQuery, UniqueQuery
+from .rollup_queries import (
+    CountedStates,
+    FirstQuery,
+    FoldedEntities,
+    FoldSteps,
+    FreshEntities,
+    RollupQuery,
+    UniqueQuery,
+)
 from .series import Cut, Kind, Segment, Series, all_series, cut, rolled_up
 
 _EVENTS_PER_FOLD = 250_000
 """How many events are folded at once when many wait, unless one commit has more: what a fold takes of memory."""
+_ENTITIES_AT_ONCE = 5_000
+"""How many are looked up in one statement: what one takes grows faster than they do."""
 _PLACES = 1 << 16
 _MOST_PIECES = 100
 """Of time, that a question is put together from besides whole slots; with more all of it is read from the events."""
@@ -45,7 +55,8 @@ class Rollups:
         # The newest commit that may have touched an organization; organizations share places, which only costs a
         # look into the events. After a start any of them may have been touched by the newest.
         self._touched = [latest_commit] * _PLACES
-        engine.execute(rollup_queries.REPLACE_FOLD)
+        for sql in rollup_queries.CREATE_FOLD:
+            engine.execute(sql)
         if engine.rows(rollup_queries.LAYOUT_OF_ROLLUPS, {}) != [[rollup_queries.LAYOUT]]:
             engine.execute(rollup_queries.REPLACE_ROLLUPS)
         self._watermarks = self._read_watermarks()
@@ -92,9 +103,12 @@ class Rollups:
         return upto, types
 
     def _fold(self, series: Sequence[Series], types: set[tuple[str, str]], after: int, upto: int) -> None:
-        statement = FoldStatement(series, types, after, upto)
-        self._engine.execute(rollup_queries.EMPTY_FOLD)
-        self._engine.execute(statement.sql, statement.parameters)
+        for sql in rollup_queries.EMPTY_FOLD:
+            self._engine.execute(sql)
+        for sql, parameters in FoldSteps(series, types, after, upto).steps:
+            self._engine.execute(sql, parameters)
+        for sql in rollup_queries.EMPTY_STEPS:
+            self._engine.execute(sql)
         with self._table.changing():
             try:
                 self._engine.execute(rollup_queries.ATTACH_FOLD)
@@ -218,15 +232,33 @@ class Rollups:
         corrected = bool(self._masked(query))  # what becomes of an entity takes all that was ever said of it
         with self._table.reading():
             if not corrected and (watermark := self._folded_to(query, series, pieces)):
-                parts = self._unfolded(query, watermark, pieces)
-                return self._states(StateRollupQuery(query, series[0], pieces.segments, parts))
+                return self._counted_states(query, series[0], watermark, pieces)
         return self._states(StateQuery(query, corrected=corrected))
 
-    def _states(self, statement: StateQuery | StateRollupQuery) -> list[Measure]:
+    def _states(self, statement: StateQuery) -> list[Measure]:
         return [
             Measure(statement.windows[edge], Decimal(count), tuple(group), state)
             for edge, *group, state, count in self._engine.rows(statement.sql, statement.parameters)
         ]
+
+    def _counted_states(self, query: MeterQuery, series: Series, watermark: int, pieces: Cut) -> list[Measure]:
+        statement = CountedStates(query, series, pieces.segments)
+        counts = EntityCounts(query, statement.windows, pieces.segments)
+        for edge, *group, state, count in self._engine.rows(statement.sql, statement.parameters):
+            counts.add(edge, tuple(group), state, count)
+        if parts := self._unfolded(query, watermark, pieces):
+            fresh = self._entities(FreshEntities(query, series, parts))
+            names, folded = [*fresh], dict[str, Entity]()
+            for begin in range(0, len(names), _ENTITIES_AT_ONCE):
+                few = names[begin : begin + _ENTITIES_AT_ONCE]
+                folded |= self._entities(FoldedEntities(query, series, few))
+            for name, entity in fresh.items():
+                counts.move(entity, folded.get(name))
+        return counts.measures()
+
+    def _entities(self, statement: FreshEntities | FoldedEntities) -> dict[str, Entity]:
+        rows = self._engine.rows(statement.sql, statement.parameters)
+        return {name: (latest, created, said) for name, latest, created, said in rows}
 
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         """See `ports.EventStore`."""
