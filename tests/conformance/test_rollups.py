@@ -228,8 +228,13 @@ def test_many_small_histories(tmp_path: Path, seed: int) -> None:
 def ask(data: st.DataObject, store: ClickHouseEventStore, reference: ReferenceStore) -> None:
     for organization in ("acme", "it's", "nobody"):
         assert store.first_event_at("ns", organization) == reference.first_event_at("ns", organization)
-    for _ in range(3):
-        query = data.draw(questions(reference.latest_commit()))
+    # The same ones every time, which may have been kept, and others.
+    same = [
+        MeterQuery("ns", "acme", meters, edges, reference.latest_commit(), state_window=moment)
+        for meters, moment in ((tuple(SINGLE), None), ((STATES,), StateWindow.CHANGED))
+        for edges in ((None, None), (NOON - 60 * MINUTE, NOON, NOON + 60 * MINUTE))
+    ]
+    for query in [*same, *(data.draw(questions(reference.latest_commit())) for _ in range(3))]:
         assert in_order(store.measure(query)) == in_order(reference.measure(query)), query
 
 

@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import xxhash
 
 from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
 from . import queries, rollup_queries
 from .engine import Engine
+from .kept_rows import KeptRows
 from .masks import Masks
 from .partials import Entity, EntityCounts, Partials
 from .queries import ALL, FirstEventQuery, MeasureQuery, Part, StateQuery, moment_of
@@ -48,6 +50,7 @@ class Rollups:
     def __init__(self, engine: Engine, meters: Mapping[str, Iterable[Meter]], latest_commit: int, masks: Masks):
         self._engine = engine
         self._masks = masks
+        self._kept = KeptRows(engine)
         self._series = all_series(meters)
         self._folding = threading.Lock()
         self._table = _SharedTable()
@@ -123,6 +126,7 @@ class Rollups:
         """Drops everything that is folded. Until it is folded again, answers come from the events."""
         with self._folding, self._table.changing():
             self._watermarks = {}
+            self._kept.forget_all()
             self._engine.execute(rollup_queries.REPLACE_ROLLUPS)
 
     def folded_commit(self) -> int:
@@ -169,7 +173,7 @@ class Rollups:
                 for number in folded:
                     for each in series[number]:
                         readers[each].append(number)
-                self._add_rolled_up(partials, query, readers, pieces.segments)
+                self._add_rolled_up(partials, query, readers, pieces.segments, watermark)
         if folded:
             for part in self._unfolded(query, watermark, pieces):
                 self._add_events(partials, query, folded, part)
@@ -183,10 +187,11 @@ class Rollups:
         query: MeterQuery,
         readers: Mapping[Series, Sequence[int]],
         segments: Sequence[Segment],
+        watermark: int,
     ) -> None:
         by_id = {each.id: each for each in readers}
         statement = RollupQuery(query, list(readers), segments)
-        for series, edge, key, events, *terms in self._engine.rows(statement.sql, statement.parameters):
+        for series, edge, key, events, *terms in self._whole_slots(statement, query, watermark):
             group = (key,) if query.group_by else ()
             kind = statement.kinds.index(by_id[series].kind)
             for number in readers[by_id[series]]:
@@ -220,7 +225,10 @@ class Rollups:
             if watermark := self._folded_to(query, series, pieces):
                 parts = self._unfolded(query, watermark, pieces)
                 statement = UniqueQuery(query, series[0], pieces.segments, parts, corrected=bool(masked))
-                rows = self._engine.rows(statement.sql, statement.parameters)
+                if any(not part.within for part in parts):
+                    rows = self._engine.rows(statement.sql, statement.parameters)
+                else:
+                    rows = self._whole_slots(statement, query, watermark)
                 return [Measure(statement.windows[edge], Decimal(values)) for edge, values in rows if values]
         partials = Partials(query.meters)
         self._add_events(partials, query, [0], ALL)
@@ -244,7 +252,7 @@ class Rollups:
     def _counted_states(self, query: MeterQuery, series: Series, watermark: int, pieces: Cut) -> list[Measure]:
         statement = CountedStates(query, series, pieces.segments)
         counts = EntityCounts(query, statement.windows, pieces.segments)
-        for edge, *group, state, count in self._engine.rows(statement.sql, statement.parameters):
+        for edge, *group, state, count in self._whole_slots(statement, query, watermark):
             counts.add(edge, tuple(group), state, count)
         if parts := self._unfolded(query, watermark, pieces):
             fresh = self._entities(FreshEntities(query, series, parts))
@@ -271,8 +279,18 @@ class Rollups:
             watermark = self._watermarks.get(series.id, 0)
             unfolded = self.touched(namespace, organization) > watermark
             statement = FirstQuery(series, organization, watermark if unfolded else None)
-            [[earliest, count]] = self._engine.rows(statement.sql, statement.parameters)
+            if unfolded:
+                [[earliest, count]] = self._engine.rows(statement.sql, statement.parameters)
+            else:
+                touched = self.touched(namespace, organization)
+                [[earliest, count]] = self._kept.rows(statement.sql, statement.parameters, watermark, touched)
         return queries.instant(earliest) if count else None
+
+    def _whole_slots(
+        self, statement: RollupQuery | UniqueQuery | CountedStates, query: MeterQuery, watermark: int
+    ) -> list[list[Any]]:
+        touched = self.touched(query.namespace, query.organization)
+        return self._kept.rows(statement.sql, statement.parameters, watermark, touched)
 
     def _masked(self, query: MeterQuery) -> tuple[int, ...]:
         return self._masks.of(query.namespace, query.organization)
