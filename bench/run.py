@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from . import postgres
-from .load import Load, Measured, Plan, request
+from .load import Load, Measured, Plan, quantile, request
 from .servers import ADMIN, COMPARATOR, Running, comparator, constant, meterhouse, set_up, wait_until_folded
 from .workload import PRODUCTS, batches
 
@@ -64,6 +65,8 @@ class Ours:
 
     keys: dict[str, str]
     ingest: dict[str, Ingest]
+    anew: dict[str, tuple[float, float]]
+    """Median and longest time in milliseconds."""
     idle: dict[str, Measured]
     busy: dict[str, Measured]
     reads: Measured
@@ -173,6 +176,7 @@ class Run:
             idle_mib = server.memory_mib()
             ingest = self._ingest(server, bodies, ADMIN)
             folding = wait_until_folded(server.http)
+            anew = self._anew(server, keys)
             idle = self._summaries(server, keys)
             reads = self._rate(server.port, _reads(keys))
             load = self._half(server, ingest["by the thousand"])
@@ -183,7 +187,7 @@ class Run:
             wait_until_folded(server.http)
             most = server.memory_mib("VmHWM")
             return Ours(
-                keys, ingest, idle, busy, reads, folding, idle_mib, most, sent.answered * 1_000, _stored(server)
+                keys, ingest, anew, idle, busy, reads, folding, idle_mib, most, sent.answered * 1_000, _stored(server)
             )
 
     def _ingest(
@@ -213,6 +217,19 @@ class Run:
             )
         return measured
 
+    def _anew(self, server: Running, keys: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+        """Each of the five once, just after new events of the organization were folded: nothing of it is at hand."""
+        took_ms: dict[str, list[float]] = {product.namespace: [] for product in FIVE}
+        for _ in range(min(20, self._size.requests)):
+            for namespace, body in self._bodies(100, 100 * len(PRODUCTS)):
+                server.http.post("/v1/events", params={"namespace": namespace}, content=body, headers=_NDJSON)
+            wait_until_folded(server.http)
+            for product in FIVE:
+                began = time.perf_counter()
+                server.http.get(product.path, headers={product.header: keys[product.namespace]}).raise_for_status()
+                took_ms[product.namespace].append(1_000 * (time.perf_counter() - began))
+        return {name: (quantile(each, 0.5), max(each)) for name, each in took_ms.items()}
+
     def _rate(self, port: int, reads: list[bytes]) -> Measured:
         """As many as are answered, in turn, over many connections."""
         self._drive(Plan(port, 1, reads, len(reads)))
@@ -230,6 +247,9 @@ def _figure(module: str, *arguments: object) -> float:
     """What a module prints that needs a process of its own: a process can have one engine."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=7_200).stdout)
+
+
+_NDJSON = {**ADMIN, "content-type": "application/x-ndjson"}
 
 
 def _posts(bodies: Sequence[Body], who: Mapping[str, str]) -> list[bytes]:

@@ -40,7 +40,10 @@ def _summaries(run: Measurements) -> list[Line]:
     lines = []
     for name, idle in run.ours.idle.items():
         busy, fewer = run.ours.busy[name], run.reference[name]
+        median, longest = run.ours.anew[name]
         lines += [
+            Line(f"summary {name}, just after a fold, p50", median, "ms"),
+            Line(f"summary {name}, just after a fold, longest of 20", longest, "ms", target=25),
             Line(f"summary {name}, idle, p50", idle.p50, "ms"),
             Line(f"summary {name}, idle, p99", idle.p99, "ms", target=25),
             Line(f"summary {name}, under half of full ingest, p50", busy.p50, "ms"),

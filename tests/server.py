@@ -102,13 +102,25 @@ def serve(
     now: datetime | str | None = None,
     arguments: tuple[str, ...] = (),
     environment: Mapping[str, str] | None = None,
+    within: tuple[str, ...] = (),
 ) -> Iterator[Server]:
     """Starts a server on a folder; ends it, if the test has not. What its contracts answer is held to their documents.
 
-    `environment` is added to that of this process.
+    `environment` is added to that of this process; `within` is a command that becomes the one it is given.
     """
     port = free_port()
-    command = [sys.executable, "-m", "meterhouse", "serve", "--data", str(data), "--port", str(port), *arguments]
+    command = [
+        *within,
+        sys.executable,
+        "-m",
+        "meterhouse",
+        "serve",
+        "--data",
+        str(data),
+        "--port",
+        str(port),
+        *arguments,
+    ]
     if now is not None:
         command += ["--now", now if isinstance(now, str) else now.isoformat()]
     variables = {**os.environ, "METERHOUSE_ADMIN_KEY": ADMIN_KEY, **(environment or {})}

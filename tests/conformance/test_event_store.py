@@ -326,3 +326,19 @@ def test_a_commit_touches_the_organizations_it_has_events_of(tmp_path: Path) -> 
     store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
     assert first <= store.touched("ns", "acme") <= store.latest_commit()
     store.close()
+
+
+def test_a_clock_that_is_set_back_does_not_set_back_what_was_known(tmp_path: Path) -> None:
+    day, second = timedelta(days=1), timedelta(seconds=1)
+    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+    store.append([event("1", {})], NOW)
+    store.append([event("2", {})], NOW - day)
+    store.close()
+    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+    try:
+        store.append([event("3", {})], NOW - day)
+        store.append([event("4", {})], NOW + day)
+        known = [(at, store.commit_at(at)) for at in (NOW - day, NOW - second, NOW, NOW + second, NOW + day)]
+        assert [commit for _, commit in known] == [0, 0, 3, 3, 4]
+    finally:
+        store.close()

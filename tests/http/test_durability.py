@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pytest
 
 from server import ADMIN_KEY, Server, event, serve
 
@@ -101,3 +103,48 @@ def test_the_generated_admin_key_is_printed_once(tmp_path: Path) -> None:
         printed = server.process.stdout.read().decode()
     assert "listens on" in printed
     assert ADMIN_KEY not in printed
+
+
+# A disk of its own: nobody else sees it, and it is gone with the process.
+SMALL_DISK = 'mount -t tmpfs -o size=64m tmpfs "$0" && exec "$@"'
+
+
+def test_on_a_full_disk_nothing_is_acknowledged_and_everything_is_answered(tmp_path: Path) -> None:
+    within = ("unshare", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK, str(tmp_path))
+    if subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let a process mount a disk of its own")
+    with serve(tmp_path / "data", now=NOW, within=within) as server:
+        org = server.organization("unsiloed")
+        events = [event("credit.used", org, {"amount": 1}, at="2026-03-10T00:00:00Z") for _ in range(3)]
+        assert server.send("unsiloed", events[:1])["ingested"] == 1
+        # Seen from here, the server's disk is below its root.
+        filler = Path(f"/proc/{server.process.pid}/root{tmp_path}/filler")
+        with pytest.raises(OSError, match="No space left"):
+            filler.write_bytes(bytes(1 << 27))
+        for _ in range(2):
+            refused = server.admin("POST", "/v1/events", events, params={"namespace": "unsiloed"})
+            assert (refused.status_code, refused.json()["code"]) == (500, "internal_error")
+            assert server.usage(org)["meters"]["credits"]["used"] == 1
+        filler.unlink()
+        for _ in range(50):  # what was given free may take the engine a moment to find
+            sent = server.admin("POST", "/v1/events", events, params={"namespace": "unsiloed"})
+            if sent.status_code == 200:
+                break
+            time.sleep(0.1)
+        report = sent.json()
+        assert (report["ingested"], report["duplicates"]) == (2, 1)
+        assert server.usage(org)["meters"]["credits"]["used"] == 3
+        assert server.stop() == 0
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    read_only = 'mount -t tmpfs -o ro tmpfs "$0" && exec "$@"'
+    within = ["unshare", "--map-root-user", "--mount", "sh", "-c", read_only, str(tmp_path)]
+    if subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let a process mount a disk of its own")
+    command = [*within, sys.executable, "-m", "meterhouse", "serve", "--data", str(tmp_path / "data")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert str(tmp_path / "data") in ended.stderr
+    assert "Read-only file system" in ended.stderr
+    assert "Traceback" not in ended.stderr
