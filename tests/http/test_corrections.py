@@ -272,6 +272,12 @@ def test_corrections_survive_kill_and_rebuild(tmp_path: Path) -> None:
         before = server.usage(org)
         assert before["meters"]["tokens"]["used"] == 14
         server.kill()
+    for end in (Server.stop, Server.kill):
+        with serve(tmp_path / "data", now="2026-03-15T12:00:00Z", arguments=arguments) as server:
+            assert server.usage(org)["meters"] == before["meters"]
+            # Something to be saved at the end, with what was corrected before it.
+            server.send("acme", [call("somebody-else")])
+            end(server)
     with serve(tmp_path / "data", now="2026-03-15T12:00:00Z", arguments=arguments) as server:
         assert server.usage(org)["meters"] == before["meters"]
         assert server.admin("DELETE", "/v1/rollups").status_code == 202

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterhouse.storage.clickhouse.identity_filter import Hashes, IdentityFilter, Mark, Snapshot
+from meterhouse.storage.clickhouse.identity_filter import Hashes, IdentityFilter, Mark, Saved, Snapshot
 
 MARK = Mark(7, 3, 2**64 - 1, 5)
+MASKS = [("ns", "it's \n ü", [1, 2, 4_000_000])]
 
 numbers = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 3), st.sampled_from([2**58 - 1, 2**58, 2**64 - 1]))
 hashes = st.lists(numbers, max_size=200).map(lambda numbers: np.array(numbers, dtype=np.uint64))
@@ -89,14 +90,14 @@ class TestSnapshot:
         path = tmp_path / "identities.snapshot"
         known = IdentityFilter(Stored().between)
         known.add(random_hashes(5_000))
-        Snapshot(path).save(known.shards(), MARK)
+        Snapshot(path).save(Saved(known.shards(), MARK, MASKS))
         return path
 
     def test_comes_back_as_it_was(self, path: Path) -> None:
         loaded = Snapshot(path).load()
         assert loaded is not None
-        shards, mark = loaded
-        assert mark == MARK
+        shards, mark, masks = loaded
+        assert (mark, masks) == (MARK, MASKS)
         known = IdentityFilter(Stored().between)
         known.restore(shards)
         assert known.size == 5_000
@@ -117,7 +118,7 @@ class TestSnapshot:
         path = tmp_path_factory.mktemp("snapshot") / "file"
         known = IdentityFilter(Stored().between)
         known.add(random_hashes(100))
-        Snapshot(path).save(known.shards(), MARK)
+        Snapshot(path).save(Saved(known.shards(), MARK, MASKS))
         whole = path.read_bytes()
         place = data.draw(st.one_of(st.integers(0, 1_500), st.integers(0, len(whole) - 1)))
         match data.draw(st.sampled_from(["cut", "flip", "zero", "more", "twice"])):
@@ -141,7 +142,7 @@ class TestSnapshot:
         monkeypatch.setattr("os.fsync", fail)
         known = IdentityFilter(Stored().between)
         with pytest.raises(OSError, match="no space"):
-            Snapshot(path).save(known.shards(), Mark(8, 1, 1, 1))
+            Snapshot(path).save(Saved(known.shards(), Mark(8, 1, 1, 1), []))
         loaded = Snapshot(path).load()
         assert loaded is not None
         assert loaded[1] == MARK

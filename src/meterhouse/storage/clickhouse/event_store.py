@@ -23,7 +23,7 @@ from ...domain.meter import Measure, Meter, MeterQuery
 from ...ports import Chunks, Measuring
 from . import native, queries
 from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
-from .identity_filter import Hashes, IdentityFilter, Mark, Snapshot
+from .identity_filter import Hashes, IdentityFilter, Mark, Saved, Snapshot
 from .masks import Masks
 from .rewriting import Rewriting
 from .rollups import Rollups
@@ -81,16 +81,18 @@ class ClickHouseEventStore:
         if engine.rows(queries.PARTS_WITHOUT_IDENTITIES, NO_PARAMETERS)[0][0]:
             engine.execute(queries.INDEX_IDENTITIES)
         self._rewriting = Rewriting(engine)
-        self._commit: int = engine.rows(queries.LATEST_COMMIT, NO_PARAMETERS)[0][0]
+        self._snapshot = Snapshot(snapshot) if snapshot else None
+        saved = self._saved()
+        told_to = saved.mark.commit if saved else 0
+        self._commit: int = engine.rows(queries.LATEST_COMMIT, {"commit": told_to})[0][0]
         self._latest_commit: int = self._commit
         [[stored_at]] = engine.rows(queries.STORED_AT, {"commit": self._commit})
         self._stored_at = queries.instant(stored_at)
         self._recent: OrderedDict[Identity, Event] = OrderedDict()
         self._certain = True
         self._unsaved = 0
-        self._snapshot = Snapshot(snapshot) if snapshot else None
-        self._filter = self._restored() or self._filled()
-        self._masks = Masks(engine)
+        self._filter = self._restored(saved) if saved else self._filled()
+        self._masks = Masks(engine, saved.masks if saved else (), told_to)
         self._rollups = Rollups(engine, meters or {}, self._commit, self._masks)
         if self._rewriting.interrupted:
             self._rollups.rebuild()
@@ -230,17 +232,16 @@ class ClickHouseEventStore:
         self._unsaved = self.count()
         return IdentityFilter.of_stored(self._stored_between, self._unsaved)
 
-    def _restored(self) -> IdentityFilter | None:
-        """The filter from the snapshot and from what was stored since; None when it is not of these events."""
-        saved = self._snapshot and self._snapshot.load()
-        if not saved:
-            return None
-        shards, mark = saved
-        if not mark.events or self._mark(mark.commit) != mark:
-            return None
+    def _saved(self) -> Saved | None:
+        """What the snapshot says; None when it is not of these events."""
+        saved = self._snapshot.load() if self._snapshot else None
+        return saved if saved and saved.mark.events and self._mark(saved.mark.commit) == saved.mark else None
+
+    def _restored(self, saved: Saved) -> IdentityFilter:
+        """The filter from the snapshot and from what was stored since."""
         restored = IdentityFilter(self._stored_between)
-        restored.restore(shards)
-        since = self._uint64s(queries.IDENTITIES_AFTER, commit=mark.commit)
+        restored.restore(saved.shards)
+        since = self._uint64s(queries.IDENTITIES_AFTER, commit=saved.mark.commit)
         restored.add(since)
         self._unsaved = since.size
         return restored
@@ -266,8 +267,9 @@ class ClickHouseEventStore:
                 # After an insert that failed nobody knows what the next start will find. It has to look.
                 if self._snapshot is None or not self._certain or not self._unsaved:
                     return
-                mark, shards, unsaved = self._mark(self._commit), self._filter.shards(), self._unsaved
-            self._snapshot.save(shards, mark)
+                saved = Saved(self._filter.shards(), self._mark(self._commit), self._masks.all())
+                unsaved = self._unsaved
+            self._snapshot.save(saved)
             with self._writing:
                 self._unsaved -= unsaved
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,7 +24,7 @@ _SHARDS = 1 << _SHARDS_LOG2
 _FIRST_CAPACITY = 4_096
 _RANGE_IDENTITIES = 4_000_000
 """About how many identities are held at once while the filter is filled."""
-_VERSION = 2
+_VERSION = 3
 """Of the hashes, the probes and the file. A file of another version is not read."""
 
 _ONE, _SIX_BITS, _HALF_BITS = np.uint64(1), np.uint64(63), np.uint64(32)
@@ -167,29 +168,43 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     stored_at: int
 
 
+Mask = tuple[str, str, list[int]]
+"""A namespace, an organization, and slots of it: see `masks.Masks`."""
+
+
+class Saved(NamedTuple):
+    """What a snapshot says of the events up to a commit: their identities, and where some were corrected."""
+
+    shards: list[_Shard]
+    mark: Mark
+    masks: list[Mask]
+
+
 class _Header(msgspec.Struct, frozen=True):
     version: int
     mark: Mark
     shards: list[tuple[int, int]]
     """Of each its size and how many words it has."""
+    masks: list[Mask]
 
 
 class Snapshot:
-    """A file with a filter that knows every identity up to a commit. It spares the next start to read them all, and is
-    worth nothing else: whatever is wrong with it, it is as if there were none."""
+    """A file with what a start would have to read all events for. It is worth nothing else: whatever is wrong with it,
+    it is as if there were none."""
 
     def __init__(self, path: Path):
         self._path = path
 
-    def save(self, shards: list[_Shard], mark: Mark) -> None:
+    def save(self, saved: Saved) -> None:
         """Replaces the file, at once or not at all. Raises `OSError`."""
         unfinished = self._path.with_suffix(".new")
-        header = _Header(_VERSION, mark, [(shard.size, shard.words.size) for shard in shards])
+        sizes = [(shard.size, shard.words.size) for shard in saved.shards]
+        header = _Header(_VERSION, saved.mark, sizes, saved.masks)
         line = msgspec.json.encode(header) + b"\n"
         digest = xxhash.xxh3_128(line)
         with unfinished.open("wb") as file:
             file.write(line)
-            for shard in shards:
+            for shard in saved.shards:
                 # A copy: bits may be set meanwhile, which does no harm except to a checksum.
                 packed = shard.words.tobytes()
                 digest.update(packed)
@@ -199,7 +214,7 @@ class Snapshot:
             os.fsync(file.fileno())
         unfinished.replace(self._path)
 
-    def load(self) -> tuple[list[_Shard], Mark] | None:
+    def load(self) -> Saved | None:
         """What was saved last; None when there is nothing whole."""
         try:
             return self._read()
@@ -210,10 +225,10 @@ class Snapshot:
         """Removes the file. Raises `OSError`."""
         self._path.unlink(missing_ok=True)
 
-    def _read(self) -> tuple[list[_Shard], Mark] | None:
+    def _read(self) -> Saved | None:
         digest = xxhash.xxh3_128()
         with self._path.open("rb") as file:
-            line = file.readline(1 << 16)
+            line = file.readline(1 << 28)
             digest.update(line)
             header = msgspec.json.decode(line, type=_Header)
             length = len(line) + sum(8 * words for _, words in header.shards) + digest.digest_size
@@ -226,4 +241,4 @@ class Snapshot:
                 file.readinto(shard.words.data)
                 digest.update(shard.words.data)
                 shards.append(shard)
-            return (shards, header.mark) if file.read() == digest.digest() else None
+            return Saved(shards, header.mark, header.masks) if file.read() == digest.digest() else None

@@ -66,7 +66,7 @@ AND NOT has(projections, 'by_identity')
 
 INDEX_IDENTITIES = "ALTER TABLE events MATERIALIZE PROJECTION by_identity"
 
-LATEST_COMMIT = "SELECT max(commit) FROM events"
+LATEST_COMMIT = "SELECT max(commit) FROM events WHERE commit >= {commit:UInt64}"
 
 STORED_AT = "SELECT toUnixTimestamp64Micro(max(stored_at)) FROM events WHERE commit = {commit:UInt64}"
 
@@ -81,7 +81,7 @@ IDENTITIES_AFTER = "SELECT identity FROM events WHERE commit > {commit:UInt64}"
 # An event that corrects another has among its numbers where that one stands and its time, as the store found them.
 CORRECTED_TIMES = f"""
 SELECT namespace, organization, groupUniqArray(toInt64(toString(numbers['time']))) FROM events
-WHERE type IN ('{VOID}', '{RESTORE}') GROUP BY namespace, organization
+WHERE commit > {{commit:UInt64}} AND type IN ('{VOID}', '{RESTORE}') GROUP BY namespace, organization
 """
 
 EVENTS_ABOUT = f"""
