@@ -31,6 +31,9 @@ USERS = ("ada", "bob", "eve")
 _DIGITS = ("12345678901234567890.123456789", "0.0000000000000000000000000001", "-1234567890.00000000000001")
 
 
+_ROUNDED = (Decimal("0.5"), Decimal("0.005"), Decimal("0.125"))
+
+
 def amount(random: Random, *, refunds: bool = False) -> Json:
     """A quantity as somebody may write it: halves to be rounded, many digits, texts."""
     kind = random.random()
@@ -62,7 +65,7 @@ def happening(random: Random, namespace: str) -> tuple[str, dict[str, Json]]:
             }
         case "aitronos":
             data = {"model": random.choice(MODELS), "neurons": whole(random), "synapses": whole(random)}
-            return "ai.request", data | {"cost": random.choice((amount(random), Decimal("0.5")))}
+            return "ai.request", data | {"cost": random.choice((amount(random), *_ROUNDED))}
         case "octolens":
             kind = random.choice(("mention.found", "mention.found", "keyword.state", "mention.backfilled"))
             mention: Json = random.choice((f"m{random.randint(1, 30)}", random.randint(1, 3), Decimal("1.0"), "1"))
