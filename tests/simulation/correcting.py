@@ -35,7 +35,7 @@ def correct(books: Books, namespace: str, body: Json, *, preview: bool = False) 
     made = books.corrections.get((namespace, body["id"]))
     try:
         if made is not None:
-            return _again(namespace, body, made)
+            return _again(namespace, body, made, applied=not preview)
         steps = _steps(books, namespace, body)
     except _Refused as refused:
         return refused.answer
@@ -48,7 +48,7 @@ def undo(books: Books, namespace: str, undone_id: str, body: Json, *, preview: b
     if undone is None:
         return 404, problem("not_found")
     if made is not None:
-        return _again_or_refused(namespace, body, made)
+        return _again_or_refused(namespace, body, made, applied=not preview)
     if any(event.counts(None) is (action == "void") for action, event, _ in undone.steps):
         return 400, problem("invalid")
     opposite: list[tuple[str, Event, str | None]] = [
@@ -74,18 +74,18 @@ def erase(books: Books, organization: Organization, path: str, value: str, word:
     books.committed()
 
 
-def _again_or_refused(namespace: str, body: Json, made: Made) -> Answer:
+def _again_or_refused(namespace: str, body: Json, made: Made, *, applied: bool) -> Answer:
     try:
-        return _again(namespace, body, made)
+        return _again(namespace, body, made, applied=applied)
     except _Refused as refused:
         return refused.answer
 
 
-def _again(namespace: str, body: Json, made: Made) -> Answer:
+def _again(namespace: str, body: Json, made: Made, *, applied: bool) -> Answer:
     """A request with the id of a correction that was made changes nothing and is answered with that one."""
     if (made.actor, made.reason) != (body["actor"], body["reason"]):
         raise _Refused(409)
-    return 200, _told(namespace, body["id"], made, applied=True, at=ANYTHING, effects=ANYTHING)
+    return 200, _told(namespace, body["id"], made, applied=applied, at=ANYTHING, effects=ANYTHING)
 
 
 def _steps(books: Books, namespace: str, body: Json) -> list[tuple[str, Event, str | None]]:

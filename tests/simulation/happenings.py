@@ -27,6 +27,7 @@ ZONES = (
     "Pacific/Kiritimati",
 )
 MODELS = ("gpt-4o", "mini", "opus", "haiku", "ftg", "other", "zeta")
+FREE_MODELS = MODELS[-3:]
 USERS = ("ada", "bob", "eve")
 _DIGITS = ("12345678901234567890.123456789", "0.0000000000000000000000000001", "-1234567890.00000000000001")
 
@@ -65,7 +66,8 @@ def happening(random: Random, namespace: str) -> tuple[str, dict[str, Json]]:
             }
         case "aitronos":
             data = {"model": random.choice(MODELS), "neurons": whole(random), "synapses": whole(random)}
-            return "ai.request", data | {"cost": random.choice((amount(random), *_ROUNDED))}
+            free = data["model"] in FREE_MODELS  # and so of equal cost, however often they are asked
+            return "ai.request", data | {"cost": 0 if free else random.choice((amount(random), *_ROUNDED))}
         case "octolens":
             kind = random.choice(("mention.found", "mention.found", "keyword.state", "mention.backfilled"))
             mention: Json = random.choice((f"m{random.randint(1, 30)}", random.randint(1, 3), Decimal("1.0"), "1"))

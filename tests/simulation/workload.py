@@ -356,7 +356,13 @@ class Life:
     def _as_of(self) -> datetime:
         known = [event.stored_at for event in self.books.events.values()]
         known += [said_at for event in self.books.events.values() for said_at, _ in event.words]
-        moments = [self.books.now, self.start - timedelta(days=1), self.books.now + TICK, self._moment()]
+        moments = [
+            self.books.now,
+            self.books.now,
+            self.start - timedelta(days=1),
+            self.books.now + TICK,
+            self._moment(),
+        ]
         if known:
             moments += [self.random.choice(known), self.random.choice(known) - TICK, self.random.choice(known) + TICK]
         return self.random.choice(moments)
