@@ -25,6 +25,9 @@ class Client:
     def post(self, path: str, **options: Any) -> httpx.Response:
         return self._runner.run(self._http.post(path, **options))
 
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self._runner.run(self._http.request(method, path, **options))
+
 
 @contextmanager
 def client_of(app: Any, *, documented: bool = True) -> Iterator[Client]:

@@ -37,6 +37,7 @@ from meterhouse.wiring import load_catalogs
 
 # One contract with a limit that no test reaches, so that both ways of giving a kept answer are taken.
 LIMITS = {"METERHOUSE_AUTOPOSTING_REQUESTS_PER_HOUR": "0", "METERHOUSE_OCTOLENS_REQUESTS_PER_HOUR": "1000000"}
+ADMIN_KEY = "twins-admin-key-0123"
 _numbers = count(1)
 
 
@@ -97,9 +98,10 @@ def twins_at(
     instant: datetime,
     contracts: Mapping[str, Contract] | None = None,
     limits: Mapping[str, str] = LIMITS,
+    catalog_files: tuple[Path, ...] = (),
 ) -> Iterator[Twins]:
     contracts = dict(contracts or {name: configured(each, limits) for name, each in installed().items()})
-    catalogs, clock = load_catalogs(()), MovableClock(instant)
+    catalogs, clock = load_catalogs(catalog_files), MovableClock(instant)
     policies = {}
     for catalog in catalogs:
         contract = contracts[catalog.contract or ""]
@@ -143,7 +145,7 @@ def twins_at(
     apps = [
         create_app(
             version="0",
-            admin_key="twins-admin-key-0123",
+            admin_key=ADMIN_KEY,
             accounts=accounts,
             catalogs=catalogs,
             contracts=contracts,

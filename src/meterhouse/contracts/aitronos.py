@@ -119,7 +119,7 @@ def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answ
 def _rounded(value: Decimal, places: int) -> Decimal:
     """Rounded half up; printed with at least one decimal, as the page prints `0.0` and `20.0`."""
     rounded = plain(round_half_up(value, places))
-    return rounded.quantize(Decimal("0.1")) if rounded == rounded.to_integral_value() else rounded
+    return round_half_up(rounded, 1) if rounded == rounded.to_integral_value() else rounded
 
 
 def credential(headers: Mapping[str, str]) -> str | None:
