@@ -88,6 +88,7 @@ DATA = st.fixed_dictionaries(
         "user": st.fixed_dictionaries({"id": st.sampled_from(["u", "v"])}),
         "name": st.sampled_from(["", "x", "y", "z", "line\nbreak", "it's \\"]),
         "state": st.sampled_from(["", "on", "off"]),
+        "long": st.sampled_from([2**63, 2**64, -(2**63) - 1, 10**37]),  # more than 64 bits
     },
 )
 EVENTS = st.builds(

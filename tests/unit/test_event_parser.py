@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -157,3 +158,34 @@ def test_what_is_regular_is_read_the_fast_way(event_type: str, data: str, monkey
     monkeypatch.delattr(EventParser, "parse_carefully")
     raw = f'{{"specversion":"1.0","id":"1","source":"s","type":"{event_type}","subject":"o","data":{data}}}'
     assert PARSER.parse(raw.encode(), NOW).data == data.encode()
+
+
+@given(
+    st.recursive(
+        st.one_of(
+            st.integers(-(10**40), 10**40),
+            st.integers(-5, 5).map(lambda near: 2**63 + near),
+            st.integers(-5, 5).map(lambda near: 2**64 + near),
+            st.text(alphabet='0123456789\\"{}[],:eE+-. ', max_size=40),
+            st.booleans(),
+        ),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='0129"\\', max_size=25), inner),
+        max_leaves=8,
+    ).map(lambda value: {"value": value})
+)
+def test_long_integers_are_spelled_so_that_any_reader_takes_them(value: dict[str, Any]) -> None:
+    raw = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "subject": "o", "data": value}
+    data = PARSER.parse(json.dumps(raw).encode(), NOW).data
+    assert json.loads(data, parse_float=Decimal, parse_int=Decimal) == json.loads(json.dumps(value), parse_int=Decimal)
+    read = list[int]()
+    json.loads(data, parse_int=lambda digits: read.append(int(digits)))
+    assert all(-(2**63) <= number < 2**64 for number in read)
+
+
+@pytest.mark.parametrize("number", ["1e308", "-1e9999", "1e99999999999999999999", "9" * 309, "1" + "0" * 308 + ".5"])
+def test_a_number_beyond_a_double_is_refused(number: str) -> None:
+    raw = f'{{"specversion":"1.0","id":"1","source":"s","type":"t","subject":"o","data":{{"a":[{number}]}}}}'
+    with pytest.raises(Rejected, match="beyond 1e308"):
+        PARSER.parse(raw.encode(), NOW)
+    quoted = raw.replace(f"[{number}]", f'["{number}"]')
+    assert PARSER.parse(quoted.encode(), NOW).data == f'{{"a":["{number}"]}}'.encode()

@@ -43,7 +43,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     organization: str
     time: datetime
     data: bytes
-    """The JSON object as it was received."""
+    """The JSON object as it was received, but for the spelling of integers of more than 64 bits."""
     numbers: dict[str, Decimal | int]
     """Every top-level member of `data` that is a quantity."""
 
@@ -134,6 +134,37 @@ def _same(one: Property, other: Property) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
+_LONG_NUMBER = re.compile(rb"\d{19}|[eE]\+?\d{3}")
+"""What a number has that not every reader of JSON can take; texts may have it too."""
+_TEXT_OR_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d[-+.\deE]*', re.DOTALL)
+_64_BITS = (Decimal(-(1 << 63)), Decimal((1 << 64) - 1))
+
+
+def _readable(data: bytes) -> bytes:
+    """The same values, spelled so that any reader of JSON takes them all: one that sees a number it cannot hold may
+    read nothing else of the data either. Integers of more than 64 bits get an exponent of 0. Raises `Invalid` for what
+    is beyond even a double."""
+
+    def spelled(token: re.Match[bytes]) -> bytes:
+        text = token[0]
+        if text.startswith(b'"'):
+            return text
+        try:
+            number = Decimal(text.decode())
+            too_large = number.adjusted() > _LARGEST_EXPONENT
+        except InvalidOperation:
+            too_large = True
+        if too_large:
+            raise Invalid(f"{text[:40].decode()} is a number beyond 1e308: send it as a text")
+        whole = text.lstrip(b"-").isdigit()
+        return text + b"e0" if whole and not _64_BITS[0] <= number <= _64_BITS[1] else text
+
+    return _TEXT_OR_NUMBER.sub(spelled, data) if _LONG_NUMBER.search(data) else data
+
+
+_LARGEST_EXPONENT = 307
+
+
 def _depth(data: bytes) -> int:
     """How deeply arrays and objects are nested in sound JSON."""
     depth = deepest = 0
@@ -197,6 +228,8 @@ class EventParser:
                 len(data) > MAX_DATA_BYTES or data.count(b"{") + data.count(b"[") > MAX_DEPTH
             ):
                 return None
+            if _LONG_NUMBER.search(data):
+                return None
             values = _members.decode(data)
             time = received_at if envelope.time is None else parse_instant(envelope.time)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, Invalid):
@@ -228,6 +261,10 @@ class EventParser:
             numbers = _numbers(values)
             for meter in self._meters.get(event_type, ()):
                 _check(meter, values, numbers)
+            try:
+                data = _readable(data)
+            except Invalid as wrong:
+                raise Rejected("invalid_event", f"data: {wrong}") from None
             return Event(
                 namespace=self._namespace,
                 source=_attribute("source", envelope.source),
