@@ -45,6 +45,7 @@ def event(event_id: str, minute: int, data: dict[str, Any], org: str, kind: str 
 def usage_of(store: EventStore, org: str, seal: CursorSeal = SEAL) -> OrganizationUsage:
     return OrganizationUsage(
         store=store,
+        measuring=store.measure,
         ledger=None,  # type: ignore[arg-type]  # listing asks nothing of it
         catalogs=None,  # type: ignore[arg-type]
         seal=seal,

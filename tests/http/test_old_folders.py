@@ -71,6 +71,7 @@ def make_old(data: Path, events: list[bytes], indexes: str, ledger: Path) -> Non
     with sqlite3.connect(data / "ledger.sqlite") as connection:
         connection.execute("DROP TABLE request_counts")
         connection.execute("DROP TABLE secrets")
+        connection.execute("ALTER TABLE organizations DROP COLUMN purged_at")
         assert connection.execute("UPDATE alembic_version SET version_num = '0001'").rowcount == 1
     connection.close()
 

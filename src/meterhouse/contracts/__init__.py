@@ -24,6 +24,8 @@ RESERVED = (
     "/openapi.json",
     "/readyz",
     "/v1/backup",
+    "/v1/corrections",
+    "/v1/erasures",
     "/v1/events",
     "/v1/export",
     "/v1/namespaces",

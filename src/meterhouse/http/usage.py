@@ -138,7 +138,7 @@ class UsageEndpoints:
         async def list_events(
             request: HttpRequest,
             organization_id: FromPath[str],
-            meter: Annotated[str, Parameter(description="The meter that reads them.")],
+            meter: Annotated[str, Parameter(description="The meter that reads them; must be given.")] = "",
             cursor: Annotated[str | None, Parameter(description="Where to go on, from a link.")] = None,
             limit: Annotated[int, Parameter(ge=1, le=MAX_EVENTS_PER_PAGE, description="Events on a page.")] = 100,
         ) -> Response[bytes]:
@@ -177,6 +177,8 @@ class UsageEndpoints:
         self, request: HttpRequest, organization_id: str, slug: str, cursor: str | None, limit: int
     ) -> Response[bytes]:
         reader = self.usage.of(self._organization(request, organization_id))
+        if not slug:
+            raise Invalid("meter: name the one whose events are wanted")
         meter = self.usage.catalogs.meter(reader.organization.namespace, slug)
         try:
             page = reader.events(meter.event_type, reader.span(meter), {}, limit, cursor)
