@@ -305,5 +305,7 @@ def test_own_types_are_for_the_operator_alone(acme: Server) -> None:
     ]
     report = acme.send("acme", wrong)
     assert [error["code"] for error in report["errors"]] == ["unknown_target", "invalid_event", "invalid_event"]
-    assert acme.send("acme", [void])["ingested"] == 1
+    # What remains of an organization that was removed goes along with an export as well.
+    removed = event("meterhouse.removal", "gone", {}, id="gone", source="meterhouse/removals")
+    assert acme.send("acme", [void, removed])["ingested"] == 2
     assert used(acme, org)["calls"] == 0

@@ -126,8 +126,10 @@ class Corrections:
             undo_id = draft.id or self._random_id()
             if draft.id is not None and (made := self._made(namespace, draft.id)) is not None:
                 return self._repeated(made, draft)
-            self._check_state([step.event for step in undone.steps if step.type == VOID], voided=True)
-            self._check_state([step.event for step in undone.steps if step.type != VOID], voided=False)
+            voided = {step.event.identity for step in undone.steps if step.type == VOID}
+            stored = self._store.find([step.event.identity for step in undone.steps])
+            self._check_state([each for each in stored if each.event.identity in voided], voided=True)
+            self._check_state([each for each in stored if each.event.identity not in voided], voided=False)
             steps = [StepTaken(RESTORE if step.type == VOID else VOID, step.event, None) for step in undone.steps]
             return self._make(namespace, undo_id, draft, steps, undoes=correction_id, preview=preview)
 
@@ -170,12 +172,11 @@ class Corrections:
                 raise NotFound(f"no event {each.id!r} of source {each.source!r} is stored in namespace {namespace!r}")
             if stored[each].type.startswith(OWN):
                 raise Invalid(f"{each.id!r} is itself part of a correction: undo that one")
-        self._check_state([*stored.values()], voided=False)
+        self._check_state(found, voided=False)
         return stored
 
-    def _check_state(self, events: Sequence[Event], *, voided: bool) -> None:
-        """Raises `Invalid` unless all of them, which are stored, are voided, or none."""
-        stored = self._store.find([event.identity for event in events])
+    def _check_state(self, stored: Sequence[StoredEvent], *, voided: bool) -> None:
+        """Raises `Invalid` unless all of them are voided, or none."""
         now_voided = self._store.voided(stored)
         for each in stored:
             if (each.place in now_voided) is not voided:

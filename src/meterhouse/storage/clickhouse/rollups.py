@@ -277,12 +277,12 @@ class Rollups:
         series = Series(namespace, Kind.FIRST)
         with self._table.reading():
             watermark = self._watermarks.get(series.id, 0)
-            unfolded = self.touched(namespace, organization) > watermark
+            touched = self.touched(namespace, organization)
+            unfolded = touched > watermark
             statement = FirstQuery(series, organization, watermark if unfolded else None)
             if unfolded:
                 [[earliest, count]] = self._engine.rows(statement.sql, statement.parameters)
             else:
-                touched = self.touched(namespace, organization)
                 [[earliest, count]] = self._kept.rows(statement.sql, statement.parameters, watermark, touched)
         return queries.instant(earliest) if count else None
 
