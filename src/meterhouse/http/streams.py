@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from itertools import chain
 
 from litestar.response import Stream
@@ -18,7 +19,28 @@ async def stream_response(chunks: Chunks, media_type: str) -> Stream:
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
+    closable = _Closable(chunks)
     # A client that hangs up stops the request, and nothing else would tell the generator.
-    task.add_done_callback(lambda _: loop.run_in_executor(None, chunks.close))
-    first = await asyncio.to_thread(next, chunks, b"")
-    return Stream(chain([first], chunks), media_type=media_type)
+    task.add_done_callback(lambda _: loop.run_in_executor(None, closable.close))
+    first = await asyncio.to_thread(next, closable, b"")
+    return Stream(chain([first], closable), media_type=media_type)
+
+
+class _Closable:
+    """A generator that may be closed while another thread waits for what it gives next: closed after that, where the
+    generator itself would only refuse."""
+
+    def __init__(self, chunks: Chunks):
+        self._chunks = chunks
+        self._turn = threading.Lock()
+
+    def __iter__(self) -> _Closable:
+        return self
+
+    def __next__(self) -> bytes:
+        with self._turn:
+            return next(self._chunks)
+
+    def close(self) -> None:
+        with self._turn:
+            self._chunks.close()
