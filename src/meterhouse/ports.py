@@ -16,6 +16,7 @@ from .domain.meter import Measure, MeterQuery, StateWindow
 from .domain.organization import Key, Organization
 from .domain.period import Period
 from .domain.plan import Subscription
+from .domain.retention import Reduction
 
 Chunks: TypeAlias = Generator[bytes, None, None]
 """Something long, piece by piece. To be closed by whoever does not read it to its end."""
@@ -96,6 +97,16 @@ class EventStore(Protocol):
         """Removes every event of the organization but those of type REMOVAL, for good, and what is derived from them;
         answers how many there were. Its newest event is of that type, so that commit numbers go on as before, over
         restarts too. It can be repeated after a crash."""
+        ...
+
+    def reducible(self, reduction: Reduction) -> int:
+        """How many events `reduce` would change."""
+        ...
+
+    def reduce(self, reduction: Reduction) -> None:
+        """Removes from the data of a namespace's events before an instant, and of contradictions kept of them, all that
+        is not kept. No answer to a question about what is kept changes, not even while it runs; it can be repeated
+        after a crash, which leaves some events reduced and others not."""
         ...
 
     def supposing(self, events: Sequence[Event]) -> AbstractContextManager[tuple[int, Measuring]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -44,6 +45,9 @@ class Settings:
     """How many events may wait for their commit; beyond it the answer is 429."""
     purge_after_days: int = field(default=30, metadata={"env": "METERHOUSE_PURGE_AFTER_DAYS"})
     """How many days after an organization was deleted its events are removed; 0 keeps them."""
+    retention_days: Mapping[str, int] = field(default_factory=dict, metadata={"env": "METERHOUSE_RETENTION_DAYS"})
+    """By namespace, in the environment `unsiloed=365,onepin=90`: after how many days events are reduced to what meters
+    read of them. Those of other namespaces stay whole."""
     log_level: str = field(default="warning", metadata={"env": "METERHOUSE_LOG_LEVEL"})
     """debug, info (a line per request), warning or error."""
     contract_options: Mapping[str, str] = field(
@@ -52,6 +56,8 @@ class Settings:
     """What the environment says of contracts, by the variables' full names; each contract knows its own."""
 
 
+_MOST_DAYS = 36_500
+_DAYS_OF_NAMESPACE = re.compile(r"\s*([^=\s]+)\s*=\s*([1-9][0-9]{0,4})\s*", re.ASCII)
 LOG_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -74,7 +80,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         commit_delay_ms=read.number("METERHOUSE_COMMIT_DELAY_MS", default.commit_delay_ms, 0, 1000),
         commit_events=read.number("METERHOUSE_COMMIT_EVENTS", default.commit_events, 1, 1_000_000),
         waiting_events=read.number("METERHOUSE_WAITING_EVENTS", default.waiting_events, 1, 10_000_000),
-        purge_after_days=read.number("METERHOUSE_PURGE_AFTER_DAYS", default.purge_after_days, 0, 36_500),
+        purge_after_days=read.number("METERHOUSE_PURGE_AFTER_DAYS", default.purge_after_days, 0, _MOST_DAYS),
+        retention_days=read.days("METERHOUSE_RETENTION_DAYS"),
         log_level=read.choice("METERHOUSE_LOG_LEVEL", default.log_level, LOG_LEVELS),
         contract_options={
             name: text for name, text in environment.items() if name.startswith("METERHOUSE_") and name not in own
@@ -94,6 +101,18 @@ class _Environment:
         if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
             raise Invalid(f"{name} is {text[:40]!r}; it must be a whole number from {least} to {most}")
         return int(text)
+
+    def days(self, name: str) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for part in filter(None, self.text(name, "").split(",")):
+            read = _DAYS_OF_NAMESPACE.fullmatch(part)
+            if read is None or read[1] in found or int(read[2]) > _MOST_DAYS:
+                raise Invalid(
+                    f"{name} has {part[:80]!r}; it must be like unsiloed=365,onepin=90: each namespace once, with a "
+                    f"whole number of days from 1 to {_MOST_DAYS}"
+                )
+            found[read[1]] = int(read[2])
+        return found
 
     def choice(self, name: str, default: str, choices: Mapping[str, int]) -> str:
         text = self.text(name, default).lower()

@@ -34,7 +34,9 @@ from .services.folding import Folding
 from .services.ingest import Flow, Ingest
 from .services.purging import Purging
 from .services.rate_limits import RateLimits
+from .services.retention import Retention
 from .services.stories import Stories
+from .services.upkeep import Upkeep
 from .services.usage import Usage
 from .settings import Settings
 from .storage.clickhouse.engine import EngineError
@@ -120,9 +122,11 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
     """Everything up to the ASGI application, closed in order at the end.
 
     `engine=False` leaves ClickHouse out, for work on accounts and catalogs only. Raises `FolderError`,
-    `CatalogError`, `ContractError`; `Invalid` for an option of a contract.
+    `CatalogError`, `ContractError`; `Invalid` for an option of a contract; `NotFound` for a namespace in a setting.
     """
     catalogs = load_catalogs(settings.catalogs)
+    for namespace in settings.retention_days:
+        catalogs.get(namespace)
     contracts = {name: configured(contract, settings.contract_options) for name, contract in installed().items()}
     policies = {catalog.namespace: _policy(catalog, contracts) for catalog in catalogs}
     clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
@@ -149,10 +153,12 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             flow = Flow(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
             ingest = Ingest(store, catalogs, clock, flow)
             cleanup.callback(ingest.close)
-            if grace is not None:
-                cleanup.callback(Purging(store, ingest, ledger, clock, grace).close)
+            retention = Retention(store, ingest, catalogs, clock, settings.retention_days)
+            incomplete = retention.incomplete()
+            purging = [Purging(store, ingest, ledger, clock, grace).purge_due] if grace is not None else []
+            cleanup.callback(Upkeep([*purging, retention.reduce_due]).close)
             seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))
-            usage = Usage(store, ledger, catalogs, clock, seal)
+            usage = Usage(store, ledger, catalogs, clock, seal, incomplete)
             corrections = Corrections(
                 store=store,
                 ingest=ingest,

@@ -49,6 +49,7 @@ def usage_of(store: EventStore, org: str, seal: CursorSeal = SEAL) -> Organizati
         ledger=None,  # type: ignore[arg-type]  # listing asks nothing of it
         catalogs=None,  # type: ignore[arg-type]
         seal=seal,
+        incomplete={},
         organization=Organization(org, org, "ns", T0),
         subscription=None,
         now=T0,

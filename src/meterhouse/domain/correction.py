@@ -11,6 +11,7 @@ import xxhash
 from .erasure import ERASURE, REMOVAL, Receipt
 from .event import MAX_TEXT, Event, Rejected
 from .period import format_instant
+from .retention import RETENTION, Record
 
 VOID = "meterhouse.void"
 """The event it names does not count, from this commit on."""
@@ -68,7 +69,15 @@ class Delivery(msgspec.Struct, frozen=True):
 
 _step = msgspec.json.Decoder(Step)
 _delivery = msgspec.json.Decoder(Delivery)
-_CONTENTS = {VOID: Step, RESTORE: Step, ADD: Step, CONFLICT: Delivery, ERASURE: Receipt, REMOVAL: dict}
+_CONTENTS = {
+    VOID: Step,
+    RESTORE: Step,
+    ADD: Step,
+    CONFLICT: Delivery,
+    ERASURE: Receipt,
+    REMOVAL: dict,
+    RETENTION: Record,
+}
 """What the `data` of each of Meterhouse's own types says."""
 
 

@@ -24,6 +24,8 @@ OWN = "meterhouse."
 """What the types of Meterhouse's own events begin with: they are about other events, and no meter reads them."""
 ERASED = "erased:"
 """What stands in the place of something that was erased begins with it: it may have been anything."""
+REDUCED = "meterhouse.reduced"
+"""The member of `data` that tells that others were removed, because the event is old."""
 MAX_DEPTH = 64
 """How deeply `data` may be nested."""
 
@@ -56,7 +58,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         """Whether a second delivery says the same: subject, type and data, compared as JSON values.
 
         `time` is left out: a client that stamps each attempt anew is retrying, not contradicting itself. What was
-        erased of this one may have been what the other says.
+        erased or removed of this one may have been what the other says.
         """
         return (self.organization, self.type) == (other.organization, other.type) and (
             self.data == other.data or _same(decode_data(self.data), decode_data(other.data))
@@ -123,15 +125,25 @@ _SHALLOW_BYTES = 2 * MAX_DEPTH
 
 
 def _same(one: Property, other: Property) -> bool:
-    """Equal as JSON values: 1 and 1.0 are, 1 and true are not, members have no order. What `one` lost is any text or
-    number."""
+    """Equal as JSON values: 1 and 1.0 are, 1 and true are not, members have no order. What was erased of `one` is any
+    text or number, and what was removed of either is anything."""
     if isinstance(one, str) and one.startswith(ERASED) and isinstance(other, str | int | Decimal):
         return True
     if isinstance(one, dict) and isinstance(other, dict):
+        if REDUCED in one or REDUCED in other:
+            return all(_agree(one[name], other[name]) for name in (one.keys() & other.keys()) - {REDUCED})
         return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_same, one, other))
     return isinstance(one, bool) == isinstance(other, bool) and one == other
+
+
+def _agree(one: Property, other: Property) -> bool:
+    """Whether they are the same as far as both tell. A number inside a reduced object has the digits of a double."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        both = [(one[name], other[name]) for name in one.keys() & other.keys()]
+        return all(_agree(*each) or all(type(number) in (int, Decimal) for number in each) for each in both)
+    return _same(one, other)
 
 
 _LONG_NUMBER = re.compile(rb"\d{19}|[eE]\+?\d{3}")

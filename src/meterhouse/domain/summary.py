@@ -23,6 +23,9 @@ class MeterSummary:
     limit: Decimal | None
     """None: not limited."""
     period: Period
+    complete_from: datetime | None = None
+    """Where the period begins before it, `used` may lack earlier events: they were reduced before there was such a
+    meter."""
 
     @property
     def remaining(self) -> Decimal | None:

@@ -41,8 +41,9 @@ class PeriodBody(msgspec.Struct):
 
 
 class MeterUsage(msgspec.Struct):
-    """One meter: null limits mean unlimited; `remaining` is never negative, `overage` is what went beyond. `events`,
-    where it was asked for, is where the events are listed that `used` is made of."""
+    """One meter: null limits mean unlimited; `remaining` is never negative, `overage` is what went beyond.
+    `complete_from` is there only where `used` may lack events before it, which were reduced before there was such a
+    meter. `events`, where it was asked for, is where the events are listed that `used` is made of."""
 
     unit: str
     aggregation: str
@@ -53,6 +54,7 @@ class MeterUsage(msgspec.Struct):
     percent: Decimal | None
     period: PeriodBody
     resets_at: str | None
+    complete_from: str | msgspec.UnsetType = msgspec.UNSET
     events: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -256,6 +258,7 @@ def _meter_usage(each: MeterSummary, linked: OrganizationUsage | None) -> MeterU
         percent=exact(round_half_even(each.percent, 2)) if each.percent is not None else None,
         period=period_body(each.period),
         resets_at=format_instant(each.resets_at) if each.resets_at else None,
+        complete_from=format_instant(each.complete_from) if each.complete_from else msgspec.UNSET,
         events=_first_page(linked, each.meter) if linked else msgspec.UNSET,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -30,6 +30,8 @@ class Usage:
     catalogs: Catalogs
     clock: Clock
     seal: CursorSeal
+    incomplete: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    """See `Retention.incomplete`."""
 
     def of(self, organization: Organization, as_of: datetime | None = None) -> OrganizationUsage:
         """The organization's usage at this moment; or, under the subscription it has now, at an earlier one, as it was
@@ -48,6 +50,7 @@ class Usage:
             ledger=self.ledger,
             catalogs=self.catalogs,
             seal=self.seal,
+            incomplete=self.incomplete,
             organization=organization,
             subscription=self.ledger.subscription(organization.id),
             now=now,
@@ -64,6 +67,7 @@ class OrganizationUsage:
     ledger: Ledger
     catalogs: Catalogs
     seal: CursorSeal
+    incomplete: Mapping[tuple[str, str], datetime]
     organization: Organization
     subscription: Subscription | None
     now: datetime
@@ -188,7 +192,7 @@ class OrganizationUsage:
             self.subscription,
             period,
             tuple(
-                MeterSummary(meter, value, self.limit(meter.slug), period)
+                MeterSummary(meter, value, self.limit(meter.slug), period, self._complete_from(meter))
                 for meter, value in zip(meters, used, strict=True)
             ),
         )
@@ -197,6 +201,11 @@ class OrganizationUsage:
         """One meter in the usage period. Raises `NotFound` for an unknown one."""
         meter, period = self._meter(slug), self.period()
         return MeterSummary(meter, self._used((meter,), period)[0], self.limit(slug), period)
+
+    def _complete_from(self, meter: Meter) -> datetime | None:
+        """Where events of the meter in the summary begin to be all there, if not at its beginning."""
+        instant, start = self.incomplete.get((self.organization.namespace, meter.slug)), self.span(meter).start
+        return instant if instant is not None and (start is None or start < instant) else None
 
     def _used(
         self, meters: Sequence[Meter], period: Period, filters: Mapping[str, str] | None = None

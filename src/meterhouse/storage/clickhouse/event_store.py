@@ -20,11 +20,13 @@ from ...domain.event import OWN, Event, Identity, Outcome
 from ...domain.export import ExportForm, Selection
 from ...domain.listing import EventQuery, Place, Saying, StoredEvent
 from ...domain.meter import Measure, Meter, MeterQuery
+from ...domain.retention import Reduction
 from ...ports import Chunks, Measuring
 from . import native, queries
 from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
 from .identity_filter import Hashes, IdentityFilter, Mark, Saved, Snapshot
 from .masks import Masks
+from .reduction_queries import Reduce, ReducibleQuery
 from .rewriting import Rewriting
 from .rollups import Rollups
 
@@ -314,6 +316,20 @@ class ClickHouseEventStore:
                     self._recent.clear()
                 self._rollups.rebuild()
         return int(count)
+
+    def reducible(self, reduction: Reduction) -> int:
+        """See `ports.EventStore`."""
+        statement = ReducibleQuery(reduction)
+        [[count]] = self._engine.rows(statement.sql, statement.parameters)
+        return int(count)
+
+    def reduce(self, reduction: Reduction) -> None:
+        """See `ports.EventStore`."""
+        statement = Reduce(reduction)
+        with self._erasing:
+            self._rewriting.change(statement.sql, statement.parameters)
+            with self._writing:
+                self._recent.clear()
 
     @contextmanager
     def supposing(self, events: Sequence[Event]) -> Iterator[tuple[int, Measuring]]:

@@ -1,4 +1,4 @@
-"""Rewriting events in place, for erasure alone: the only thing that changes what is stored."""
+"""Rewriting events in place, for erasure and retention alone: nothing else changes what is stored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from ...domain.event import Event
 from ...domain.listing import StoredEvent
 from . import native, queries
-from .engine import NO_PARAMETERS, Engine, EngineError
+from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
 
 
 class Rewriting:
@@ -35,8 +35,12 @@ class Rewriting:
         )
         self._engine.execute(queries.REPLACE_REWRITES)
         self._engine.insert("rewrites", block)
+        self.change(queries.REWRITE, NO_PARAMETERS)
+
+    def change(self, sql: str, parameters: Parameters) -> None:
+        """Runs a statement that changes events in place."""
         try:
-            self._engine.execute(queries.REWRITE)
+            self._engine.execute(sql, parameters)
         except EngineError:
             self._engine.execute(queries.KILL_REWRITE)  # it would be tried again and again, and hold up others
             raise

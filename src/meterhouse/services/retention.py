@@ -1,0 +1,77 @@
+"""Reducing old events to what meters read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+import xxhash
+
+from ..domain.event import Event
+from ..domain.listing import EventQuery
+from ..domain.retention import EVERYONE, RETENTION, SOURCE, Record, Reduction, complete_from, kept_by_type
+from ..ports import Clock, EventStore
+from .catalogs import Catalogs
+from .ingest import Ingest
+
+_MOST_RECORDS = 100_000
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Reduces events once a day, by namespace."""
+
+    store: EventStore
+    ingest: Ingest
+    catalogs: Catalogs
+    clock: Clock
+    days: Mapping[str, int]
+    """How many days events of a namespace stay whole; those of others always do."""
+
+    def reduce_due(self) -> Iterator[None]:
+        """Pauses before each namespace."""
+        now = self.clock.now()
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        for namespace, days in self.days.items():
+            yield
+            meters = self.catalogs.get(namespace).meters.values()
+            reduction = Reduction(namespace, today - timedelta(days=days), kept_by_type(meters))
+            if events := self.store.reducible(reduction):
+                # First: whatever was reduced, it is known what a meter that is added later will not find.
+                self.ingest.store([_record(reduction, now)]).result()
+                self.store.reduce(reduction)
+                _log.warning("old events reduced", namespace=namespace, before=reduction.before, events=events)
+
+    def incomplete(self) -> dict[tuple[str, str], datetime]:
+        """The meters, by namespace and slug, that were added after events had been reduced without what they read; and
+        the instant from which events have it."""
+        found = {}
+        for catalog in self.catalogs:
+            records = self._records(catalog.namespace)
+            for meter in catalog.meters.values():
+                if (instant := complete_from(meter, records)) is not None:
+                    found[catalog.namespace, meter.slug] = instant
+                    _log.warning(
+                        "events before this were reduced without what the meter reads",
+                        namespace=catalog.namespace,
+                        meter=meter.slug,
+                        complete_from=instant,
+                    )
+        return found
+
+    def _records(self, namespace: str) -> list[Record]:
+        commit = self.store.latest_commit()
+        query = EventQuery(namespace, EVERYONE, RETENTION, None, None, commit, _MOST_RECORDS, {})
+        return [msgspec.json.decode(found.event.data, type=Record) for found in self.store.newest(query)]
+
+
+def _record(reduction: Reduction, now: datetime) -> Event:
+    """The same for the same reduction, however often it is begun."""
+    data = msgspec.json.encode(Record(reduction.before, dict(reduction.kept)))
+    record_id = f"{reduction.before.date()}-{xxhash.xxh3_64_hexdigest(data)}"
+    return Event(reduction.namespace, SOURCE, record_id, RETENTION, EVERYONE, now, data, {})
