@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def remains(found: Event, kept: Kept) -> dict[str, Any]:
             below = {path[1:] for path in paths if path[0] == name and path[1:]}
             if isinstance(value, dict) and below:
                 result[name] = chosen(value, below, top=False)
-            elif (name,) in paths or below:
+            elif (name,) in paths:
                 if isinstance(value, str | bool):
                     result[name] = value
                 elif isinstance(value, dict | list) or value is None:
@@ -169,6 +170,20 @@ def test_no_answer_changes_and_nothing_else_remains(
         assert answers(store, 1)[: len(before) // 2] == before[: len(before) // 2]
     finally:
         store.close()
+
+
+@pytest.mark.parametrize("number", ["-" + "9" * 25, "1234567890123456789.123456789", "1e-28", "0.1", "9" * 18])
+def test_numbers_keep_their_digits_and_hide_nothing(tmp_path: Path, number: str) -> None:
+    store = opened(tmp_path)
+    store.append([event("1", {"n": number, "who": '"ada"', "user": '{"id":true}'}, T0)], NOW)
+    before = answers(store, 1)
+    store.reduce(Reduction("ns", NOW, kept_by_type(METERS)))
+    assert answers(store, 1) == before
+    [found] = store.find([("ns", "s", "1")])
+    said = decode_data(found.event.data)
+    assert isinstance(said, dict)
+    assert (Decimal(str(said["n"])), said["who"], said["user"]) == (Decimal(number), "ada", {"id": True})
+    store.close()
 
 
 def test_contradictions_lose_what_was_delivered(tmp_path: Path) -> None:

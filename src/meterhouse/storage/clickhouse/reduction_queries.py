@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
 
 from ...domain.correction import CONFLICT
 from ...domain.event import REDUCED
-from ...domain.retention import Kept, Reduction
+from ...domain.retention import Reduction
 from .queries import NOT_OWN, Statement
 
 _NOTHING_LEFT = f'{{"{REDUCED}":true'
@@ -17,8 +17,8 @@ _NOTHING_LEFT = f'{{"{REDUCED}":true'
 _DELIVERY = ("source", "id", "type", "subject", "time")
 _NUMBERS = "Map(LowCardinality(String), Decimal(76, 28))"
 
-_Members: TypeAlias = "dict[str, _Members]"
-"""Names and what is kept below them; an empty one keeps all that is not an object."""
+_Path: TypeAlias = tuple[str, ...]
+"""Names, each of a member of the one before."""
 
 
 class _Reducing(Statement):
@@ -57,7 +57,8 @@ class Reduce(_Reducing):
         data, numbers = [f"type = '{CONFLICT}'", self._delivery()], [f"type = '{CONFLICT}'", no_numbers]
         for event_type, kept in reduction.kept.items():
             of_type = f"type = {self._parameter('String', event_type)}"
-            data += [of_type, self._object(_tree(kept), [], reduced=True)]
+            paths = {*((name,) for name in kept.numbers), *(tuple(path.split(".")) for path in kept.texts)}
+            data += [of_type, self._object(paths, (), [self._parameter("String", _NOTHING_LEFT[1:])])]
             # A text may be written as a number, whose exact digits are there.
             numbers += [of_type, self._numbers([*kept.numbers, *(path for path in kept.texts if "." not in path)])]
         nothing = self._parameter("String", _NOTHING_LEFT + "}")
@@ -67,24 +68,25 @@ class Reduce(_Reducing):
             f" WHERE {self._reducible()} SETTINGS mutations_sync = 1"
         )
 
-    def _object(self, members: _Members, path: Sequence[str], *, reduced: bool = False) -> str:
-        """The object at a path of the data with the members that are kept, as JSON."""
-        texts = [self._member(name, below, [*path, name]) for name, below in members.items()]
-        if reduced:
-            texts = [self._parameter("String", _NOTHING_LEFT[1:]), *texts]
-        listed = f"arrayFilter(member -> member != '', [{', '.join(texts)}])"
+    def _object(self, kept: Collection[_Path], place: _Path, begin: Sequence[str] = ()) -> str:
+        """The object at a place of the data with the members that are kept, as JSON."""
+        members = [self._member(name, kept, (*place, name)) for name in sorted({path[0] for path in kept})]
+        listed = f"arrayFilter(member -> member != '', [{', '.join([*begin, *members])}])"
         return f"concat('{{', arrayStringConcat({listed}, ','), '}}')"
 
-    def _member(self, name: str, below: _Members, path: Sequence[str]) -> str:
-        """The member with its name; "" where there is none that is read."""
-        place = ", ".join(["data", *(self._parameter("String", each) for each in path)])
-        kind, raw = f"JSONType({place})", f"JSONExtractRaw({place})"
-        value = f"{kind} IN ('String', 'Bool'), {raw}, {kind} IN ('Int64', 'UInt64', 'Double'), "
-        value += raw if len(path) > 1 else self._digits(name)
-        if below:
-            value += f", {kind} = 'Object', {self._object(below, path)}"
+    def _member(self, name: str, kept: Collection[_Path], place: _Path) -> str:
+        """A member with its name; "" where there is none that is read."""
+        arguments = ", ".join(["data", *(self._parameter("String", each) for each in place)])
+        kind, raw = f"JSONType({arguments})", f"JSONExtractRaw({arguments})"
+        cases = []
+        if (name,) in kept:
+            number = raw if len(place) > 1 else self._digits(name)
+            cases += [f"{kind} IN ('String', 'Bool')", raw, f"{kind} IN ('Int64', 'UInt64', 'Double')", number]
+        if below := [path[1:] for path in kept if path[0] == name and len(path) > 1]:
+            cases += [f"{kind} = 'Object'", self._object(below, place)]
+        value = f"multiIf({', '.join(cases)}, '')"
         named = self._parameter("String", msgspec.json.encode(name).decode() + ":")
-        return f"if(multiIf({value}, '') = '', '', concat({named}, multiIf({value}, '')))"
+        return f"if({value} = '', '', concat({named}, {value}))"
 
     def _digits(self, name: str) -> str:
         """A number as it was written, not as a double; long integers in the spelling that any reader takes."""
@@ -104,12 +106,3 @@ class Reduce(_Reducing):
         told = ", ',', ".join(f"'\"{name}\":', JSONExtractRaw(data, '{name}')" for name in _DELIVERY)
         nothing = self._parameter("String", f',"data":{_NOTHING_LEFT}}}}}')
         return f"concat('{{', {told}, {nothing})"
-
-
-def _tree(kept: Kept) -> _Members:
-    tree: _Members = {name: {} for name in kept.numbers}
-    for path in kept.texts:
-        members = tree
-        for name in path.split("."):
-            members = members.setdefault(name, {})
-    return tree
