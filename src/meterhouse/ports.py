@@ -136,6 +136,10 @@ class EventStore(Protocol):
         can be repeated."""
         ...
 
+    def leave_fold(self) -> None:
+        """Has what is being folded left undone, for the store will be closed: it may take a minute."""
+        ...
+
     def folded_commit(self) -> int:
         """The commit up to which everything is folded."""
         ...

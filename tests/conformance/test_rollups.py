@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import multiprocessing
+import os
 import random
+import signal
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +22,7 @@ from hypothesis import strategies as st
 from meterhouse.domain.correction import RESTORE, VOID
 from meterhouse.domain.event import Event, parse_event
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
+from meterhouse.storage.clickhouse import rollup_queries, rollups
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine import NO_PARAMETERS, EngineError, Parameters
 from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
@@ -188,9 +193,13 @@ def test_answers_what_the_reference_answers(
         store.close()
 
 
+@pytest.mark.parametrize("events_in_memory", [250_000, 0])
 @pytest.mark.parametrize("seed", range(2))
-def test_many_small_histories(tmp_path: Path, seed: int) -> None:
+def test_many_small_histories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, events_in_memory: int
+) -> None:
     """Few values, entities and slots in many organizations: whatever can move from one place to another does."""
+    monkeypatch.setattr(rollups, "_EVENTS_IN_MEMORY", events_in_memory)
     rng = random.Random(seed)
     store, reference = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS), ReferenceStore()
     slots = [NOON + number * 15 * MINUTE for number in (0, 1, 2, 50)]
@@ -222,6 +231,97 @@ def test_many_small_histories(tmp_path: Path, seed: int) -> None:
             if rng.random() < 0.8:
                 while store.fold(store.latest_commit()):
                     pass
+    finally:
+        store.close()
+
+
+LARGE = [event(f"l{number}", NOON + number * MINUTE, {"name": f"n{number % 7}", "n": number}) for number in range(50)]
+ANSWERED = MeterQuery("ns", "acme", (METERS["ns"][1], METERS["ns"][8]), (None, NOON + 20 * MINUTE, None), 1)
+
+
+@pytest.mark.parametrize("step", [rollup_queries.MERGE_FOLD, rollup_queries.ATTACH_FOLD])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_large_fold_is_there_whole_or_not_at_all_whenever_it_is_killed(
+    tmp_path: Path, step: str, after: bool
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=fold_and_die, args=(tmp_path / "events", step, after))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    engine = ChdbEngine(tmp_path / "events")
+    store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
+    reference.append(LARGE, NOW)
+    try:
+        done = step == rollup_queries.ATTACH_FOLD and after
+        assert store.folded_commit() == done
+        for _ in range(2):
+            assert in_order(store.measure(ANSWERED)) == in_order(reference.measure(ANSWERED))
+            while store.fold(store.latest_commit()):
+                pass
+        parts = engine.rows("SELECT count() FROM system.parts WHERE active AND table = 'rollups'", {})
+        assert parts == [[1]], "a crash between the parts of a fold would leave some of it"
+    finally:
+        store.close()
+
+
+def fold_and_die(folder: Path, step: str, after: bool) -> None:
+    """Killed before a step of a large fold, or after it."""
+
+    class DyingEngine(ChdbEngine):
+        def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
+            if sql != step or after:
+                super().execute(sql, parameters)
+            if sql == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    rollups._EVENTS_IN_MEMORY = 0
+    store = ClickHouseEventStore(DyingEngine(folder), METERS)
+    store.append(LARGE, NOW)
+    store.fold(store.latest_commit())
+
+
+def test_a_large_fold_is_attached_as_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollups, "_EVENTS_IN_MEMORY", 0)
+    engine = ChdbEngine(tmp_path / "events")
+    store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
+    try:
+        for stored in (store, reference):
+            stored.append(LARGE, NOW)
+        parts = "SELECT count() FROM system.parts WHERE active AND table = "
+        assert not store.fold(1)
+        assert engine.rows(f"{parts}'fold'", {}) == engine.rows(f"{parts}'rollups'", {}) == [[1]]
+        assert in_order(store.measure(ANSWERED)) == in_order(reference.measure(ANSWERED))
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("rebuilds", [False, True])
+def test_a_fold_is_left_when_it_is_in_the_way(tmp_path: Path, rebuilds: bool) -> None:
+    class Interrupting(ChdbEngine):
+        waiting: threading.Thread | None = None
+
+        def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
+            super().execute(sql, parameters)
+            if sql.startswith("INSERT INTO folded") and not self.waiting:
+                self.waiting = threading.Thread(target=store.rebuild if rebuilds else store.leave_fold)
+                self.waiting.start()
+                self.waiting.join(1)  # one that rebuilds waits for the fold
+
+    engine = Interrupting(tmp_path / "events")
+    store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
+    try:
+        for stored in (store, reference):
+            stored.append(LARGE, NOW)
+        assert store.fold(1), "there is more to fold"
+        assert engine.waiting
+        engine.waiting.join()
+        assert store.folded_commit() == 0
+        assert in_order(store.measure(ANSWERED)) == in_order(reference.measure(ANSWERED))
+        if rebuilds:
+            assert not store.fold(1)
+            assert store.folded_commit() == 1
+            assert in_order(store.measure(ANSWERED)) == in_order(reference.measure(ANSWERED))
     finally:
         store.close()
 

@@ -28,6 +28,9 @@ class _Store:
         self.folds.append(settled_commit)
         return False
 
+    def leave_fold(self) -> None:
+        pass
+
     def checkpoint(self) -> None:
         pass
 

@@ -34,14 +34,17 @@ class Folding:
         self._folder.start()
 
     def close(self) -> None:
-        """Ends after what is being folded. What is left is folded after the next start."""
+        """What is left is folded after the next start."""
         self._closing.set()
+        self._store.leave_fold()
         self._folder.join()
 
     def _fold(self) -> None:
         settled = latest = self._store.latest_commit()
         more, took_ns, ended_ns = False, 0, time.monotonic_ns()
-        while not self._closing.wait(took_ns / 4 / _SECOND_NS if more else self._interval_seconds):
+        while not self._closing.wait(
+            min(took_ns / 4, _LONGEST_REST_NS) / _SECOND_NS if more else self._interval_seconds
+        ):
             began_ns = time.monotonic_ns()
             if not more:
                 settled, latest = latest, self._store.latest_commit()

@@ -379,6 +379,10 @@ class ClickHouseEventStore:
         """See `ports.EventStore`."""
         return self._rollups.fold(settled_commit)
 
+    def leave_fold(self) -> None:
+        """See `ports.EventStore`."""
+        self._rollups.leave_fold()
+
     def folded_commit(self) -> int:
         """See `ports.EventStore`."""
         return self._rollups.folded_commit()

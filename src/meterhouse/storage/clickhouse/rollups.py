@@ -35,8 +35,13 @@ from .rollup_queries import (
 )
 from .series import Cut, Kind, Segment, Series, all_series, cut, rolled_up
 
-_EVENTS_PER_FOLD = 250_000
-"""How many events are folded at once when many wait, unless one commit has more: what a fold takes of memory."""
+_EVENTS_PER_FOLD = 4_000_000
+"""How many events are folded at once when many wait, unless one commit has more. Late events lie everywhere: each fold
+reads much besides its own, so that few large ones are cheaper than many."""
+_COMMITS_PER_FOLD = 100_000
+"""How many commits at most: each is a row to count."""
+_EVENTS_IN_MEMORY = 250_000
+"""How many events are folded in memory; with more, rows go to disk as they are made."""
 _ENTITIES_AT_ONCE = 5_000
 """How many are looked up in one statement: what one takes grows faster than they do."""
 _PLACES = 1 << 16
@@ -53,6 +58,7 @@ class Rollups:
         self._kept = KeptRows(engine)
         self._series = all_series(meters)
         self._folding = threading.Lock()
+        self._leaving = threading.Event()
         self._table = _SharedTable()
         self._commits_ahead = 64
         # The newest commit that may have touched an organization; organizations share places, which only costs a
@@ -87,12 +93,17 @@ class Rollups:
             after, *others = sorted({*behind, settled_commit})
             if not others:
                 return False
-            upto, types = self._next_commits(after, others[0])
-            self._fold(behind[after], types, after, upto)
-            return upto < settled_commit
+            upto, types, events = self._next_commits(after, others[0])
+            steps = FoldSteps(behind[after], types, after, upto, large=events > _EVENTS_IN_MEMORY)
+            return not self._fold(steps, behind[after], upto) or upto < settled_commit
 
-    def _next_commits(self, after: int, end: int) -> tuple[int, set[tuple[str, str]]]:
-        """The last of as many commits as are folded at once, and the namespaces and types of their events."""
+    def leave_fold(self) -> None:
+        """See `ports.EventStore`."""
+        self._leaving.set()
+
+    def _next_commits(self, after: int, end: int) -> tuple[int, set[tuple[str, str]], int]:
+        """The last of as many commits as are folded at once, the namespaces and types of their events, and how many
+        there are."""
         upto = min(end, after + self._commits_ahead)
         events, types = 0, set[tuple[str, str]]()
         scope = {"after": after, "upto": upto}
@@ -102,13 +113,16 @@ class Rollups:
                 break
             events += count
             types.add((namespace, event_type))
-        self._commits_ahead = 2 * (upto - after)
-        return upto, types
+        self._commits_ahead = min(2 * (upto - after), _COMMITS_PER_FOLD)
+        return upto, types, events
 
-    def _fold(self, series: Sequence[Series], types: set[tuple[str, str]], after: int, upto: int) -> None:
+    def _fold(self, fold: FoldSteps, series: Sequence[Series], upto: int) -> bool:
+        """Whether it was done: nothing has changed when it was left."""
         for sql in rollup_queries.EMPTY_FOLD:
             self._engine.execute(sql)
-        for sql, parameters in FoldSteps(series, types, after, upto).steps:
+        for sql, parameters in fold.steps:
+            if self._leaving.is_set():
+                return False
             self._engine.execute(sql, parameters)
         for sql in rollup_queries.EMPTY_STEPS:
             self._engine.execute(sql)
@@ -121,10 +135,13 @@ class Rollups:
                 self._watermarks = self._read_watermarks()
                 raise
             self._watermarks = {**self._watermarks, **{each.id: upto for each in series}}
+        return True
 
     def rebuild(self) -> None:
         """Drops everything that is folded. Until it is folded again, answers come from the events."""
+        self._leaving.set()  # a large fold takes long, and would be dropped
         with self._folding, self._table.changing():
+            self._leaving.clear()
             self._watermarks = {}
             self._kept.forget_all()
             self._engine.execute(rollup_queries.REPLACE_ROLLUPS)
