@@ -23,6 +23,7 @@ from ...domain.meter import Measure, Meter, MeterQuery
 from ...ports import Chunks, Measuring
 from . import native, queries
 from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
+from .held_events import HeldEvents, positions_of
 from .identity_filter import Hashes, IdentityFilter, Mark, Saved, Snapshot
 from .masks import Masks
 from .rewriting import Rewriting
@@ -93,7 +94,8 @@ class ClickHouseEventStore:
         self._unsaved = 0
         self._filter = self._restored(saved) if saved else self._filled()
         self._masks = Masks(engine, saved.masks if saved else (), told_to)
-        self._rollups = Rollups(engine, meters or {}, self._commit, self._masks)
+        self._held = HeldEvents(self._commit)
+        self._rollups = Rollups(engine, meters or {}, self._commit, self._masks, self._held)
         if self._rewriting.interrupted:
             self._rollups.rebuild()
             self._rewriting.finish()
@@ -211,15 +213,24 @@ class ClickHouseEventStore:
         self._filter.add(hashes)
         self._commit += 1
         self._unsaved += len(events)
+        positions = positions_of(events)
         try:
             self._engine.insert("events", block)
+            self._held.add(self._commit, events, positions)
         except BaseException:
             self._certain = False
+            self._held.forget(self._commit)
             raise
         finally:
-            self._rollups.touch({(event.namespace, event.organization) for event in events}, self._commit)
+            self._rollups.touch(positions, self._commit)
             self._latest_commit = self._commit
         self._remember(events)
+
+    def _forget_events(self) -> None:
+        """Forgets what is held of events: some of them are otherwise now, or gone."""
+        with self._writing:
+            self._recent.clear()
+            self._held.forget(self._commit)
 
     def _remember(self, stored: Sequence[Event]) -> None:
         for event in stored[-_RECENT_EVENTS:]:
@@ -296,8 +307,7 @@ class ClickHouseEventStore:
                     break
                 self._rewriting.rewrite(found, rewritten)
                 count += len(found)
-            with self._writing:
-                self._recent.clear()
+            self._forget_events()
             if count:
                 self._rollups.rebuild()
                 self._rewriting.finish()
@@ -310,8 +320,7 @@ class ClickHouseEventStore:
             [[count]] = self._engine.rows(queries.REMOVABLE, of_whom)
             if count:
                 self._engine.execute(queries.REMOVE, of_whom)
-                with self._writing:
-                    self._recent.clear()
+                self._forget_events()
                 self._rollups.rebuild()
         return int(count)
 

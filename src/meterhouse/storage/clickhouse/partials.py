@@ -4,58 +4,90 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
 from ...domain.quantity import add, divide
 from .queries import instant, micros, moment_of
 from .series import Segment, slot_at
 
-
-@dataclass(slots=True)
-class _Cell:
-    """One window and group of a meter: how many events it has, and a list of terms from each part that had any."""
-
-    events: int = 0
-    terms: list[Sequence[str]] = field(default_factory=list)
+Place: TypeAlias = tuple[int, int, int]
+"""A time in microseconds, a commit and a position in it: the greatest is the latest."""
+Number: TypeAlias = "Decimal | tuple[Place, Decimal]"
+"""Of a LATEST with its place."""
+Reading: TypeAlias = "tuple[int, int, tuple[str, ...], int, Sequence[Number]]"
+"""Meter, window, group, how many events, and their numbers."""
+Cell: TypeAlias = tuple[int, tuple[str, ...], int]
+"""Meter, group and window."""
+Sum: TypeAlias = "tuple[int, Number]"
+"""How many events something has, and what they come to."""
 
 
 class Partials:
-    """Collects the terms that several statements give for the same windows and groups."""
+    """Collects what several statements, and events in memory, come to in the same windows and groups."""
 
-    def __init__(self, meters: Sequence[Meter]):
+    def __init__(self, meters: Sequence[Meter], sums: Mapping[Cell, Sum] | None = None):
+        """`sums` are what an earlier one came to."""
         self._meters = meters
-        self._cells: dict[tuple[int, int, tuple[str, ...]], _Cell] = defaultdict(_Cell)
+        self._sums = sums or {}
+        self._events: Counter[Cell] = Counter()
+        self._numbers: dict[Cell, list[Number]] = defaultdict(list)
 
     def add(self, meter: int, window: int, group: tuple[str, ...], events: int, terms: Sequence[str]) -> None:
         """Terms as `queries.MeasureQuery` has them; nothing when they are of no events."""
-        if events:
-            cell = self._cells[meter, window, group]
-            cell.events += events
-            cell.terms.append(terms)
+        if not events:
+            return
+        if self._meters[meter].aggregation is Aggregation.LATEST:
+            time, commit, position, value = terms
+            numbers: list[Number] = [((int(time), int(commit), int(position)), Decimal(value))]
+        else:
+            numbers = [Decimal(term) for term in terms]
+        self.add_readings([(meter, window, group, events, numbers)])
+
+    def add_readings(self, readings: Iterable[Reading]) -> None:
+        """The same as numbers."""
+        for meter, window, group, events, numbers in readings:
+            cell = meter, group, window
+            self._events[cell] += events
+            self._numbers[cell] += numbers
+
+    def sums(self) -> Mapping[Cell, Sum]:
+        """What it all comes to, to be gone on with."""
+        if self._events:
+            sums = dict(self._sums)
+            for cell, added in self._events.items():
+                events, *before = sums.get(cell, (0,))
+                sums[cell] = (
+                    events + added,
+                    _together(self._meters[cell[0]].aggregation, [*before, *self._numbers[cell]]),
+                )
+            self._sums = sums
+            self._events.clear()
+            self._numbers.clear()
+        return self._sums
 
     def measures(self) -> list[Measure]:
         """What it all comes to."""
         return [
-            Measure(window, _value(self._meters[meter].aggregation, cell), group, meter=meter)
-            for (meter, window, group), cell in self._cells.items()
+            Measure(window, _value(self._meters[meter].aggregation, *summed), group, meter=meter)
+            for (meter, group, window), summed in self.sums().items()
         ]
 
 
-def _value(aggregation: Aggregation, cell: _Cell) -> Decimal:
-    if aggregation is Aggregation.LATEST:
-        *_, value = max(cell.terms, key=lambda terms: tuple(map(int, terms[:3])))
-        return Decimal(value)
-    numbers = [Decimal(term) for terms in cell.terms for term in terms]
+def _together(aggregation: Aggregation, numbers: Any) -> Number:
     if aggregation is Aggregation.MIN:
-        return min(numbers)
-    if aggregation is Aggregation.MAX:
-        return max(numbers)
-    total = add(numbers)
-    return divide(total, cell.events) if aggregation is Aggregation.AVG else total
+        return min(numbers)  # type: ignore[no-any-return]
+    if aggregation in (Aggregation.MAX, Aggregation.LATEST):
+        return max(numbers)  # type: ignore[no-any-return]
+    return add(numbers)
+
+
+def _value(aggregation: Aggregation, events: int, number: Number) -> Decimal:
+    if isinstance(number, tuple):
+        return number[1]
+    return divide(number, events) if aggregation is Aggregation.AVG else number
 
 
 Said = list[Any]

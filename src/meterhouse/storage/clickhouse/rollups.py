@@ -20,9 +20,12 @@ import xxhash
 from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
 from . import queries, rollup_queries
 from .engine import Engine
+from .held_events import Held, HeldEvents
+from .held_measures import Unclear, readings
+from .kept_answers import Kept, KeptAnswers
 from .kept_rows import KeptRows
 from .masks import Masks
-from .partials import Entity, EntityCounts, Partials
+from .partials import Cell, Entity, EntityCounts, Partials, Sum
 from .queries import ALL, FirstEventQuery, MeasureQuery, Part, StateQuery, moment_of
 from .rollup_queries import (
     CountedStates,
@@ -47,10 +50,19 @@ _MOST_PIECES = 100
 class Rollups:
     """Folds settled commits, and answers from what is folded."""
 
-    def __init__(self, engine: Engine, meters: Mapping[str, Iterable[Meter]], latest_commit: int, masks: Masks):
+    def __init__(
+        self,
+        engine: Engine,
+        meters: Mapping[str, Iterable[Meter]],
+        latest_commit: int,
+        masks: Masks,
+        held: HeldEvents,
+    ):
         self._engine = engine
         self._masks = masks
+        self._held = held
         self._kept = KeptRows(engine)
+        self._sums: KeptAnswers[Mapping[Cell, Sum]] = KeptAnswers()
         self._series = all_series(meters)
         self._folding = threading.Lock()
         self._table = _SharedTable()
@@ -127,6 +139,7 @@ class Rollups:
         with self._folding, self._table.changing():
             self._watermarks = {}
             self._kept.forget_all()
+            self._sums.forget_all()
             self._engine.execute(rollup_queries.REPLACE_ROLLUPS)
 
     def folded_commit(self) -> int:
@@ -148,25 +161,55 @@ class Rollups:
         """See `ports.EventStore`."""
         if query.meters[0].aggregation is Aggregation.STATE_COUNT:
             return self._measure_states(query)
-        measures = []
-        unique = [meter.aggregation is Aggregation.UNIQUE_COUNT for meter in query.meters]
-        for number, is_unique in enumerate(unique):
-            if is_unique:
-                values = self._measure_unique(replace(query, meters=(query.meters[number],)))
+        measures: list[Measure] = []
+        singles = [n for n, meter in enumerate(query.meters) if meter.aggregation is not Aggregation.UNIQUE_COUNT]
+        for number, meter in enumerate(query.meters):
+            if number not in singles:
+                values = self._measure_unique(replace(query, meters=(meter,)))
                 measures += [replace(measure, meter=number) for measure in values]
-        if not all(unique):
-            measures += self._measure_singles(query, [number for number, each in enumerate(unique) if not each])
+        if not measures and len(singles) == len(query.meters):
+            return self._measure_singles(query)
+        if singles:
+            values = self._measure_singles(replace(query, meters=tuple(query.meters[number] for number in singles)))
+            measures += [replace(measure, meter=singles[measure.meter]) for measure in values]
         return measures
 
-    def _measure_singles(self, query: MeterQuery, asked: Sequence[int]) -> list[Measure]:
-        """Meters of single events: those that are folded as far as any from rollups, the others from the events."""
-        partials = Partials(query.meters)
-        series = {number: rolled_up(query, number) for number in asked}
+    def _measure_singles(self, query: MeterQuery) -> list[Measure]:
+        """Meters of single events: what was kept of the question, and what the events say that came since."""
+        question, age = replace(query, as_of_commit=0), self._sums.age
+        kept = self._sums.find(question, query.as_of_commit)
+        partials = Partials(query.meters, kept.answer if kept else {})
+        if kept is None or not self._add_held(partials, query, kept.commit):
+            partials = self._read_singles(query)
+        sums = partials.sums()
+        self._sums.keep(question, Kept(query.as_of_commit, sums, len(sums)), age)
+        return partials.measures()
+
+    def _add_held(self, partials: Partials, query: MeterQuery, after: int) -> bool:
+        """Adds the events after a commit from memory; answers False when the engine has to tell of them."""
+        held = self._held_after(query, after)
+        if held is None:
+            return False
+        try:
+            partials.add_readings(readings(query, held))
+        except Unclear:
+            return False
+        return True
+
+    def _held_after(self, query: MeterQuery, after: int) -> Sequence[Held] | None:
+        if self.touched(query.namespace, query.organization) <= after:
+            return ()
+        return self._held.between((query.namespace, query.organization), after, query.as_of_commit)
+
+    def _read_singles(self, query: MeterQuery) -> Partials:
+        """Meters that are folded as far as any from rollups, the others from the events."""
+        partials, asked = Partials(query.meters), range(len(query.meters))
+        series = [rolled_up(query, number) for number in asked]
         masked = self._masked(query)
         pieces = cut(query.edges, masked)
         with self._table.reading():
-            marks = {number: self._folded_to(query, series[number], pieces) for number in asked}
-            watermark = max(marks.values())
+            marks = [self._folded_to(query, each, pieces) for each in series]
+            watermark = max(marks)
             folded = [number for number in asked if watermark and marks[number] == watermark]
             if folded and pieces.segments:
                 readers: dict[Series, list[int]] = defaultdict(list)  # meters may share a series
@@ -174,12 +217,14 @@ class Rollups:
                     for each in series[number]:
                         readers[each].append(number)
                 self._add_rolled_up(partials, query, readers, pieces.segments, watermark)
+        others = [number for number in asked if number not in folded]
         if folded:
-            for part in self._unfolded(query, watermark, pieces):
+            added = not others and self._add_held(partials, query, watermark)
+            for part in self._unfolded(query, watermark, pieces, since=not added):
                 self._add_events(partials, query, folded, part)
-        if others := [number for number in asked if number not in folded]:
+        if others:
             self._add_events(partials, query, others, ALL)
-        return partials.measures()
+        return partials
 
     def _add_rolled_up(
         self,
@@ -305,10 +350,10 @@ class Rollups:
         mark = marks.pop()
         return mark if mark <= query.as_of_commit else 0
 
-    def _unfolded(self, query: MeterQuery, watermark: int, read: Cut) -> list[Part]:
+    def _unfolded(self, query: MeterQuery, watermark: int, read: Cut, *, since: bool = True) -> list[Part]:
         """The events that whole slots up to a watermark lack: those in pieces of time, and those stored since."""
         parts = [Part(watermark, within=read.pieces)] if read.pieces else []
-        if self.touched(query.namespace, query.organization) > watermark:
+        if since and self.touched(query.namespace, query.organization) > watermark:
             parts.append(Part(watermark))
         return parts
 

@@ -1,0 +1,170 @@
+"""What is added up in memory is what the engine reads, and what the reference says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_rollups import METERS, NOON, NOW, SINGLE, STATES, correction, event, in_order
+
+from meterhouse.domain.event import Event
+from meterhouse.domain.meter import MeterQuery, StateWindow
+from meterhouse.storage.clickhouse import held_events, kept_answers
+from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine import EngineError
+from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
+from reference import ReferenceStore
+
+QUARTER = timedelta(minutes=15)
+# Few of everything, so that whatever can meet does; some of it odd.
+TIMES = st.builds(
+    lambda quarter, micros: NOON + quarter * QUARTER + timedelta(microseconds=micros),
+    st.sampled_from([-100, 0, 1, 1, 2, 50]),
+    st.sampled_from([-1, 0, 0, 7 * 60 * 10**6]),
+)
+NUMBERS = st.sampled_from([0, -1, 2, "0.1", "1e-28", "-99999999999999999999999999999999999999", 10**30, 1.5])
+TEXTS = st.sampled_from(["", "a", "b", "it's", "a:b", "ü\n\\", "\u0000", 1, 1.5, True, None, [], {"id": "u"}, 2**64])
+DATA = st.fixed_dictionaries(
+    {},
+    optional={
+        "n": NUMBERS,
+        "m": NUMBERS,
+        "group": TEXTS,
+        "user": st.fixed_dictionaries({"id": st.sampled_from(["u", "7", True, None])}),
+        "name": st.sampled_from(["", "x", "y", "z", 1]),
+        "state": st.sampled_from(["", "on", "off"]),
+    },
+)
+EVENTS = st.builds(
+    event,
+    st.uuids().map(str),
+    TIMES,
+    DATA,
+    event_type=st.sampled_from(["thing", "thing", "thing", "other"]),
+    org=st.sampled_from(["acme", "acme", "acme", "it's"]),
+)
+EDGES = [
+    (None, None),
+    (NOON, NOON + 2 * QUARTER),
+    (None, NOON, NOON + QUARTER, NOON + timedelta(minutes=17), None),
+    (NOON - timedelta(days=2), NOON + timedelta(minutes=7), NOON + timedelta(days=1)),
+]
+MOMENTS = [None, *StateWindow]
+
+
+@st.composite
+def _questions(draw: st.DrawFn) -> MeterQuery:
+    """Of so few that the same ones are asked again."""
+    how = draw(st.sampled_from(["whole", "whole", "grouped", "filtered"]))
+    path = draw(st.sampled_from(["group", "user.id"]))
+    meters = draw(st.sampled_from([tuple(SINGLE), tuple(SINGLE[:8]), (SINGLE[8],), (STATES,), (STATES,)]))
+    return MeterQuery(
+        "ns",
+        draw(st.sampled_from(["acme", "acme", "it's"])),
+        meters,
+        draw(st.sampled_from(EDGES)),
+        0,
+        (path,) if how == "grouped" else (),
+        ((path, draw(st.sampled_from(["a", "u", ""]))),) if how == "filtered" else (),
+        draw(st.sampled_from(MOMENTS)) if meters == (STATES,) else None,
+    )
+
+
+@contextmanager
+def from_the_engine() -> Iterator[None]:
+    """Nothing is added up in memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held_events, "_MOST_AT_ONCE", -1)
+        patch.setattr(kept_answers, "_MOST_CELLS_OF_ONE", -1)
+        patch.setattr(kept_answers.KeptAnswers, "find", lambda *_: None)
+        yield
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.lists(EVENTS, max_size=6),
+        st.sampled_from(["", "", "", "void", "restore"]),
+        st.sampled_from(["fold", "fold", "", "", "", "fail", "forget"]),
+        st.lists(_questions(), min_size=1, max_size=2),
+    ),
+    min_size=3,
+    max_size=6,
+)
+
+
+class FailingEngine(ChdbEngine):
+    """Fails inserts, before or after they have happened, when it is told to."""
+
+    fails = ""
+
+    def insert(self, table: str, block: bytes) -> None:
+        if self.fails != "before":
+            super().insert(table, block)
+        if self.fails:
+            raise EngineError("told to fail")
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), steps=STEPS)
+def test_memory_says_what_the_engine_says(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, steps: list[tuple[list[Event], str, str, Any]]
+) -> None:
+    engine = FailingEngine(tmp_path_factory.mktemp("engine") / "events")
+    store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
+    try:
+        sent: list[Event] = []
+        asked: list[MeterQuery] = []
+        for events, word, action, questions in steps:
+            sent += events
+            batch = [
+                *events,
+                *([correction(data.draw(st.sampled_from(sent)), void=word == "void")] if word and sent else []),
+            ]
+            if action == "fail" and batch:
+                engine.fails = data.draw(st.sampled_from(["before", "after"]))
+                with pytest.raises(EngineError):
+                    store.append(batch, NOW)
+                happened, engine.fails = engine.fails == "after", ""
+                if happened:
+                    reference.append(batch, NOW)
+                else:
+                    reference.commit += 1  # a number is not given again
+            store.append(batch, NOW)
+            reference.append(batch, NOW)
+            reference.commit = store.latest_commit()
+            asked = [*[each for each in asked if each not in questions], *questions][-5:]
+            ask(store, reference, asked)
+            if action == "fold":
+                while store.fold(store.latest_commit()):
+                    pass
+            elif action == "forget":
+                store.rebuild()
+    finally:
+        store.close()
+
+
+def ask(store: ClickHouseEventStore, reference: ReferenceStore, asked: list[MeterQuery]) -> None:
+    """Each question as of now, and of a commit before."""
+    for each in asked:
+        for commit in {store.latest_commit(), max(0, store.latest_commit() - 1)}:
+            query = MeterQuery(
+                each.namespace,
+                each.organization,
+                each.meters,
+                each.edges,
+                commit,
+                each.group_by,
+                each.filters,
+                each.state_window,
+            )
+            answer = in_order(store.measure(query))
+            assert answer == in_order(reference.measure(query)), query
+            with from_the_engine():
+                assert answer == in_order(store.measure(query)), query
+    for organization in ("acme", "it's"):
+        assert store.first_event_at("ns", organization) == reference.first_event_at("ns", organization)
