@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from ...domain.event import OWN, Event, Property, decode_data, read_text
 from ...domain.meter import Aggregation, Meter, MeterQuery
-from ...domain.period import FIRST_INSTANT
 from .held_events import Held
-from .partials import Number, Place, Reading
+from .partials import Number, Place, Reading, Windows
 from .queries import micros
 
 
 class Unclear(Exception):
     """The engine might read a text otherwise than it is read here."""
-
-
-class Windows:
-    """The windows of a question, as its statements have them."""
-
-    def __init__(self, query: MeterQuery):
-        self._begins = [micros(edge or FIRST_INSTANT) for edge in query.edges[:-1]]
-        last = query.edges[-1]
-        self._end = None if last is None else micros(last)
-
-    def at(self, moment: int) -> int | None:
-        """The window that holds an instant, in microseconds."""
-        if self._end is not None and moment >= self._end:
-            return None
-        window = bisect_right(self._begins, moment) - 1
-        return window if window >= 0 else None
 
 
 class Texts:

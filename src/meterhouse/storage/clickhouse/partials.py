@@ -9,9 +9,27 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
+from ...domain.period import FIRST_INSTANT
 from ...domain.quantity import add, divide
 from .queries import instant, micros, moment_of
 from .series import Segment, slot_at
+
+
+class Windows:
+    """The windows of a question, as its statements have them."""
+
+    def __init__(self, query: MeterQuery):
+        self._begins = [micros(edge or FIRST_INSTANT) for edge in query.edges[:-1]]
+        last = query.edges[-1]
+        self._end = None if last is None else micros(last)
+
+    def at(self, moment: int) -> int | None:
+        """The window that holds an instant, in microseconds."""
+        if self._end is not None and moment >= self._end:
+            return None
+        window = bisect_right(self._begins, moment) - 1
+        return window if window >= 0 else None
+
 
 Place: TypeAlias = tuple[int, int, int]
 """A time in microseconds, a commit and a position in it: the greatest is the latest."""
@@ -96,45 +114,62 @@ Entity = tuple[Said, int, Said]
 """What an entity said last, with its state; when it was created; what it said last of the group."""
 
 
+State: TypeAlias = "tuple[int, tuple[str, ...], str]"
+"""Window, group and state."""
+
+
+def merged(one: Entity, other: Entity) -> Entity:
+    """What is said of an entity in two places."""
+    return max(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2])
+
+
 class EntityCounts:
     """How many entities of a STATE_COUNT there are by window, group and state: as they are counted in whole slots, and
     moved from there by what the slots lack."""
 
-    def __init__(self, query: MeterQuery, windows: Mapping[int, int], segments: Sequence[Segment]):
+    def __init__(
+        self,
+        query: MeterQuery,
+        segments: Sequence[Segment] | None = None,
+        counts: Mapping[State, int] | None = None,
+    ):
+        """With `segments` only those in whole slots are counted yet, without them all are."""
         self._query, self._segments = query, segments
-        self._edges = [*windows]
-        self._windows = windows
+        self._windows = Windows(query)
         self._by_creation, self._now = moment_of(query)[0] == "created", moment_of(query)[1]
-        self._counts: Counter[tuple[int, tuple[str, ...], str]] = Counter()
+        self.counts: Counter[State] = Counter(counts)
 
-    def add(self, edge: int, group: tuple[str, ...], state: str, entities: int) -> None:
+    def add(self, window: int, group: tuple[str, ...], state: str, entities: int) -> None:
         """Entities as they are counted."""
-        self._counts[self._windows[edge], group, state] += entities
+        self.counts[window, group, state] += entities
 
-    def move(self, fresh: Entity, folded: Entity | None) -> None:
-        """One entity: it is taken off where it is counted, if it is, and put where it belongs."""
+    def move(self, fresh: Entity, before: Entity | None) -> Entity:
+        """One entity: it is taken off where it is counted, if it is, and put where it belongs. Answers what it is."""
         now = fresh
-        if folded is not None:
-            now = max(fresh[0], folded[0]), min(fresh[1], folded[1]), max(fresh[2], folded[2])
-            if any(each.start <= slot_at(instant(self._moment(folded))) < each.end for each in self._segments):
-                self._put(folded, -1)
-        first, last = self._query.edges[0], self._query.edges[-1]
-        moment = self._moment(now)
-        if self._now or ((first is None or moment >= micros(first)) and (last is None or moment < micros(last))):
-            self._put(now, 1)
+        if before is not None:
+            now = merged(fresh, before)
+            if self._segments is None or self._in(self._segments, before):
+                self._put(before, -1)
+        self._put(now, 1)
+        return now
+
+    def _in(self, segments: Sequence[Segment], entity: Entity) -> bool:
+        return any(each.start <= slot_at(instant(self._moment(entity))) < each.end for each in segments)
 
     def _moment(self, entity: Entity) -> int:
         return entity[1] if self._by_creation else int(entity[0][0])
 
     def _put(self, entity: Entity, entities: int) -> None:
         latest, _, said = entity
-        place = 0 if len(self._edges) == 1 else bisect_right(self._edges, self._moment(entity)) - 1
-        self.add(self._edges[place], (said[3],) if self._query.group_by else (), latest[3], entities)
+        window = 0 if self._now else self._windows.at(self._moment(entity))
+        if window is not None:
+            self.add(window, (said[3],) if self._query.group_by else (), latest[3], entities)
 
     def measures(self) -> list[Measure]:
         """What it all comes to."""
-        return [
-            Measure(window, Decimal(count), group, state)
-            for (window, group, state), count in self._counts.items()
-            if count
-        ]
+        return counted(self.counts)
+
+
+def counted(counts: Mapping[State, int]) -> list[Measure]:
+    """Entities by window, group and state."""
+    return [Measure(window, Decimal(count), group, state) for (window, group, state), count in counts.items() if count]

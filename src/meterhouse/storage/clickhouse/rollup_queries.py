@@ -377,6 +377,30 @@ class UniqueQuery(_Reading):
         )
 
 
+class FoldedValues(_Reading):
+    """Some values of a UNIQUE_COUNT as they are folded. Rows: value, its first slot, its last slot."""
+
+    def __init__(self, query: MeterQuery, series: Series, values: Sequence[str]):
+        super().__init__(query)
+        keys = self._parameter("Array(String)", values)
+        self.sql = (
+            "SELECT key, min(first), max(last) FROM rollups"
+            f" WHERE {self._rows_of([series])} AND width = 0 AND key IN {keys} GROUP BY key"
+        )
+
+
+class ValuesInSlots(_Reading):
+    """In which windows some values are that are in more than one slot. Rows: window, value."""
+
+    def __init__(self, query: MeterQuery, series: Series, segments: Sequence[Segment], values: Sequence[str]):
+        super().__init__(query)
+        keys = self._parameter("Array(String)", values)
+        self.sql = (
+            f"SELECT DISTINCT {self._window_of('slot')} AS window, key FROM rollups"
+            f" WHERE {self._rows_of([series])} AND ({self._segments(segments) or '0'}) AND key IN {keys}"
+        )
+
+
 class CountedStates(_Reading):
     """The entities of a STATE_COUNT by state, as they are counted in whole slots. Rows as in `StateQuery`."""
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import xxhash
@@ -20,28 +22,30 @@ import xxhash
 from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
 from . import queries, rollup_queries
 from .engine import Engine
+from .held_counts import Entities, Found, Values, entities_in, values_in
 from .held_events import Held, HeldEvents
-from .held_measures import Unclear, readings
+from .held_measures import Unclear, first_of, readings
 from .kept_answers import Kept, KeptAnswers
-from .kept_rows import KeptRows
 from .masks import Masks
-from .partials import Cell, Entity, EntityCounts, Partials, Sum
-from .queries import ALL, FirstEventQuery, MeasureQuery, Part, StateQuery, moment_of
+from .partials import Cell, Entity, EntityCounts, Partials, Sum, Windows, counted
+from .queries import ALL, FirstEventQuery, MeasureQuery, Part, Statement, StateQuery, micros, moment_of
 from .rollup_queries import (
     CountedStates,
     FirstQuery,
     FoldedEntities,
+    FoldedValues,
     FoldSteps,
     FreshEntities,
     RollupQuery,
     UniqueQuery,
+    ValuesInSlots,
 )
-from .series import Cut, Kind, Segment, Series, all_series, cut, rolled_up
+from .series import Cut, Kind, Segment, Series, all_series, cut, rolled_up, slot_begin
 
 _EVENTS_PER_FOLD = 250_000
 """How many events are folded at once when many wait, unless one commit has more: what a fold takes of memory."""
-_ENTITIES_AT_ONCE = 5_000
-"""How many are looked up in one statement: what one takes grows faster than they do."""
+_LOOKED_UP_AT_ONCE = 5_000
+"""How many entities or values are looked up in one statement: what one takes grows faster than they do."""
 _PLACES = 1 << 16
 _MOST_PIECES = 100
 """Of time, that a question is put together from besides whole slots; with more all of it is read from the events."""
@@ -61,8 +65,10 @@ class Rollups:
         self._engine = engine
         self._masks = masks
         self._held = held
-        self._kept = KeptRows(engine)
         self._sums: KeptAnswers[Mapping[Cell, Sum]] = KeptAnswers()
+        self._values_kept: KeptAnswers[Values] = KeptAnswers()
+        self._states_kept: KeptAnswers[Entities] = KeptAnswers()
+        self._firsts: KeptAnswers[int | None] = KeptAnswers()
         self._series = all_series(meters)
         self._folding = threading.Lock()
         self._table = _SharedTable()
@@ -138,8 +144,8 @@ class Rollups:
         """Drops everything that is folded. Until it is folded again, answers come from the events."""
         with self._folding, self._table.changing():
             self._watermarks = {}
-            self._kept.forget_all()
-            self._sums.forget_all()
+            for kept in (self._sums, self._values_kept, self._states_kept, self._firsts):
+                kept.forget_all()
             self._engine.execute(rollup_queries.REPLACE_ROLLUPS)
 
     def folded_commit(self) -> int:
@@ -216,7 +222,7 @@ class Rollups:
                 for number in folded:
                     for each in series[number]:
                         readers[each].append(number)
-                self._add_rolled_up(partials, query, readers, pieces.segments, watermark)
+                self._add_rolled_up(partials, query, readers, pieces.segments)
         others = [number for number in asked if number not in folded]
         if folded:
             added = not others and self._add_held(partials, query, watermark)
@@ -232,11 +238,10 @@ class Rollups:
         query: MeterQuery,
         readers: Mapping[Series, Sequence[int]],
         segments: Sequence[Segment],
-        watermark: int,
     ) -> None:
         by_id = {each.id: each for each in readers}
         statement = RollupQuery(query, list(readers), segments)
-        for series, edge, key, events, *terms in self._whole_slots(statement, query, watermark):
+        for series, edge, key, events, *terms in self._rows(statement):
             group = (key,) if query.group_by else ()
             kind = statement.kinds.index(by_id[series].kind)
             for number in readers[by_id[series]]:
@@ -268,16 +273,56 @@ class Rollups:
         series, pieces = rolled_up(query, 0), cut(query.edges, masked)
         with self._table.reading():
             if watermark := self._folded_to(query, series, pieces):
+                if not pieces.pieces and (values := self._values(query, series[0], watermark, pieces)) is not None:
+                    return [Measure(window, Decimal(count)) for window, count in values.counts.items() if count]
                 parts = self._unfolded(query, watermark, pieces)
                 statement = UniqueQuery(query, series[0], pieces.segments, parts, corrected=bool(masked))
-                if any(not part.within for part in parts):
-                    rows = self._engine.rows(statement.sql, statement.parameters)
-                else:
-                    rows = self._whole_slots(statement, query, watermark)
+                rows = self._engine.rows(statement.sql, statement.parameters)
                 return [Measure(statement.windows[edge], Decimal(values)) for edge, values in rows if values]
         partials = Partials(query.meters)
         self._add_events(partials, query, [0], ALL)
         return partials.measures()
+
+    def _values(self, query: MeterQuery, series: Series, watermark: int, whole: Cut) -> Values | None:
+        """From what was kept, or from whole slots, and the events since, which are held."""
+        question, age = replace(query, as_of_commit=0), self._values_kept.age
+        kept = self._values_kept.find(question, query.as_of_commit)
+        reached = watermark if kept is None or kept.commit < watermark else kept.commit
+        if (held := self._held_after(query, reached)) is None:
+            return None
+        try:
+            found = values_in(query, held)
+        except Unclear:
+            return None
+        if kept is None or kept.commit < watermark:
+            statement = UniqueQuery(query, series, whole.segments, (), corrected=False)
+            rows = self._engine.rows(statement.sql, statement.parameters)
+            values = Values({statement.windows[edge]: count for edge, count in rows}, {})
+        else:
+            values = kept.answer
+        values = values.more(found, watermark, lambda unmet: self._folded_values(query, series, whole, unmet))
+        self._values_kept.keep(question, Kept(query.as_of_commit, values, values.cells), age)
+        return values
+
+    def _folded_values(self, query: MeterQuery, series: Series, whole: Cut, wanted: Iterable[Found]) -> set[Found]:
+        """Which of some values are folded in their windows."""
+        windows, slots = Windows(query), dict[str, tuple[int, int]]()
+        wanted = [*wanted]
+        for few in _few(dict.fromkeys(value for _, value in wanted)):
+            statement = FoldedValues(query, series, few)
+            slots |= {value: (first, last) for value, first, last in self._rows(statement)}
+        found = {
+            (window, value)
+            for window, value in wanted
+            if value in slots and window in [windows.at(micros(slot_begin(slot))) for slot in slots[value]]
+        }
+        several = [
+            value for window, value in wanted if (window, value) not in found and len({*slots.get(value, ())}) > 1
+        ]
+        for few in _few(dict.fromkeys(several)):
+            between = ValuesInSlots(query, series, whole.segments, few)
+            found |= {(between.windows[edge], value) for edge, value in self._rows(between)}
+        return found
 
     def _measure_states(self, query: MeterQuery) -> list[Measure]:
         series = rolled_up(query, 0)
@@ -295,47 +340,77 @@ class Rollups:
         ]
 
     def _counted_states(self, query: MeterQuery, series: Series, watermark: int, pieces: Cut) -> list[Measure]:
+        """From what was kept and the events since, or from whole slots and what they lack."""
+        question, age = replace(query, as_of_commit=0), self._states_kept.age
+        kept = self._states_kept.find(question, query.as_of_commit)
+        if kept is not None and kept.commit < watermark:
+            kept = None
+        reached = kept.commit if kept else watermark
+        held = self._held_after(query, reached)
+        try:
+            found = None if held is None else entities_in(query, series, held)
+        except Unclear:
+            found = None
+        if kept is None or found is None:
+            entities = self._read_entities(query, series, watermark, pieces, since=found is None)
+        else:
+            entities = kept.answer
+        if found is not None:
+            entities = entities.more(query, found, watermark, partial(self._folded_entities, query, series))
+            self._states_kept.keep(question, Kept(query.as_of_commit, entities, entities.cells), age)
+        return counted(entities.counts)
+
+    def _read_entities(
+        self, query: MeterQuery, series: Series, watermark: int, pieces: Cut, *, since: bool
+    ) -> Entities:
+        """As they are folded, and with `since` what events say that came after."""
         statement = CountedStates(query, series, pieces.segments)
-        counts = EntityCounts(query, statement.windows, pieces.segments)
-        for edge, *group, state, count in self._whole_slots(statement, query, watermark):
-            counts.add(edge, tuple(group), state, count)
-        if parts := self._unfolded(query, watermark, pieces):
+        counts = EntityCounts(query, pieces.segments)
+        for edge, *group, state, count in self._rows(statement):
+            counts.add(statement.windows[edge], tuple(group), state, count)
+        if parts := self._unfolded(query, watermark, pieces, since=since):
             fresh = self._entities(FreshEntities(query, series, parts))
-            names, folded = [*fresh], dict[str, Entity]()
-            for begin in range(0, len(names), _ENTITIES_AT_ONCE):
-                few = names[begin : begin + _ENTITIES_AT_ONCE]
-                folded |= self._entities(FoldedEntities(query, series, few))
+            folded = self._folded_entities(query, series, fresh)
             for name, entity in fresh.items():
                 counts.move(entity, folded.get(name))
-        return counts.measures()
+        return Entities(counts.counts, {})
+
+    def _folded_entities(self, query: MeterQuery, series: Series, names: Iterable[str]) -> dict[str, Entity]:
+        folded = dict[str, Entity]()
+        for few in _few(names):
+            folded |= self._entities(FoldedEntities(query, series, few))
+        return folded
 
     def _entities(self, statement: FreshEntities | FoldedEntities) -> dict[str, Entity]:
-        rows = self._engine.rows(statement.sql, statement.parameters)
-        return {name: (latest, created, said) for name, latest, created, said in rows}
+        return {name: (latest, created, said) for name, latest, created, said in self._rows(statement)}
+
+    def _rows(self, statement: Statement) -> list[list[Any]]:
+        return self._engine.rows(statement.sql, statement.parameters)
 
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         """See `ports.EventStore`."""
-        if self._masks.of(namespace, organization):
-            first = FirstEventQuery(namespace, organization)
-            [[earliest, count]] = self._engine.rows(first.sql, first.parameters)
-            return queries.instant(earliest) if count else None
-        series = Series(namespace, Kind.FIRST)
-        with self._table.reading():
-            watermark = self._watermarks.get(series.id, 0)
-            touched = self.touched(namespace, organization)
-            unfolded = touched > watermark
-            statement = FirstQuery(series, organization, watermark if unfolded else None)
-            if unfolded:
-                [[earliest, count]] = self._engine.rows(statement.sql, statement.parameters)
-            else:
-                [[earliest, count]] = self._kept.rows(statement.sql, statement.parameters, watermark, touched)
-        return queries.instant(earliest) if count else None
+        whose, age, upto = (namespace, organization), self._firsts.age, self._held.latest
+        kept = self._firsts.find(whose, upto)
+        if kept is not None and self.touched(namespace, organization) <= kept.commit:
+            first = kept.answer
+        elif kept is not None and (held := self._held.between(whose, kept.commit, upto)) is not None:
+            times = (kept.answer, first_of(held))
+            first = min((time for time in times if time is not None), default=None)
+        else:
+            first = self._read_first(namespace, organization)
+        self._firsts.keep(whose, Kept(upto, first, 1), age)
+        return None if first is None else queries.instant(first)
 
-    def _whole_slots(
-        self, statement: RollupQuery | UniqueQuery | CountedStates, query: MeterQuery, watermark: int
-    ) -> list[list[Any]]:
-        touched = self.touched(query.namespace, query.organization)
-        return self._kept.rows(statement.sql, statement.parameters, watermark, touched)
+    def _read_first(self, namespace: str, organization: str) -> int | None:
+        if self._masks.of(namespace, organization):
+            [[earliest, count]] = self._rows(FirstEventQuery(namespace, organization))
+        else:
+            series = Series(namespace, Kind.FIRST)
+            with self._table.reading():
+                watermark = self._watermarks.get(series.id, 0)
+                unfolded = self.touched(namespace, organization) > watermark
+                [[earliest, count]] = self._rows(FirstQuery(series, organization, watermark if unfolded else None))
+        return earliest if count else None
 
     def _masked(self, query: MeterQuery) -> tuple[int, ...]:
         return self._masks.of(query.namespace, query.organization)
@@ -356,6 +431,13 @@ class Rollups:
         if since and self.touched(query.namespace, query.organization) > watermark:
             parts.append(Part(watermark))
         return parts
+
+
+def _few(texts: Iterable[str]) -> Iterator[list[str]]:
+    """As many as are looked up at once."""
+    left = iter(texts)
+    while few := list(islice(left, _LOOKED_UP_AT_ONCE)):
+        yield few
 
 
 def _place(namespace: str, organization: str) -> int:
