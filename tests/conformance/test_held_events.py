@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_rollups import METERS, NOON, NOW, SINGLE, STATES, correction, event, in_order
 
 from meterhouse.domain.event import Event
+from meterhouse.domain.listing import Saying
 from meterhouse.domain.meter import MeterQuery, StateWindow
 from meterhouse.storage.clickhouse import held_events, kept_answers
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
@@ -168,3 +172,33 @@ def ask(store: ClickHouseEventStore, reference: ReferenceStore, asked: list[Mete
                 assert answer == in_order(store.measure(query)), query
     for organization in ("acme", "it's"):
         assert store.first_event_at("ns", organization) == reference.first_event_at("ns", organization)
+
+
+@pytest.mark.parametrize("how", ["remove", "rewrite"])
+def test_what_is_gone_is_not_added(tmp_path: Path, how: str) -> None:
+    """Whatever was held or kept of events that were removed or rewritten since."""
+    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
+    try:
+        for number in range(3):
+            store.append([event(f"e{number}", NOON, {"group": "a", "n": 1})], NOW)
+
+        def asked() -> list[tuple[tuple[str, ...], Decimal]]:
+            query = MeterQuery("ns", "acme", (SINGLE[1],), (None, None), store.latest_commit(), ("group",))
+            return [(measure.group, measure.value) for measure in store.measure(query)]
+
+        assert asked() == [(("a",), 3)]
+        assert store.first_event_at("ns", "acme") == NOON
+        if how == "remove":
+            assert store.remove("ns", "acme") == 3
+        else:
+            saying = Saying("ns", "acme", "group", "a")
+            erased = lambda each: msgspec.structs.replace(each, data=each.data.replace(b'"a"', b'"erased:1"'))  # noqa: E731
+            assert store.rewrite(saying, lambda each: msgspec.structs.replace(erased(each), numbers={"n": 1})) == 3
+        gone = [] if how == "remove" else [(("erased:1",), 3)]
+        assert asked() == gone
+        store.fold(1)  # the rest is still to be folded
+        store.append([event("later", NOON, {}, org="it's")], NOW)
+        assert asked() == gone
+        assert store.first_event_at("ns", "acme") == (None if how == "remove" else NOON)
+    finally:
+        store.close()
