@@ -22,6 +22,7 @@ from meterhouse.storage.clickhouse import held_events, kept_answers
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine import EngineError
 from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
+from meterhouse.storage.clickhouse.held_events import HeldEvents
 from reference import ReferenceStore
 
 QUARTER = timedelta(minutes=15)
@@ -200,5 +201,29 @@ def test_what_is_gone_is_not_added(tmp_path: Path, how: str) -> None:
         store.append([event("later", NOON, {}, org="it's")], NOW)
         assert asked() == gone
         assert store.first_event_at("ns", "acme") == (None if how == "remove" else NOON)
+    finally:
+        store.close()
+
+
+def test_who_asks_while_a_commit_is_being_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps nothing that lacks the commit."""
+    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
+    told = HeldEvents.add
+
+    def count() -> list[Decimal]:
+        query = MeterQuery("ns", "acme", (SINGLE[0],), (None, None), store.latest_commit())
+        return [measure.value for measure in store.measure(query)]
+
+    def asked_meanwhile(*arguments: Any) -> None:
+        told(*arguments)
+        assert store.first_event_at("ns", "acme") in (NOON, NOON - QUARTER)
+        assert count() == [Decimal(1)]
+
+    try:
+        store.append([event("one", NOON, {})], NOW)
+        assert (count(), store.first_event_at("ns", "acme")) == ([1], NOON)
+        monkeypatch.setattr(HeldEvents, "add", asked_meanwhile)
+        store.append([event("two", NOON - QUARTER, {})], NOW)
+        assert (count(), store.first_event_at("ns", "acme")) == ([2], NOON - QUARTER)
     finally:
         store.close()

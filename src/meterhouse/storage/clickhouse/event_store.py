@@ -213,16 +213,17 @@ class ClickHouseEventStore:
         self._filter.add(hashes)
         self._commit += 1
         self._unsaved += len(events)
-        positions = positions_of(events)
+        positions, stored = positions_of(events), False
         try:
             self._engine.insert("events", block)
-            self._held.add(self._commit, events, positions)
-        except BaseException:
-            self._certain = False
-            self._held.forget(self._commit)
-            raise
+            stored = True
         finally:
+            self._certain = self._certain and stored
             self._rollups.touch(positions, self._commit)
+            if stored:
+                self._held.add(self._commit, events, positions)
+            else:
+                self._held.forget(self._commit)
             self._latest_commit = self._commit
         self._remember(events)
 

@@ -57,11 +57,11 @@ class HeldEvents:
 
     @property
     def latest(self) -> int:
-        """The newest commit that it was told of: none that was answered for is later."""
+        """The newest commit that it was told of: none that is seen is later."""
         return self._latest
 
     def add(self, commit: int, events: Sequence[Event], positions: Mapping[Organization, Sequence[int]]) -> None:
-        """To be told of each commit, in their order, before it is seen."""
+        """To be told of each commit, in their order, before it is seen, and after the organizations that it touched."""
         added = _Commit(commit, events, positions, sum(len(event.data) for event in events))
         with self._lock:
             self._latest = commit

@@ -85,7 +85,8 @@ class Rollups:
             self.rebuild()  # they tell of events that are not there: the events are of another time
 
     def touch(self, organizations: Iterable[tuple[str, str]], commit: int) -> None:
-        """To be told of the organizations, with their namespaces, that a commit has events of, before it is seen."""
+        """To be told of the organizations, with their namespaces, that a commit has events of, before it is seen or
+        held."""
         for namespace, organization in organizations:
             self._touched[_place(namespace, organization)] = commit
 
