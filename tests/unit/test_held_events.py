@@ -132,7 +132,7 @@ def test_an_answer_from_before_all_was_forgotten_is_not_kept() -> None:
 
 
 def test_what_was_asked_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_answers, "_MOST_CELLS", 10)
+    monkeypatch.setattr(kept_answers, "_MOST_CELLS", 30)
     monkeypatch.setattr(kept_answers, "_MOST_CELLS_OF_ONE", 5)
     kept: KeptAnswers[str] = KeptAnswers()
     kept.keep("large", Kept(1, "", 6), kept.age)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Generic, TypeVar
 
-_MOST_CELLS = 50_000
-"""How many numbers are kept, of all answers together, and"""
-_MOST_CELLS_OF_ONE = 3_000
+_MOST_CELLS = 100_000
+"""How many numbers and names are kept, of all answers and their questions together, and"""
+_MOST_CELLS_OF_ONE = 6_000
 """of one: a larger one is made anew each time."""
+_CELLS_BESIDE = 10
+"""What an answer takes beside its own."""
 
 Answer = TypeVar("Answer")
 
@@ -71,4 +73,4 @@ class KeptAnswers(Generic[Answer]):
 
 
 def _size(answers: tuple[Kept[Answer], ...]) -> int:
-    return sum(1 + kept.cells for kept in answers)
+    return sum(_CELLS_BESIDE + kept.cells for kept in answers)

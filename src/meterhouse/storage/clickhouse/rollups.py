@@ -168,14 +168,14 @@ class Rollups:
         """See `ports.EventStore`."""
         if query.meters[0].aggregation is Aggregation.STATE_COUNT:
             return self._measure_states(query)
-        measures: list[Measure] = []
         singles = [n for n, meter in enumerate(query.meters) if meter.aggregation is not Aggregation.UNIQUE_COUNT]
+        if len(singles) == len(query.meters):
+            return self._measure_singles(query)
+        measures: list[Measure] = []
         for number, meter in enumerate(query.meters):
             if number not in singles:
                 values = self._measure_unique(replace(query, meters=(meter,)))
                 measures += [replace(measure, meter=number) for measure in values]
-        if not measures and len(singles) == len(query.meters):
-            return self._measure_singles(query)
         if singles:
             values = self._measure_singles(replace(query, meters=tuple(query.meters[number] for number in singles)))
             measures += [replace(measure, meter=singles[measure.meter]) for measure in values]
@@ -189,7 +189,7 @@ class Rollups:
         if kept is None or not self._add_held(partials, query, kept.commit):
             partials = self._read_singles(query)
         sums = partials.sums()
-        self._sums.keep(question, Kept(query.as_of_commit, sums, len(sums)), age)
+        self._sums.keep(question, Kept(query.as_of_commit, sums, len(query.edges) + len(sums)), age)
         return partials.measures()
 
     def _add_held(self, partials: Partials, query: MeterQuery, after: int) -> bool:
@@ -302,7 +302,7 @@ class Rollups:
         else:
             values = kept.answer
         values = values.more(found, watermark, lambda unmet: self._folded_values(query, series, whole, unmet))
-        self._values_kept.keep(question, Kept(query.as_of_commit, values, values.cells), age)
+        self._values_kept.keep(question, Kept(query.as_of_commit, values, len(query.edges) + values.cells), age)
         return values
 
     def _folded_values(self, query: MeterQuery, series: Series, whole: Cut, wanted: Iterable[Found]) -> set[Found]:
@@ -358,7 +358,7 @@ class Rollups:
             entities = kept.answer
         if found is not None:
             entities = entities.more(query, found, watermark, partial(self._folded_entities, query, series))
-            self._states_kept.keep(question, Kept(query.as_of_commit, entities, entities.cells), age)
+            self._states_kept.keep(question, Kept(query.as_of_commit, entities, len(query.edges) + entities.cells), age)
         return counted(entities.counts)
 
     def _read_entities(
