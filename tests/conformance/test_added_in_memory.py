@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -225,5 +226,31 @@ def test_who_asks_while_a_commit_is_being_told_of(tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(HeldEvents, "add", asked_meanwhile)
         store.append([event("two", NOON - QUARTER, {})], NOW)
         assert (count(), store.first_event_at("ns", "acme")) == ([2], NOON - QUARTER)
+    finally:
+        store.close()
+
+
+def test_values_and_entities_over_folds(tmp_path: Path) -> None:
+    """Few of them, so that they come again before and after they are folded, in the same windows and in others."""
+    rng = random.Random(7)
+    store, reference = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS), ReferenceStore()
+    edges = (NOON, NOON + 2 * QUARTER, NOON + 4 * QUARTER, NOON + 6 * QUARTER)
+    try:
+        for step in range(40):
+            batch = [
+                event(
+                    f"{step}/{number}",
+                    NOON + rng.randrange(6) * QUARTER,
+                    {"name": f"v{rng.randrange(step // 3, step // 3 + 5)}", "state": rng.choice(["on", "off"])},
+                )
+                for number in range(rng.randrange(1, 3))
+            ]
+            assert store.append(batch, NOW) == reference.append(batch, NOW)
+            if rng.random() < 0.7:
+                for meter, windows in ((SINGLE[8], edges), (STATES, edges), (STATES, (edges[0], edges[2]))):
+                    query = MeterQuery("ns", "acme", (meter,), windows, store.latest_commit())
+                    assert in_order(store.measure(query)) == in_order(reference.measure(query)), (step, query)
+            if rng.random() < 0.4:
+                store.fold(store.latest_commit() - rng.randrange(2))
     finally:
         store.close()
