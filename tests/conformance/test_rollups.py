@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from meterhouse.domain.correction import RESTORE, VOID
 from meterhouse.domain.event import Event, parse_event
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
-from meterhouse.storage.clickhouse import rollup_queries, rollups
+from meterhouse.storage.clickhouse import fold_queries, rollups
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine import NO_PARAMETERS, EngineError, Parameters
 from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
@@ -239,7 +239,7 @@ LARGE = [event(f"l{number}", NOON + number * MINUTE, {"name": f"n{number % 7}", 
 ANSWERED = MeterQuery("ns", "acme", (METERS["ns"][1], METERS["ns"][8]), (None, NOON + 20 * MINUTE, None), 1)
 
 
-@pytest.mark.parametrize("step", [rollup_queries.MERGE_FOLD, rollup_queries.ATTACH_FOLD])
+@pytest.mark.parametrize("step", [fold_queries.MERGE_FOLD, fold_queries.ATTACH_FOLD])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_large_fold_is_there_whole_or_not_at_all_whenever_it_is_killed(
     tmp_path: Path, step: str, after: bool
@@ -253,7 +253,7 @@ def test_a_large_fold_is_there_whole_or_not_at_all_whenever_it_is_killed(
     store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
     reference.append(LARGE, NOW)
     try:
-        done = step == rollup_queries.ATTACH_FOLD and after
+        done = step == fold_queries.ATTACH_FOLD and after
         assert store.folded_commit() == done
         for _ in range(2):
             assert in_order(store.measure(ANSWERED)) == in_order(reference.measure(ANSWERED))

@@ -24,6 +24,7 @@ from ...domain.retention import Reduction
 from ...ports import Chunks, Measuring
 from . import native, queries
 from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
+from .held_events import HeldEvents, positions_of
 from .identity_filter import Hashes, IdentityFilter, Mark, Saved, Snapshot
 from .masks import Masks
 from .reduction_queries import Reduce, ReducibleQuery
@@ -95,7 +96,8 @@ class ClickHouseEventStore:
         self._unsaved = 0
         self._filter = self._restored(saved) if saved else self._filled()
         self._masks = Masks(engine, saved.masks if saved else (), told_to)
-        self._rollups = Rollups(engine, meters or {}, self._commit, self._masks)
+        self._held = HeldEvents(self._commit)
+        self._rollups = Rollups(engine, meters or {}, self._commit, self._masks, self._held)
         if self._rewriting.interrupted:
             self._rollups.rebuild()
             self._rewriting.finish()
@@ -213,15 +215,25 @@ class ClickHouseEventStore:
         self._filter.add(hashes)
         self._commit += 1
         self._unsaved += len(events)
+        positions, stored = positions_of(events), False
         try:
             self._engine.insert("events", block)
-        except BaseException:
-            self._certain = False
-            raise
+            stored = True
         finally:
-            self._rollups.touch({(event.namespace, event.organization) for event in events}, self._commit)
+            self._certain = self._certain and stored
+            self._rollups.touch(positions, self._commit)
+            if stored:
+                self._held.add(self._commit, events, positions)
+            else:
+                self._held.forget(self._commit)
             self._latest_commit = self._commit
         self._remember(events)
+
+    def _forget_events(self) -> None:
+        """Forgets what is held of events: some of them are otherwise now, or gone."""
+        with self._writing:
+            self._recent.clear()
+            self._held.forget(self._commit)
 
     def _remember(self, stored: Sequence[Event]) -> None:
         for event in stored[-_RECENT_EVENTS:]:
@@ -298,8 +310,7 @@ class ClickHouseEventStore:
                     break
                 self._rewriting.rewrite(found, rewritten)
                 count += len(found)
-            with self._writing:
-                self._recent.clear()
+            self._forget_events()
             if count:
                 self._rollups.rebuild()
                 self._rewriting.finish()
@@ -312,8 +323,7 @@ class ClickHouseEventStore:
             [[count]] = self._engine.rows(queries.REMOVABLE, of_whom)
             if count:
                 self._engine.execute(queries.REMOVE, of_whom)
-                with self._writing:
-                    self._recent.clear()
+                self._forget_events()
                 self._rollups.rebuild()
         return int(count)
 
@@ -328,8 +338,7 @@ class ClickHouseEventStore:
         statement = Reduce(reduction)
         with self._erasing:
             self._rewriting.change(statement.sql, statement.parameters)
-            with self._writing:
-                self._recent.clear()
+            self._forget_events()
 
     @contextmanager
     def supposing(self, events: Sequence[Event]) -> Iterator[tuple[int, Measuring]]:

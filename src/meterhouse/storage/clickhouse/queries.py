@@ -176,12 +176,15 @@ def latest_terms(newest: str) -> list[str]:
 
 ALL = Part()
 _LATEST = (1 << 64) - 1
-NEVER_SAID = f"(toInt64({micros(FIRST_INSTANT) - 1}), toUInt64(0), toUInt32(0), '')"
+NEVER_SAID_IS = [micros(FIRST_INSTANT) - 1, 0, 0, ""]
 """Before anything that `said` can make."""
+NEVER_SAID = f"(toInt64({NEVER_SAID_IS[0]}), toUInt64(0), toUInt32(0), '')"
 
 
 class Statement:
     """A statement under construction: every value in it becomes a parameter."""
+
+    sql: str
 
     def __init__(self) -> None:
         self.parameters: dict[str, Parameter] = {}

@@ -1,329 +1,13 @@
-"""The SQL of rollups: the table, folding events into it, and reading it."""
+"""The SQL that reads rollups, and the events that they lack."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import replace
-
-import xxhash
+from collections.abc import Sequence
 
 from ...domain.meter import MeterQuery
-from ...domain.period import FIRST_INSTANT
-from .engine import Parameter
-from .queries import NEVER_SAID, NOT_OWN, MeterStatement, Part, Statement, latest_terms, micros, moment_of, said
-from .series import SLOT, SLOTS_PER_DAY, Kind, Segment, Series
-
-# Everything in it can be made again from the events. A row is a part of an aggregate; rows with the same key belong
-# together, whether they are merged already or not. One table, so that one insert is all of a fold or none of it.
-#
-#   width  slot        key            what it holds
-#   1, 96  of a slot   text of group  COUNT, SUM, MIN, MAX, LATEST of the events in a quarter of an hour, or a day (UTC)
-#          or day      ''             UNIQUE: how many values there are that are in this slot and in no other
-#                      value          UNIQUE: a value that is in this slot and in others
-#                      text of group  CREATED, CHANGED: how many entities of that time are in a state
-#   0      0           value          UNIQUE: the first and the last slot of each value
-#                      entity         STATE: its first event, its latest state, what it said last of the group
-#                      ''             FIRST: the organization's first event
-#
-# A row without an organization tells up to which commit its series is folded.
-_TABLE_COLUMNS = """(
-    series       UInt64,
-    organization String,
-    width        UInt8,
-    slot         UInt32 CODEC(Delta, ZSTD(1)),
-    key          String CODEC(ZSTD(1)),
-    state        LowCardinality(String) CODEC(ZSTD(1)),
-    events       SimpleAggregateFunction(sum, Int64) CODEC(ZSTD(1)),
-    total        SimpleAggregateFunction(sum, Decimal(76, 28)) CODEC(ZSTD(1)),
-    lowest       SimpleAggregateFunction(min, Decimal(76, 28)) CODEC(ZSTD(1)),
-    highest      SimpleAggregateFunction(max, Decimal(76, 28)) CODEC(ZSTD(1)),
-    first        SimpleAggregateFunction(min, Int64) CODEC(ZSTD(1)),
-    last         SimpleAggregateFunction(max, Int64) CODEC(ZSTD(1)),
-    latest       SimpleAggregateFunction(max, Tuple(Int64, UInt64, UInt32, String)) CODEC(ZSTD(1)),
-    said         SimpleAggregateFunction(max, Tuple(Int64, UInt64, UInt32, String)) CODEC(ZSTD(1)),
-    watermark    SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
-)"""
-_ENGINE = """
-ENGINE = AggregatingMergeTree ORDER BY (series, organization, width, slot, key, state)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384
-"""
-_COLUMNS_AND_ENGINE = f"{_TABLE_COLUMNS}{_ENGINE}"
-LAYOUT = f"1 {xxhash.xxh3_64_hexdigest(_COLUMNS_AND_ENGINE.encode())}"
-"""Which rollups these are; the first number is raised when they are folded otherwise. Others are of no use."""
-LAYOUT_OF_ROLLUPS = "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = 'rollups'"
-REPLACE_ROLLUPS = f"CREATE OR REPLACE TABLE rollups {_COLUMNS_AND_ENGINE} COMMENT '{LAYOUT}'"
-
-# A fold is put together by many small statements: the engine analyzes and reads what is inside a large one again for
-# each mention. A small fold is collected in memory, because each insert into a table on disk takes as long as thousands
-# of rows; a large one goes to disk as it is made. Either way it is one part, on disk, of a table that nobody reads,
-# before it becomes part of the other in one step: of several parts a crash could leave some.
-_SAID = "Tuple(Int64, UInt64, UInt32, String)"
-_STEPS = {
-    "folded": _TABLE_COLUMNS,
-    "fresh_values": "(series UInt64, organization String, value String, slots Array(UInt32))",
-    "compared_values": "(series UInt64, organization String, value String, earliest UInt32, newest UInt32,"
-    " place UInt32, gained Int64, shared Array(UInt32))",
-    "fresh_entities": f"(series UInt64, organization String, entity String, latest {_SAID}, created Int64, s0 {_SAID})",
-    "compared_entities": f"(series UInt64, organization String, entity String, known UInt8, old_latest {_SAID},"
-    f" old_created Int64, old_said {_SAID}, now_latest {_SAID}, now_created Int64, now_said {_SAID})",
-}
-# Merged as it stands: what has the same key is put together in the other table, or when it is read. The engine does not
-# merge of its own accord, which would be done once more at the end.
-_ENGINE_OF_FOLD = _ENGINE.replace("AggregatingMergeTree", "MergeTree")
-CREATE_FOLD = [
-    f"CREATE OR REPLACE TABLE fold {_TABLE_COLUMNS}{_ENGINE_OF_FOLD}, max_bytes_to_merge_at_max_space_in_pool = 1,"
-    " min_rows_to_fsync_after_merge = 1, vertical_merge_algorithm_min_columns_to_activate = 1",
-    *(f"CREATE OR REPLACE TABLE {name} {columns} ENGINE = Memory" for name, columns in _STEPS.items()),
-]
-EMPTY_STEPS = [f"TRUNCATE TABLE {name}" for name in _STEPS]
-EMPTY_FOLD = ["TRUNCATE TABLE fold", *EMPTY_STEPS]
-MERGE_FOLD = "OPTIMIZE TABLE fold FINAL SETTINGS optimize_throw_if_noop = 1"
-ATTACH_FOLD = "ALTER TABLE rollups ATTACH PARTITION tuple() FROM fold"
-
-WATERMARKS = "SELECT series, max(watermark) FROM rollups WHERE organization = '' GROUP BY series"
-
-EVENTS_OF_COMMITS = """
-SELECT commit, namespace, type, count() FROM events WHERE commit > {after:UInt64} AND commit <= {upto:UInt64}
-GROUP BY commit, namespace, type ORDER BY commit
-"""
-
-EVENTS_AFTER = "SELECT count() FROM events WHERE commit > {commit:UInt64}"
-
-_FIRST_MICROS = micros(FIRST_INSTANT)
-_SLOT_MICROS = micros(FIRST_INSTANT + SLOT) - _FIRST_MICROS
-
-
-def _slot_of(microseconds: str) -> str:
-    """The slot that holds an instant."""
-    return f"toUInt32(intDiv({microseconds} - {_FIRST_MICROS}, {_SLOT_MICROS}))"
-
-
-_SLOT_OF_EVENT = _slot_of("toUnixTimestamp64Micro(time)")
-_ENTITY_AS_FOLDED = "1 AS known, max(latest) AS old_latest, min(first) AS old_created, max(said) AS old_said"
-_ENTITY_AS_IT_IS = """
-    if(known AND old_latest > latest, old_latest, latest) AS now_latest,
-    if(known AND old_created < created, old_created, created) AS now_created,
-    if(known AND old_said > s0, old_said, s0) AS now_said
-"""
-"""An entity as its rollup has it, and with what events of it say that are not folded."""
-_COLUMNS = {Kind.SUM: "total", Kind.MIN: "lowest", Kind.MAX: "highest", Kind.LATEST: "latest"}
-"""Where the value of a series of single numbers is kept; a COUNT needs no more than the number of events."""
-_MERGES = {Kind.COUNT: "sum", Kind.SUM: "sum", Kind.MIN: "min", Kind.MAX: "max", Kind.LATEST: "max"}
-_APART = (Kind.FIRST, Kind.UNIQUE, Kind.STATE)
-_VALUE_TYPES = {**dict.fromkeys(("total", "lowest", "highest"), "Decimal(76, 28)"), "latest": _SAID}
-
-# One thread and one block: an insert becomes one part.
-_ONE_PART = (
-    "max_threads = 1, max_insert_threads = 1, max_insert_block_size = 100000000, "
-    "min_insert_block_size_rows = 100000000, min_insert_block_size_bytes = 8000000000"
-)
-# Many small blocks; what does not fit is added up on disk.
-_LITTLE_AT_ONCE = (
-    "min_insert_block_size_rows = 250000, min_insert_block_size_bytes = 60000000, "
-    "max_bytes_before_external_group_by = 200000000, max_bytes_ratio_before_external_group_by = 0"
-)
-
-
-class FoldSteps(Statement):
-    """Folds a range of commits for some series and moves their watermarks; `types` says of which namespaces and types
-    there are events in the range. With `large`, it may have more of them than rows fit into memory."""
-
-    def __init__(self, series: Sequence[Series], types: Set[tuple[str, str]], after: int, upto: int, *, large: bool):
-        super().__init__()
-        self._range = after, upto
-        self._large = large
-        self.steps: list[tuple[str, dict[str, Parameter]]] = []
-        """Statements to execute in turn, with their parameters."""
-        found = [each for each in series if each.kind is Kind.FIRST or (each.namespace, each.event_type) in types]
-        scans: dict[object, list[Series]] = defaultdict(list)
-        for each in found:
-            if each.kind not in _APART:
-                scans[each.namespace, each.event_type].append(each)
-        for kind, fold in ((Kind.FIRST, self._first_events), (Kind.UNIQUE, self._unique), (Kind.STATE, self._states)):
-            if of_kind := [each for each in found if each.kind is kind]:
-                fold(of_kind)
-        for alike in scans.values():
-            self._slots(alike)
-        marks, mark = self._parameter("Array(UInt64)", [each.id for each in series]), self._parameter("UInt64", upto)
-        self._fold({"series": f"arrayJoin({marks})", "watermark": mark}, "")
-        self._step(MERGE_FOLD if large else f"INSERT INTO fold SETTINGS {_ONE_PART} SELECT * FROM folded")
-
-    def _step(self, sql: str) -> None:
-        self.steps.append((sql, self.parameters))
-        self.parameters = {}
-
-    def _insert(self, what: str) -> None:
-        self._step(f"INSERT INTO {what}" + (f" SETTINGS {_LITTLE_AT_ONCE}" if self._large else ""))
-
-    def _fold(self, columns: Mapping[str, str], source: str) -> None:
-        values = ", ".join(f"{value} AS {name}" for name, value in columns.items())
-        into = "fold" if self._large else "folded"
-        self._insert(f"{into} ({', '.join(columns)}) SELECT {values} {source}")
-
-    def _where(self, one: Series, *conditions: str) -> str:
-        of_namespace = f"namespace = {self._parameter('String', one.namespace)}"
-        of_type = f"type = {self._parameter('String', one.event_type)}"
-        return f"WHERE {' AND '.join([of_namespace, of_type, self._settled(), *conditions])}"
-
-    def _settled(self) -> str:
-        after, upto = (self._parameter("UInt64", commit) for commit in self._range)
-        return f"commit > {after} AND commit <= {upto}"
-
-    def _first_events(self, series: Sequence[Series]) -> None:
-        names = ", ".join(self._parameter("String", each.namespace) for each in series)
-        ids = self._parameter("Array(UInt64)", [each.id for each in series])
-        columns = {"series": f"transform(toString(namespace), [{names}], {ids}, toUInt64(0))"}
-        columns |= {"organization": "organization", "first": "min(toUnixTimestamp64Micro(time))"}
-        self._fold(
-            columns,
-            f"FROM events WHERE namespace IN ({names}) AND {NOT_OWN} AND {self._settled()}"
-            " GROUP BY series, organization",
-        )
-
-    def _states(self, series: Sequence[Series]) -> None:
-        """Entities by their latest state. Where they are counted, they are moved from where they were."""
-        for one in series:
-            groups = [one.group] if one.group else []
-            texts = self._state_columns(one.entity, one.state, groups) + ("" if groups else f", {NEVER_SAID} AS s0")
-            where = self._where(one, *self._with_state(one.event_type, one.entity, one.state))
-            self._insert(
-                f"fresh_entities SELECT {self._id(one)}, organization, entity, latest, created, s0"
-                f" FROM (SELECT organization, {texts} FROM events {where} GROUP BY organization, entity)"
-            )
-        self._insert(f"""
-            compared_entities SELECT series, organization, entity, known, old_latest, old_created, old_said,
-                {_ENTITY_AS_IT_IS}
-            FROM fresh_entities AS fresh LEFT JOIN (
-                SELECT series, organization, key AS entity, {_ENTITY_AS_FOLDED}
-                FROM rollups WHERE width = 0
-                    AND (series, organization, key) IN (SELECT series, organization, entity FROM fresh_entities)
-                GROUP BY series, organization, entity
-            ) AS old USING (series, organization, entity)
-        """)
-        columns = {"series": "series", "organization": "organization", "key": "entity"}
-        columns |= {"first": "now_created", "latest": "now_latest", "said": "now_said"}
-        self._fold(columns, "FROM compared_entities")
-        for one in series:
-            self._counted(one)
-
-    def _counted(self, one: Series) -> None:
-        """Where an entity is counted: by its creation and by its latest change, as a whole and by what it said."""
-        moves = []
-        for which, entities in (("now", 1), ("old", -1)):
-            for kind, micros_of in ((Kind.CHANGED, f"{which}_latest.1"), (Kind.CREATED, f"{which}_created")):
-                for group, key in {"": "''", one.group: f"{which}_said.4"}.items():
-                    counting = self._id(one.counting(kind, group))
-                    moves.append(f"({counting}, {_slot_of(micros_of)}, {key}, {which}_latest.4, toInt64({entities}))")
-        all_moves, additions = ", ".join(moves), ", ".join(moves[: len(moves) // 2])
-        columns = {"series": "move.1", "organization": "organization", "width": "width"}
-        columns |= {"slot": "toUInt32(move.2 - move.2 % width)", "key": "move.3", "state": "move.4"}
-        columns |= {"events": "sum(move.5)"}
-        self._fold(
-            columns,
-            f"""FROM (
-                SELECT organization, arrayJoin(if(known, [{all_moves}], [{additions}])) AS move
-                FROM compared_entities WHERE series = {self._id(one)}
-            ) ARRAY JOIN [toUInt8(1), toUInt8({SLOTS_PER_DAY})] AS width
-            GROUP BY series, organization, width, slot, key, state HAVING events != 0""",
-        )
-
-    def _slots(self, series: Sequence[Series]) -> None:
-        """Every series of an event type: its events are read once and added up by slot and all groups, then by slot or
-        day and one group. What several series need is added up once; only at the end each has rows of its own."""
-        paths = ["", *dict.fromkeys(each.group for each in series if each.group)]
-        kept = list(dict.fromkeys(_COLUMNS[each.kind] for each in series if each.kind in _COLUMNS))
-        sums: dict[Series, str] = {}
-        parts, merged = "", ""
-
-        def added_up(kind: Kind, one: Series) -> str:
-            nonlocal parts, merged
-            same = replace(one, kind=kind, value="" if kind is Kind.COUNT else one.value, group="")
-            if same not in sums:
-                name = sums[same] = f"a{len(sums)}"
-                parts += f", {self._added_up(same)} AS {name}"
-                merged += f", {_MERGES[kind]}({name}) AS {name}"
-            return sums[same]
-
-        rows: dict[str, list[str]] = defaultdict(list)
-        for each in series:
-            values = [self._id(each), added_up(Kind.COUNT, each)]
-            for column in kept:
-                own = _COLUMNS.get(each.kind) == column
-                values.append(added_up(each.kind, each) if own else f"defaultValueOfTypeName('{_VALUE_TYPES[column]}')")
-            rows[each.group].append(f"({', '.join(values)})")
-        texts = "".join(f", {self._text(path)} AS g{number}" for number, path in enumerate(paths) if path)
-        places, cases = [], ""
-        for number, path in enumerate(paths):
-            if path in rows:
-                key = f"g{number}" if path else "''"
-                for width in (1, SLOTS_PER_DAY):
-                    slot = f"toUInt32(quarter - quarter % {width})"
-                    places.append(f"(toUInt8({number}), toUInt8({width}), {slot}, {key})")
-                cases += f"place.1 = {number}, [{', '.join(rows[path])}], "
-        columns = {"organization": "organization", "width": "place.2", "slot": "place.3", "key": "place.4"}
-        columns |= {name: f"row.{number}" for number, name in enumerate(["series", "events", *kept], 1)}
-        self._fold(
-            columns,
-            f"FROM (SELECT organization, place, arrayJoin(multiIf({cases}[])) AS row"
-            f" FROM (SELECT organization, place{merged}"
-            f" FROM (SELECT *, arrayJoin([{', '.join(places)}]) AS place"
-            f" FROM (SELECT organization, {_SLOT_OF_EVENT} AS quarter{texts}{parts}"
-            f" FROM events {self._where(series[0])} GROUP BY ALL))"
-            " GROUP BY organization, place)) WHERE row.2 > 0",
-        )
-
-    def _added_up(self, one: Series) -> str:
-        """What the events of a slot come to."""
-        measured = " AND ".join(self._has(one.needed)) or "1"
-        if one.kind is Kind.COUNT:
-            return f"toInt64(countIf({measured}))"
-        number = self._number(one.value)
-        if one.kind is Kind.LATEST:
-            return f"maxIf({said(f'toString({number})')}, {measured})"
-        return f"{one.kind.lower()}If({number}, {measured})"
-
-    def _unique(self, series: Sequence[Series]) -> None:
-        """Values by the slots they are in. A value is `alone` while it is in one slot only: then it is counted there.
-        When it turns up in another slot it is taken off that count, and gets a row of its own in each of its slots."""
-        for one in series:
-            text = self._text(one.value)
-            where = self._where(one, f"{text} != ''")
-            self._insert(
-                f"fresh_values SELECT {self._id(one)}, organization, {text} AS value,"
-                f" groupUniqArray({_SLOT_OF_EVENT}) FROM events {where} GROUP BY organization, value"
-            )
-        self._insert("""
-            compared_values SELECT series, organization, value, earliest, newest, place,
-                multiIf(NOT known, alone, was_alone AND NOT alone, -1, 0) AS gained,
-                multiIf(alone, [], was_alone, arrayPushBack(slots, old), slots) AS shared
-            FROM (
-                SELECT *, arrayMin(slots) AS earliest, arrayMax(slots) AS newest, if(known, old, earliest) AS place,
-                    earliest = newest AND earliest = place AND (NOT known OR was_alone) AS alone
-                FROM fresh_values AS fresh LEFT JOIN (
-                    SELECT series, organization, key AS value, 1 AS known, toUInt32(min(first)) AS old,
-                        min(first) = max(last) AS was_alone
-                    FROM rollups WHERE width = 0
-                        AND (series, organization, key) IN (SELECT series, organization, value FROM fresh_values)
-                    GROUP BY series, organization, value
-                ) AS seen USING (series, organization, value)
-            )
-        """)
-        self._step("TRUNCATE TABLE fresh_values")
-        columns = {"series": "series", "organization": "organization", "key": "value"}
-        self._fold({**columns, "first": "earliest", "last": "newest"}, "FROM compared_values")
-        widths = f"ARRAY JOIN [toUInt8(1), toUInt8({SLOTS_PER_DAY})] AS width"
-        columns = {"series": "series", "organization": "organization", "width": "width"}
-        self._fold(
-            {**columns, "slot": "toUInt32(place - place % width)", "events": "sum(gained)"},
-            f"FROM compared_values {widths} WHERE gained != 0 GROUP BY ALL HAVING events != 0",
-        )
-        slots = "arrayJoin(arrayDistinct(arrayMap(slot -> toUInt32(slot - slot % width), shared)))"
-        self._fold({**columns, "slot": slots, "key": "value"}, f"FROM compared_values {widths} WHERE notEmpty(shared)")
-        self._step("TRUNCATE TABLE compared_values")
-
-    def _id(self, one: Series) -> str:
-        return self._parameter("UInt64", one.id)
+from .fold_queries import COLUMNS, FIRST_MICROS, SLOT_MICROS
+from .queries import NEVER_SAID, NOT_OWN, MeterStatement, Part, Statement, latest_terms, moment_of
+from .series import Kind, Segment, Series
 
 
 class _Reading(MeterStatement):
@@ -348,7 +32,7 @@ class _Reading(MeterStatement):
         return f"{column} >= {start} AND {column} < {end}"
 
     def _window_of(self, slot: str) -> str:
-        return self._window(f"(toInt64({slot}) * {_SLOT_MICROS} + {_FIRST_MICROS})")
+        return self._window(f"(toInt64({slot}) * {SLOT_MICROS} + {FIRST_MICROS})")
 
 
 class RollupQuery(_Reading):
@@ -373,7 +57,7 @@ def _terms(kind: Kind) -> list[str]:
         return ["toString(sum(events))"]
     if kind is Kind.LATEST:
         return latest_terms("max(latest)")
-    return [f"toString({kind.lower()}({_COLUMNS[kind]}))"]
+    return [f"toString({kind.lower()}({COLUMNS[kind]}))"]
 
 
 class UniqueQuery(_Reading):
@@ -414,6 +98,30 @@ class UniqueQuery(_Reading):
         self.sql = (
             "SELECT window, sum(events) + uniqExactIf(value, value != '')"
             f" FROM ({' UNION ALL '.join(sources)}) GROUP BY window"
+        )
+
+
+class FoldedValues(_Reading):
+    """Some values of a UNIQUE_COUNT as they are folded. Rows: value, its first slot, its last slot."""
+
+    def __init__(self, query: MeterQuery, series: Series, values: Sequence[str]):
+        super().__init__(query)
+        keys = self._parameter("Array(String)", values)
+        self.sql = (
+            "SELECT key, min(first), max(last) FROM rollups"
+            f" WHERE {self._rows_of([series])} AND width = 0 AND key IN {keys} GROUP BY key"
+        )
+
+
+class ValuesInSlots(_Reading):
+    """In which windows some values are that are in more than one slot. Rows: window, value."""
+
+    def __init__(self, query: MeterQuery, series: Series, segments: Sequence[Segment], values: Sequence[str]):
+        super().__init__(query)
+        keys = self._parameter("Array(String)", values)
+        self.sql = (
+            f"SELECT DISTINCT {self._window_of('slot')} AS window, key FROM rollups"
+            f" WHERE {self._rows_of([series])} AND ({self._segments(segments) or '0'}) AND key IN {keys}"
         )
 
 

@@ -9,31 +9,38 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import xxhash
 
 from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
-from . import queries, rollup_queries
+from . import fold_queries, queries
 from .engine import Engine
-from .kept_rows import KeptRows
+from .fold_queries import FoldSteps
+from .held_counts import Entities, Found, Values, entities_in, values_in
+from .held_events import Held, HeldEvents
+from .held_measures import Unclear, first_of, readings
+from .kept_answers import Kept, KeptAnswers
 from .masks import Masks
-from .partials import Entity, EntityCounts, Partials
-from .queries import ALL, FirstEventQuery, MeasureQuery, Part, StateQuery, moment_of
+from .partials import Cell, Entity, EntityCounts, Partials, Sum, Windows, counted
+from .queries import ALL, FirstEventQuery, MeasureQuery, Part, Statement, StateQuery, micros, moment_of
 from .rollup_queries import (
     CountedStates,
     FirstQuery,
     FoldedEntities,
-    FoldSteps,
+    FoldedValues,
     FreshEntities,
     RollupQuery,
     UniqueQuery,
+    ValuesInSlots,
 )
-from .series import Cut, Kind, Segment, Series, all_series, cut, rolled_up
+from .series import Cut, Kind, Segment, Series, all_series, cut, rolled_up, slot_begin
+from .shared_table import SharedTable
 
 _EVENTS_PER_FOLD = 4_000_000
 """How many events are folded at once when many wait, unless one commit has more. Late events lie everywhere: each fold
@@ -42,8 +49,8 @@ _COMMITS_PER_FOLD = 100_000
 """How many commits at most: each is a row to count."""
 _EVENTS_IN_MEMORY = 250_000
 """How many events are folded in memory; with more, rows go to disk as they are made."""
-_ENTITIES_AT_ONCE = 5_000
-"""How many are looked up in one statement: what one takes grows faster than they do."""
+_LOOKED_UP_AT_ONCE = 5_000
+"""How many entities or values are looked up in one statement: what one takes grows faster than they do."""
 _PLACES = 1 << 16
 _MOST_PIECES = 100
 """Of time, that a question is put together from besides whole slots; with more all of it is read from the events."""
@@ -52,28 +59,40 @@ _MOST_PIECES = 100
 class Rollups:
     """Folds settled commits, and answers from what is folded."""
 
-    def __init__(self, engine: Engine, meters: Mapping[str, Iterable[Meter]], latest_commit: int, masks: Masks):
+    def __init__(
+        self,
+        engine: Engine,
+        meters: Mapping[str, Iterable[Meter]],
+        latest_commit: int,
+        masks: Masks,
+        held: HeldEvents,
+    ):
         self._engine = engine
         self._masks = masks
-        self._kept = KeptRows(engine)
+        self._held = held
+        self._sums: KeptAnswers[Mapping[Cell, Sum]] = KeptAnswers()
+        self._values_kept: KeptAnswers[Values] = KeptAnswers()
+        self._states_kept: KeptAnswers[Entities] = KeptAnswers()
+        self._firsts: KeptAnswers[int | None] = KeptAnswers()
         self._series = all_series(meters)
         self._folding = threading.Lock()
         self._leaving = threading.Event()
-        self._table = _SharedTable()
+        self._table = SharedTable()
         self._commits_ahead = 64
         # The newest commit that may have touched an organization; organizations share places, which only costs a
         # look into the events. After a start any of them may have been touched by the newest.
         self._touched = [latest_commit] * _PLACES
-        for sql in rollup_queries.CREATE_FOLD:
+        for sql in fold_queries.CREATE_FOLD:
             engine.execute(sql)
-        if engine.rows(rollup_queries.LAYOUT_OF_ROLLUPS, {}) != [[rollup_queries.LAYOUT]]:
-            engine.execute(rollup_queries.REPLACE_ROLLUPS)
+        if engine.rows(fold_queries.LAYOUT_OF_ROLLUPS, {}) != [[fold_queries.LAYOUT]]:
+            engine.execute(fold_queries.REPLACE_ROLLUPS)
         self._watermarks = self._read_watermarks()
         if max(self._watermarks.values(), default=0) > latest_commit:
             self.rebuild()  # they tell of events that are not there: the events are of another time
 
     def touch(self, organizations: Iterable[tuple[str, str]], commit: int) -> None:
-        """To be told of the organizations, with their namespaces, that a commit has events of, before it is seen."""
+        """To be told of the organizations, with their namespaces, that a commit has events of, before it is seen or
+        held."""
         for namespace, organization in organizations:
             self._touched[_place(namespace, organization)] = commit
 
@@ -107,7 +126,7 @@ class Rollups:
         upto = min(end, after + self._commits_ahead)
         events, types = 0, set[tuple[str, str]]()
         scope = {"after": after, "upto": upto}
-        for commit, namespace, event_type, count in self._engine.rows(rollup_queries.EVENTS_OF_COMMITS, scope):
+        for commit, namespace, event_type, count in self._engine.rows(fold_queries.EVENTS_OF_COMMITS, scope):
             if events + count > _EVENTS_PER_FOLD and commit > after + 1 and types:
                 upto = commit - 1
                 break
@@ -118,17 +137,17 @@ class Rollups:
 
     def _fold(self, fold: FoldSteps, series: Sequence[Series], upto: int) -> bool:
         """Whether it was done: nothing has changed when it was left."""
-        for sql in rollup_queries.EMPTY_FOLD:
+        for sql in fold_queries.EMPTY_FOLD:
             self._engine.execute(sql)
         for sql, parameters in fold.steps:
             if self._leaving.is_set():
                 return False
             self._engine.execute(sql, parameters)
-        for sql in rollup_queries.EMPTY_STEPS:
+        for sql in fold_queries.EMPTY_STEPS:
             self._engine.execute(sql)
         with self._table.changing():
             try:
-                self._engine.execute(rollup_queries.ATTACH_FOLD)
+                self._engine.execute(fold_queries.ATTACH_FOLD)
             except BaseException:
                 # It may be there all the same: nothing is read from here until that is known.
                 self._watermarks = {}
@@ -143,8 +162,9 @@ class Rollups:
         with self._folding, self._table.changing():
             self._leaving.clear()
             self._watermarks = {}
-            self._kept.forget_all()
-            self._engine.execute(rollup_queries.REPLACE_ROLLUPS)
+            for kept in (self._sums, self._values_kept, self._states_kept, self._firsts):
+                kept.forget_all()
+            self._engine.execute(fold_queries.REPLACE_ROLLUPS)
 
     def folded_commit(self) -> int:
         """See `ports.EventStore`."""
@@ -153,11 +173,11 @@ class Rollups:
 
     def unfolded_events(self) -> int:
         """See `ports.EventStore`."""
-        [[count]] = self._engine.rows(rollup_queries.EVENTS_AFTER, {"commit": self.folded_commit()})
+        [[count]] = self._engine.rows(fold_queries.EVENTS_AFTER, {"commit": self.folded_commit()})
         return int(count)
 
     def _read_watermarks(self) -> dict[int, int]:
-        return dict(self._engine.rows(rollup_queries.WATERMARKS, {}))
+        return dict(self._engine.rows(fold_queries.WATERMARKS, {}))
 
     # Reading
 
@@ -165,38 +185,70 @@ class Rollups:
         """See `ports.EventStore`."""
         if query.meters[0].aggregation is Aggregation.STATE_COUNT:
             return self._measure_states(query)
-        measures = []
-        unique = [meter.aggregation is Aggregation.UNIQUE_COUNT for meter in query.meters]
-        for number, is_unique in enumerate(unique):
-            if is_unique:
-                values = self._measure_unique(replace(query, meters=(query.meters[number],)))
+        singles = [n for n, meter in enumerate(query.meters) if meter.aggregation is not Aggregation.UNIQUE_COUNT]
+        if len(singles) == len(query.meters):
+            return self._measure_singles(query)
+        measures: list[Measure] = []
+        for number, meter in enumerate(query.meters):
+            if number not in singles:
+                values = self._measure_unique(replace(query, meters=(meter,)))
                 measures += [replace(measure, meter=number) for measure in values]
-        if not all(unique):
-            measures += self._measure_singles(query, [number for number, each in enumerate(unique) if not each])
+        if singles:
+            values = self._measure_singles(replace(query, meters=tuple(query.meters[number] for number in singles)))
+            measures += [replace(measure, meter=singles[measure.meter]) for measure in values]
         return measures
 
-    def _measure_singles(self, query: MeterQuery, asked: Sequence[int]) -> list[Measure]:
-        """Meters of single events: those that are folded as far as any from rollups, the others from the events."""
-        partials = Partials(query.meters)
-        series = {number: rolled_up(query, number) for number in asked}
+    def _measure_singles(self, query: MeterQuery) -> list[Measure]:
+        """Meters of single events: what was kept of the question, and what the events say that came since."""
+        question, age = replace(query, as_of_commit=0), self._sums.age
+        kept = self._sums.find(question, query.as_of_commit)
+        partials = Partials(query.meters, kept.answer if kept else {})
+        if kept is None or not self._add_held(partials, query, kept.commit):
+            partials = self._read_singles(query)
+        sums = partials.sums()
+        self._sums.keep(question, Kept(query.as_of_commit, sums, len(query.edges) + len(sums)), age)
+        return partials.measures()
+
+    def _add_held(self, partials: Partials, query: MeterQuery, after: int) -> bool:
+        """Adds the events after a commit from memory; answers False when the engine has to tell of them."""
+        held = self._held_after(query, after)
+        if held is None:
+            return False
+        try:
+            partials.add_readings(readings(query, held))
+        except Unclear:
+            return False
+        return True
+
+    def _held_after(self, query: MeterQuery, after: int) -> Sequence[Held] | None:
+        if self.touched(query.namespace, query.organization) <= after:
+            return ()
+        return self._held.between((query.namespace, query.organization), after, query.as_of_commit)
+
+    def _read_singles(self, query: MeterQuery) -> Partials:
+        """Meters that are folded as far as any from rollups, the others from the events."""
+        partials, asked = Partials(query.meters), range(len(query.meters))
+        series = [rolled_up(query, number) for number in asked]
         masked = self._masked(query)
         pieces = cut(query.edges, masked)
         with self._table.reading():
-            marks = {number: self._folded_to(query, series[number], pieces) for number in asked}
-            watermark = max(marks.values())
+            marks = [self._folded_to(query, each, pieces) for each in series]
+            watermark = max(marks)
             folded = [number for number in asked if watermark and marks[number] == watermark]
             if folded and pieces.segments:
                 readers: dict[Series, list[int]] = defaultdict(list)  # meters may share a series
                 for number in folded:
                     for each in series[number]:
                         readers[each].append(number)
-                self._add_rolled_up(partials, query, readers, pieces.segments, watermark)
+                self._add_rolled_up(partials, query, readers, pieces.segments)
+        others = [number for number in asked if number not in folded]
         if folded:
-            for part in self._unfolded(query, watermark, pieces):
+            added = not others and self._add_held(partials, query, watermark)
+            for part in self._unfolded(query, watermark, pieces, since=not added):
                 self._add_events(partials, query, folded, part)
-        if others := [number for number in asked if number not in folded]:
+        if others:
             self._add_events(partials, query, others, ALL)
-        return partials.measures()
+        return partials
 
     def _add_rolled_up(
         self,
@@ -204,11 +256,10 @@ class Rollups:
         query: MeterQuery,
         readers: Mapping[Series, Sequence[int]],
         segments: Sequence[Segment],
-        watermark: int,
     ) -> None:
         by_id = {each.id: each for each in readers}
         statement = RollupQuery(query, list(readers), segments)
-        for series, edge, key, events, *terms in self._whole_slots(statement, query, watermark):
+        for series, edge, key, events, *terms in self._rows(statement):
             group = (key,) if query.group_by else ()
             kind = statement.kinds.index(by_id[series].kind)
             for number in readers[by_id[series]]:
@@ -240,16 +291,56 @@ class Rollups:
         series, pieces = rolled_up(query, 0), cut(query.edges, masked)
         with self._table.reading():
             if watermark := self._folded_to(query, series, pieces):
+                if not pieces.pieces and (values := self._values(query, series[0], watermark, pieces)) is not None:
+                    return [Measure(window, Decimal(count)) for window, count in values.counts.items() if count]
                 parts = self._unfolded(query, watermark, pieces)
                 statement = UniqueQuery(query, series[0], pieces.segments, parts, corrected=bool(masked))
-                if any(not part.within for part in parts):
-                    rows = self._engine.rows(statement.sql, statement.parameters)
-                else:
-                    rows = self._whole_slots(statement, query, watermark)
+                rows = self._engine.rows(statement.sql, statement.parameters)
                 return [Measure(statement.windows[edge], Decimal(values)) for edge, values in rows if values]
         partials = Partials(query.meters)
         self._add_events(partials, query, [0], ALL)
         return partials.measures()
+
+    def _values(self, query: MeterQuery, series: Series, watermark: int, whole: Cut) -> Values | None:
+        """From what was kept, or from whole slots, and the events since, which are held."""
+        question, age = replace(query, as_of_commit=0), self._values_kept.age
+        kept = self._values_kept.find(question, query.as_of_commit)
+        reached = watermark if kept is None or kept.commit < watermark else kept.commit
+        if (held := self._held_after(query, reached)) is None:
+            return None
+        try:
+            found = values_in(query, held)
+        except Unclear:
+            return None
+        if kept is None or kept.commit < watermark:
+            statement = UniqueQuery(query, series, whole.segments, (), corrected=False)
+            rows = self._engine.rows(statement.sql, statement.parameters)
+            values = Values({statement.windows[edge]: count for edge, count in rows}, {})
+        else:
+            values = kept.answer
+        values = values.more(found, watermark, lambda unmet: self._folded_values(query, series, whole, unmet))
+        self._values_kept.keep(question, Kept(query.as_of_commit, values, len(query.edges) + values.cells), age)
+        return values
+
+    def _folded_values(self, query: MeterQuery, series: Series, whole: Cut, wanted: Iterable[Found]) -> set[Found]:
+        """Which of some values are folded in their windows."""
+        windows, slots = Windows(query), dict[str, tuple[int, int]]()
+        wanted = [*wanted]
+        for few in _few(dict.fromkeys(value for _, value in wanted)):
+            statement = FoldedValues(query, series, few)
+            slots |= {value: (first, last) for value, first, last in self._rows(statement)}
+        found = {
+            (window, value)
+            for window, value in wanted
+            if value in slots and window in [windows.at(micros(slot_begin(slot))) for slot in slots[value]]
+        }
+        several = [
+            value for window, value in wanted if (window, value) not in found and len({*slots.get(value, ())}) > 1
+        ]
+        for few in _few(dict.fromkeys(several)):
+            between = ValuesInSlots(query, series, whole.segments, few)
+            found |= {(between.windows[edge], value) for edge, value in self._rows(between)}
+        return found
 
     def _measure_states(self, query: MeterQuery) -> list[Measure]:
         series = rolled_up(query, 0)
@@ -267,47 +358,77 @@ class Rollups:
         ]
 
     def _counted_states(self, query: MeterQuery, series: Series, watermark: int, pieces: Cut) -> list[Measure]:
+        """From what was kept and the events since, or from whole slots and what they lack."""
+        question, age = replace(query, as_of_commit=0), self._states_kept.age
+        kept = self._states_kept.find(question, query.as_of_commit)
+        if kept is not None and kept.commit < watermark:
+            kept = None
+        reached = kept.commit if kept else watermark
+        held = self._held_after(query, reached)
+        try:
+            found = None if held is None else entities_in(query, series, held)
+        except Unclear:
+            found = None
+        if kept is None or found is None:
+            entities = self._read_entities(query, series, watermark, pieces, since=found is None)
+        else:
+            entities = kept.answer
+        if found is not None:
+            entities = entities.more(query, found, watermark, partial(self._folded_entities, query, series))
+            self._states_kept.keep(question, Kept(query.as_of_commit, entities, len(query.edges) + entities.cells), age)
+        return counted(entities.counts)
+
+    def _read_entities(
+        self, query: MeterQuery, series: Series, watermark: int, pieces: Cut, *, since: bool
+    ) -> Entities:
+        """As they are folded, and with `since` what events say that came after."""
         statement = CountedStates(query, series, pieces.segments)
-        counts = EntityCounts(query, statement.windows, pieces.segments)
-        for edge, *group, state, count in self._whole_slots(statement, query, watermark):
-            counts.add(edge, tuple(group), state, count)
-        if parts := self._unfolded(query, watermark, pieces):
+        counts = EntityCounts(query, pieces.segments)
+        for edge, *group, state, count in self._rows(statement):
+            counts.add(statement.windows[edge], tuple(group), state, count)
+        if parts := self._unfolded(query, watermark, pieces, since=since):
             fresh = self._entities(FreshEntities(query, series, parts))
-            names, folded = [*fresh], dict[str, Entity]()
-            for begin in range(0, len(names), _ENTITIES_AT_ONCE):
-                few = names[begin : begin + _ENTITIES_AT_ONCE]
-                folded |= self._entities(FoldedEntities(query, series, few))
+            folded = self._folded_entities(query, series, fresh)
             for name, entity in fresh.items():
                 counts.move(entity, folded.get(name))
-        return counts.measures()
+        return Entities(counts.counts, {})
+
+    def _folded_entities(self, query: MeterQuery, series: Series, names: Iterable[str]) -> dict[str, Entity]:
+        folded = dict[str, Entity]()
+        for few in _few(names):
+            folded |= self._entities(FoldedEntities(query, series, few))
+        return folded
 
     def _entities(self, statement: FreshEntities | FoldedEntities) -> dict[str, Entity]:
-        rows = self._engine.rows(statement.sql, statement.parameters)
-        return {name: (latest, created, said) for name, latest, created, said in rows}
+        return {name: (latest, created, said) for name, latest, created, said in self._rows(statement)}
+
+    def _rows(self, statement: Statement) -> list[list[Any]]:
+        return self._engine.rows(statement.sql, statement.parameters)
 
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         """See `ports.EventStore`."""
-        if self._masks.of(namespace, organization):
-            first = FirstEventQuery(namespace, organization)
-            [[earliest, count]] = self._engine.rows(first.sql, first.parameters)
-            return queries.instant(earliest) if count else None
-        series = Series(namespace, Kind.FIRST)
-        with self._table.reading():
-            watermark = self._watermarks.get(series.id, 0)
-            touched = self.touched(namespace, organization)
-            unfolded = touched > watermark
-            statement = FirstQuery(series, organization, watermark if unfolded else None)
-            if unfolded:
-                [[earliest, count]] = self._engine.rows(statement.sql, statement.parameters)
-            else:
-                [[earliest, count]] = self._kept.rows(statement.sql, statement.parameters, watermark, touched)
-        return queries.instant(earliest) if count else None
+        whose, age, upto = (namespace, organization), self._firsts.age, self._held.latest
+        kept = self._firsts.find(whose, upto)
+        if kept is not None and self.touched(namespace, organization) <= kept.commit:
+            first = kept.answer
+        elif kept is not None and (held := self._held.between(whose, kept.commit, upto)) is not None:
+            times = (kept.answer, first_of(held))
+            first = min((time for time in times if time is not None), default=None)
+        else:
+            first = self._read_first(namespace, organization)
+        self._firsts.keep(whose, Kept(upto, first, 1), age)
+        return None if first is None else queries.instant(first)
 
-    def _whole_slots(
-        self, statement: RollupQuery | UniqueQuery | CountedStates, query: MeterQuery, watermark: int
-    ) -> list[list[Any]]:
-        touched = self.touched(query.namespace, query.organization)
-        return self._kept.rows(statement.sql, statement.parameters, watermark, touched)
+    def _read_first(self, namespace: str, organization: str) -> int | None:
+        if self._masks.of(namespace, organization):
+            [[earliest, count]] = self._rows(FirstEventQuery(namespace, organization))
+        else:
+            series = Series(namespace, Kind.FIRST)
+            with self._table.reading():
+                watermark = self._watermarks.get(series.id, 0)
+                unfolded = self.touched(namespace, organization) > watermark
+                [[earliest, count]] = self._rows(FirstQuery(series, organization, watermark if unfolded else None))
+        return earliest if count else None
 
     def _masked(self, query: MeterQuery) -> tuple[int, ...]:
         return self._masks.of(query.namespace, query.organization)
@@ -322,48 +443,20 @@ class Rollups:
         mark = marks.pop()
         return mark if mark <= query.as_of_commit else 0
 
-    def _unfolded(self, query: MeterQuery, watermark: int, read: Cut) -> list[Part]:
+    def _unfolded(self, query: MeterQuery, watermark: int, read: Cut, *, since: bool = True) -> list[Part]:
         """The events that whole slots up to a watermark lack: those in pieces of time, and those stored since."""
         parts = [Part(watermark, within=read.pieces)] if read.pieces else []
-        if self.touched(query.namespace, query.organization) > watermark:
+        if since and self.touched(query.namespace, query.organization) > watermark:
             parts.append(Part(watermark))
         return parts
 
 
+def _few(texts: Iterable[str]) -> Iterator[list[str]]:
+    """As many as are looked up at once."""
+    left = iter(texts)
+    while few := list(islice(left, _LOOKED_UP_AT_ONCE)):
+        yield few
+
+
 def _place(namespace: str, organization: str) -> int:
     return xxhash.xxh3_64_intdigest(f"{namespace}\0{organization}".encode()) % _PLACES
-
-
-class _SharedTable:
-    """Many read a table at once. A change waits for those who read, and those who come after it wait for the change:
-    what is read beside a watermark is what that watermark says."""
-
-    def __init__(self) -> None:
-        self._turn = threading.Condition()
-        self._readers = 0
-        self._changing = False
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        with self._turn:
-            self._turn.wait_for(lambda: not self._changing)
-            self._readers += 1
-        try:
-            yield
-        finally:
-            with self._turn:
-                self._readers -= 1
-                self._turn.notify_all()
-
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        with self._turn:
-            self._turn.wait_for(lambda: not self._changing)
-            self._changing = True
-            self._turn.wait_for(lambda: not self._readers)
-        try:
-            yield
-        finally:
-            with self._turn:
-                self._changing = False
-                self._turn.notify_all()

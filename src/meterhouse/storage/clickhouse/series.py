@@ -130,6 +130,11 @@ def slot_at(instant: datetime) -> int:
     return (instant - FIRST_INSTANT) // SLOT
 
 
+def slot_begin(slot: int) -> datetime:
+    """The instant that a slot begins at."""
+    return FIRST_INSTANT + slot * SLOT
+
+
 def cut(edges: Sequence[datetime | None], masked: Sequence[int] = ()) -> Cut:
     """Cuts the windows between ascending instants; a first or last edge of None is open. `masked`, ascending, are slots
     that are not to be read from rollups."""
@@ -145,7 +150,7 @@ def cut(edges: Sequence[datetime | None], masked: Sequence[int] = ()) -> Cut:
     divided = {slot_at(edge) for edge in edges if edge is not None and (edge - FIRST_INSTANT) % SLOT}
     pieces: list[tuple[datetime, datetime]] = []
     for slot in sorted({*divided, *masked}):
-        begin, finish = FIRST_INSTANT + slot * SLOT, FIRST_INSTANT + (slot + 1) * SLOT
+        begin, finish = slot_begin(slot), slot_begin(slot + 1)
         begin = begin if opening is None else max(begin, opening)
         finish = finish if ending is None else min(finish, ending)
         if begin >= finish:

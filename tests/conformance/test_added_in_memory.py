@@ -1,0 +1,256 @@
+"""What is added up in memory is what the engine reads, and what the reference says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_rollups import METERS, NOON, NOW, SINGLE, STATES, correction, event, in_order
+
+from meterhouse.domain.event import Event
+from meterhouse.domain.listing import Saying
+from meterhouse.domain.meter import Meter, MeterQuery, StateWindow
+from meterhouse.storage.clickhouse import held_events, kept_answers
+from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine import EngineError
+from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
+from meterhouse.storage.clickhouse.held_events import HeldEvents
+from reference import ReferenceStore
+
+QUARTER = timedelta(minutes=15)
+# Few of everything, so that whatever can meet does; some of it odd.
+TIMES = st.builds(
+    lambda quarter, micros: NOON + quarter * QUARTER + timedelta(microseconds=micros),
+    st.sampled_from([-100, 0, 1, 1, 2, 50]),
+    st.sampled_from([-1, 0, 0, 7 * 60 * 10**6]),
+)
+NUMBERS = st.sampled_from([0, -1, 2, "0.1", "1e-28", "-99999999999999999999999999999999999999", 10**30, 1.5])
+TEXTS = st.sampled_from(["", "a", "b", "it's", "a:b", "ü\n\\", "\u0000", 1, 1.5, True, None, [], {"id": "u"}, 2**64])
+DATA = st.fixed_dictionaries(
+    {},
+    optional={
+        "n": NUMBERS,
+        "m": NUMBERS,
+        "group": TEXTS,
+        "user": st.fixed_dictionaries({"id": st.sampled_from(["u", "7", True, None])}),
+        "name": st.sampled_from(["", "x", "y", "z", 1]),
+        "state": st.sampled_from(["", "on", "off"]),
+    },
+)
+EVENTS = st.builds(
+    event,
+    st.uuids().map(str),
+    TIMES,
+    DATA,
+    event_type=st.sampled_from(["thing", "thing", "thing", "other"]),
+    org=st.sampled_from(["acme", "acme", "acme", "it's"]),
+)
+EDGES = [
+    (None, None),
+    (NOON, NOON + 2 * QUARTER),
+    (None, NOON, NOON + QUARTER, NOON + timedelta(minutes=17), None),
+    (NOON - timedelta(days=2), NOON + timedelta(minutes=7), NOON + timedelta(days=1)),
+]
+MOMENTS = [None, *StateWindow]
+
+
+@st.composite
+def _questions(draw: st.DrawFn) -> MeterQuery:
+    """Of so few that the same ones are asked again."""
+    how = draw(st.sampled_from(["whole", "whole", "grouped", "filtered"]))
+    path = draw(st.sampled_from(["group", "user.id"]))
+    meters = draw(st.sampled_from([tuple(SINGLE), tuple(SINGLE[:8]), (SINGLE[8],), (STATES,), (STATES,)]))
+    return MeterQuery(
+        "ns",
+        draw(st.sampled_from(["acme", "acme", "it's"])),
+        meters,
+        draw(st.sampled_from(EDGES)),
+        0,
+        (path,) if how == "grouped" else (),
+        ((path, draw(st.sampled_from(["a", "u", ""]))),) if how == "filtered" else (),
+        draw(st.sampled_from(MOMENTS)) if meters == (STATES,) else None,
+    )
+
+
+@contextmanager
+def from_the_engine() -> Iterator[None]:
+    """Nothing is added up in memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held_events, "_MOST_AT_ONCE", -1)
+        patch.setattr(kept_answers, "_MOST_CELLS_OF_ONE", -1)
+        patch.setattr(kept_answers.KeptAnswers, "find", lambda *_: None)
+        yield
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.lists(EVENTS, max_size=6),
+        st.sampled_from(["", "", "", "void", "restore"]),
+        st.sampled_from(["fold", "fold", "", "", "", "fail", "forget"]),
+        st.lists(_questions(), min_size=1, max_size=2),
+    ),
+    min_size=3,
+    max_size=6,
+)
+
+
+class FailingEngine(ChdbEngine):
+    """Fails inserts, before or after they have happened, when it is told to."""
+
+    fails = ""
+
+    def insert(self, table: str, block: bytes) -> None:
+        if self.fails != "before":
+            super().insert(table, block)
+        if self.fails:
+            raise EngineError("told to fail")
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), steps=STEPS)
+def test_memory_says_what_the_engine_says(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, steps: list[tuple[list[Event], str, str, Any]]
+) -> None:
+    engine = FailingEngine(tmp_path_factory.mktemp("engine") / "events")
+    store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
+    try:
+        sent: list[Event] = []
+        asked: list[MeterQuery] = []
+        for events, word, action, questions in steps:
+            sent += events
+            batch = [
+                *events,
+                *([correction(data.draw(st.sampled_from(sent)), void=word == "void")] if word and sent else []),
+            ]
+            if action == "fail" and batch:
+                engine.fails = data.draw(st.sampled_from(["before", "after"]))
+                with pytest.raises(EngineError):
+                    store.append(batch, NOW)
+                happened, engine.fails = engine.fails == "after", ""
+                if happened:
+                    reference.append(batch, NOW)
+                else:
+                    reference.commit += 1  # a number is not given again
+            store.append(batch, NOW)
+            reference.append(batch, NOW)
+            reference.commit = store.latest_commit()
+            asked = [*[each for each in asked if each not in questions], *questions][-5:]
+            ask(store, reference, asked)
+            if action == "fold":
+                while store.fold(store.latest_commit()):
+                    pass
+            elif action == "forget":
+                store.rebuild()
+    finally:
+        store.close()
+
+
+def ask(store: ClickHouseEventStore, reference: ReferenceStore, asked: list[MeterQuery]) -> None:
+    """Each question as of now, and of a commit before."""
+    for each in asked:
+        for commit in {store.latest_commit(), max(0, store.latest_commit() - 1)}:
+            query = MeterQuery(
+                each.namespace,
+                each.organization,
+                each.meters,
+                each.edges,
+                commit,
+                each.group_by,
+                each.filters,
+                each.state_window,
+            )
+            answer = in_order(store.measure(query))
+            assert answer == in_order(reference.measure(query)), query
+            with from_the_engine():
+                assert answer == in_order(store.measure(query)), query
+    for organization in ("acme", "it's"):
+        assert store.first_event_at("ns", organization) == reference.first_event_at("ns", organization)
+
+
+@pytest.mark.parametrize("how", ["remove", "rewrite"])
+def test_what_is_gone_is_not_added(tmp_path: Path, how: str) -> None:
+    """Whatever was held or kept of events that were removed or rewritten since."""
+    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
+    try:
+        for number in range(3):
+            store.append([event(f"e{number}", NOON, {"group": "a", "n": 1})], NOW)
+
+        def asked(meter: Meter = SINGLE[1]) -> list[tuple[tuple[str, ...], Decimal]]:
+            query = MeterQuery("ns", "acme", (meter,), (None, None), store.latest_commit(), ("group",))
+            return [(measure.group, measure.value) for measure in store.measure(query)]
+
+        assert asked() == [(("a",), 3)]
+        assert store.first_event_at("ns", "acme") == NOON
+        if how == "remove":
+            assert store.remove("ns", "acme") == 3
+        else:
+            saying = Saying("ns", "acme", "group", "a")
+            erased = lambda each: msgspec.structs.replace(each, data=each.data.replace(b'"a"', b'"erased:1"'))  # noqa: E731
+            assert store.rewrite(saying, lambda each: msgspec.structs.replace(erased(each), numbers={"n": 1})) == 3
+        gone = [] if how == "remove" else [(("erased:1",), 3)]
+        assert asked() == gone
+        store.fold(1)  # the rest is still to be folded
+        store.append([event("later", NOON, {}, org="it's")], NOW)
+        assert asked() == asked(SINGLE[0]) == gone
+        assert store.first_event_at("ns", "acme") == (None if how == "remove" else NOON)
+    finally:
+        store.close()
+
+
+def test_who_asks_while_a_commit_is_being_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps nothing that lacks the commit."""
+    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
+    told = HeldEvents.add
+
+    def count() -> list[Decimal]:
+        query = MeterQuery("ns", "acme", (SINGLE[0],), (None, None), store.latest_commit())
+        return [measure.value for measure in store.measure(query)]
+
+    def asked_meanwhile(*arguments: Any) -> None:
+        told(*arguments)
+        assert store.first_event_at("ns", "acme") in (NOON, NOON - QUARTER)
+        assert count() == [Decimal(1)]
+
+    try:
+        store.append([event("one", NOON, {})], NOW)
+        assert (count(), store.first_event_at("ns", "acme")) == ([1], NOON)
+        monkeypatch.setattr(HeldEvents, "add", asked_meanwhile)
+        store.append([event("two", NOON - QUARTER, {})], NOW)
+        assert (count(), store.first_event_at("ns", "acme")) == ([2], NOON - QUARTER)
+    finally:
+        store.close()
+
+
+def test_values_and_entities_over_folds(tmp_path: Path) -> None:
+    """Few of them, so that they come again before and after they are folded, in the same windows and in others."""
+    rng = random.Random(7)
+    store, reference = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS), ReferenceStore()
+    edges = (NOON, NOON + 2 * QUARTER, NOON + 4 * QUARTER, NOON + 6 * QUARTER)
+    try:
+        for step in range(40):
+            batch = [
+                event(
+                    f"{step}/{number}",
+                    NOON + rng.randrange(6) * QUARTER,
+                    {"name": f"v{rng.randrange(step // 3, step // 3 + 5)}", "state": rng.choice(["on", "off"])},
+                )
+                for number in range(rng.randrange(1, 3))
+            ]
+            assert store.append(batch, NOW) == reference.append(batch, NOW)
+            if rng.random() < 0.7:
+                for meter, windows in ((SINGLE[8], edges), (STATES, edges), (STATES, (edges[0], edges[2]))):
+                    query = MeterQuery("ns", "acme", (meter,), windows, store.latest_commit())
+                    assert in_order(store.measure(query)) == in_order(reference.measure(query)), (step, query)
+            if rng.random() < 0.4:
+                store.fold(store.latest_commit() - rng.randrange(2))
+    finally:
+        store.close()
