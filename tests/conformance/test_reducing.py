@@ -127,7 +127,7 @@ def as_numbers(value: Any) -> Any:
     }
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     batches=st.lists(st.lists(EVENTS, min_size=1, max_size=12), min_size=1, max_size=3),
     cut_hours=st.integers(0, 41),

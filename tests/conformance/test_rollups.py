@@ -235,6 +235,23 @@ def test_many_small_histories(
         store.close()
 
 
+@pytest.mark.parametrize("events_in_memory", [0, 250_000])
+def test_a_group_without_a_number_adds_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events_in_memory: int
+) -> None:
+    monkeypatch.setattr(rollups, "_EVENTS_IN_MEMORY", events_in_memory)
+    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
+    told = [{"group": "a", "n": 5}, {"group": "b"}, {"group": "c", "n": 7}, {"group": "d", "n": "none"}]
+    store.append([event(f"e{number}", NOON, data) for number, data in enumerate(told)], NOW)
+    store.append([event("least", NOON + 60 * MINUTE, {"group": "a", "n": -5}), event("x", NOON + 60 * MINUTE, {})], NOW)
+    while store.fold(store.latest_commit()):
+        pass
+    edges = (NOON, NOON + 30 * MINUTE, NOON + 90 * MINUTE)
+    measures = store.measure(MeterQuery("ns", "acme", tuple(SINGLE[4:8]), edges, store.latest_commit()))
+    assert [measure.value for measure in in_order(measures)] == [5, -5, 7, -5, 6, -5, 7, -5]
+    store.close()
+
+
 LARGE = [event(f"l{number}", NOON + number * MINUTE, {"name": f"n{number % 7}", "n": number}) for number in range(50)]
 ANSWERED = MeterQuery("ns", "acme", (METERS["ns"][1], METERS["ns"][8]), (None, NOON + 20 * MINUTE, None), 1)
 

@@ -436,14 +436,14 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         raise RuntimeError(SECRET)
 
     folder: Path = tmp_path_factory.mktemp("failing")
-    with pytest.MonkeyPatch.context() as patch:
+    with (
+        open_meterhouse(Settings(data=folder, admin_key="an-admin-key-of-some-length")) as meterhouse,
+        client_of(meterhouse.app) as client,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setattr(ClickHouseEventStore, "measure", fail)
         patch.setattr(ClickHouseEventStore, "newest", fail)
-        with (
-            open_meterhouse(Settings(data=folder, admin_key="an-admin-key-of-some-length")) as meterhouse,
-            client_of(meterhouse.app) as client,
-        ):
-            yield client
+        yield client
 
 
 @pytest.mark.parametrize(("name", "path"), [each for each in ENDPOINTS if each[1] not in ASKS_THE_STORE_NOTHING])

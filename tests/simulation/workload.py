@@ -16,7 +16,7 @@ from simulation.catalogs_by_hand import METERS
 from simulation.happenings import TICK, ZONES, happening, spoiled, subscription
 from simulation.product import Product
 
-STEPS = 12
+STEPS = 10
 RESTARTED = (3, 7)
 """Of ten seeds, those that the product is restarted in: an engine takes a second to open."""
 SEEDS_IN_A_CASE = 10

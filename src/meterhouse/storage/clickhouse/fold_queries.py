@@ -239,9 +239,13 @@ class FoldSteps(Statement):
             nonlocal parts, merged
             same = replace(one, kind=kind, value="" if kind is Kind.COUNT else one.value, group="")
             if same not in sums:
-                name = sums[same] = f"a{len(sums)}"
-                parts += f", {self._added_up(same)} AS {name}"
-                merged += f", {_MERGES[kind]}({name}) AS {name}"
+                number = len(sums)
+                sums[same] = f"sum{number}"
+                parts += f", {self._added_up(same)} AS part{number}"
+                part, measured = f"part{number}", ""
+                if kind in (Kind.MIN, Kind.MAX, Kind.LATEST):  # a part without events has a value that none had
+                    part, measured = f"part{number}, part{added_up(Kind.COUNT, one).removeprefix('sum')} > 0", "If"
+                merged += f", {_MERGES[kind]}{measured}({part}) AS sum{number}"
             return sums[same]
 
         rows: dict[str, list[str]] = defaultdict(list)
