@@ -1,4 +1,4 @@
-"""The embedded engine under many threads at once."""
+"""The embedded engine under many threads at once, and as it starts."""
 
 from __future__ import annotations
 
@@ -76,5 +76,14 @@ def test_texts_reach_a_statement_as_they_are(tmp_path: Path) -> None:
         assert engine.rows("SELECT {p:Array(String)}", {"p": texts}) == [[texts]]
         for text in texts:
             assert engine.rows("SELECT {p:String}", {"p": text}) == [[text]]
+    finally:
+        engine.close()
+
+
+def test_tables_are_loaded_one_after_the_other(tmp_path: Path) -> None:
+    engine = ChdbEngine(tmp_path / "events")
+    try:
+        size = "SELECT value FROM system.server_settings WHERE name = 'tables_loader_foreground_pool_size'"
+        assert engine.rows(size, {}) == [["1"]]
     finally:
         engine.close()

@@ -19,6 +19,11 @@ from .engine import NO_PARAMETERS, EngineError, Parameter, Parameters
 
 _row = msgspec.json.Decoder(list[list[Any]])
 
+# Tables are loaded by one thread. By several, the first two that need the list of user-defined functions can each make
+# one, and the second is put in place of the first while that is in use: loading fails then over a mutex that is not
+# valid, or waits forever.
+_OPENED_WITH = "?tables_loader_foreground_pool_size=1"
+
 _CHUNK_BYTES = 1 << 20
 _FOLDER_OF_TABLE = (
     "SELECT data_paths[1] FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
@@ -126,7 +131,7 @@ class ChdbEngine:
 
     def _connect(self) -> Any:
         try:
-            return chdb.connect(str(self._folder))
+            return chdb.connect(f"{self._folder}{_OPENED_WITH}")
         except RuntimeError as failure:
             raise EngineError(str(failure)) from failure
 
