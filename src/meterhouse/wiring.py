@@ -145,7 +145,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
 
             try:
                 meters = {catalog.namespace: tuple(catalog.meters.values()) for catalog in catalogs}
-                store = ClickHouseEventStore(ChdbEngine(folder.events), meters, folder.identities)
+                store = ClickHouseEventStore(ChdbEngine(folder.events), meters, folder.identities, folder.journal)
             except EngineError as failure:
                 raise FolderError(f"the events in {folder.events} cannot be opened: {failure}") from failure
             cleanup.callback(store.close)

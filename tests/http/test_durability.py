@@ -109,7 +109,7 @@ def test_the_generated_admin_key_is_printed_once(tmp_path: Path) -> None:
 SMALL_DISK = 'mount -t tmpfs -o size=64m tmpfs "$0" && exec "$@"'
 
 
-def test_on_a_full_disk_nothing_is_acknowledged_and_everything_is_answered(tmp_path: Path) -> None:
+def test_on_a_full_disk_what_is_acknowledged_is_counted_and_everything_is_answered(tmp_path: Path) -> None:
     within = ("unshare", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK, str(tmp_path))
     if subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine does not let a process mount a disk of its own")
@@ -121,10 +121,17 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_everything_is_answered(tmp_p
         filler = Path(f"/proc/{server.process.pid}/root{tmp_path}/filler")
         with pytest.raises(OSError, match="No space left"):
             filler.write_bytes(bytes(1 << 27))
-        for _ in range(2):
-            refused = server.admin("POST", "/v1/events", events, params={"namespace": "unsiloed"})
-            assert (refused.status_code, refused.json()["code"]) == (500, "internal_error")
-            assert server.usage(org)["meters"]["credits"]["used"] == 1
+        # What was acknowledged may not be in the engine yet; some more may find room in a block that is begun.
+        stored, refusals = 1, 0
+        while refusals < 2:
+            more = event("credit.used", org, {"amount": 1}, at="2026-03-10T00:00:00Z")
+            answer = server.admin("POST", "/v1/events", [more], params={"namespace": "unsiloed"})
+            if answer.status_code == 200:
+                stored += answer.json()["ingested"]
+            else:
+                assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+                refusals += 1
+            assert server.usage(org)["meters"]["credits"]["used"] == stored
         filler.unlink()
         for _ in range(50):  # what was given free may take the engine a moment to find
             sent = server.admin("POST", "/v1/events", events, params={"namespace": "unsiloed"})
@@ -133,7 +140,7 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_everything_is_answered(tmp_p
             time.sleep(0.1)
         report = sent.json()
         assert (report["ingested"], report["duplicates"]) == (2, 1)
-        assert server.usage(org)["meters"]["credits"]["used"] == 3
+        assert server.usage(org)["meters"]["credits"]["used"] == stored + 2
         assert server.stop() == 0
 
 

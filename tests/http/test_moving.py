@@ -22,6 +22,7 @@ import pyarrow.parquet
 import pytest
 
 from crash.harness import ENDPOINTS
+from meterhouse.storage.folder import FORMAT
 from moving import EVENTS, SPACED, SPACED_DATA, STRANGE, Filled, answers, events_of, meterhouse, open_accounts, running
 from server import ADMIN_KEY, Server, event
 
@@ -174,8 +175,8 @@ def test_a_manifest_is_held_to_the_events_and_to_the_format(backup: bytes, tmp_p
     events = json.loads(files["manifest.json"])["events"]
     assert f"tells of {events + 1} " in refusal(tmp_path, packed(with_manifest(files, events=events + 1)))
     assert "up to commit 1\n" in refusal(tmp_path, packed(with_manifest(files, commit=1)))
-    newer = refusal(tmp_path, packed(with_manifest(files, format=2, meterhouse="9.9", files="?")))
-    assert "meterhouse 9.9 in data format 2, this version reads 1: upgrade" in newer
+    newer = refusal(tmp_path, packed(with_manifest(files, format=FORMAT + 1, meterhouse="9.9", files="?")))
+    assert f"meterhouse 9.9 in data format {FORMAT + 1}, this version reads {FORMAT}: upgrade" in newer
     part = next(name for name in files if name.endswith("columns.txt") and name.count("/") == 2)
     broken = {**files, part: b"no columns"}
     listed = json.loads(files["manifest.json"])["files"]

@@ -84,6 +84,7 @@ def test_an_old_folder_answers_the_same_and_knows_every_event(filled: Filled, tm
     with running(data) as server:
         filled.check(server, filled.secrets)
         assert server.stop() == 0
+    assert (data / "format").read_text() == "2"  # a version that knows nothing of the journal keeps away from now on
     with running(data) as server:  # what the first start began is done
         filled.check(server, filled.secrets)
         assert server.stop() == 0

@@ -26,7 +26,7 @@ from .clickhouse import queries
 from .clickhouse.chdb_engine import ChdbEngine
 from .clickhouse.engine import EngineError
 from .clickhouse.event_store import ClickHouseEventStore
-from .folder import FORMAT, LEDGER, DataFolder
+from .folder import FORMAT, LEDGER, DataFolder, sync_folder
 from .ledger.sql_ledger import SqlLedger
 
 _MANIFEST = "manifest.json"
@@ -112,7 +112,7 @@ def restore(source: BinaryIO, data: Path) -> Manifest:
             manifest = _build(source, building)
             os.sync()  # first what the folder has, then its name
             building.rename(data)
-            _sync_folder(data.parent)
+            sync_folder(data.parent)
         finally:
             rmtree(building, ignore_errors=True)
     except OSError as wrong:
@@ -218,11 +218,3 @@ def _check(manifest: Manifest, entries: dict[str, Entry]) -> Manifest:
         if manifest.files.get(name) != entries[name]:
             raise BackupError(f"the backup is altered: {name} is not as it was written")
     return manifest
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

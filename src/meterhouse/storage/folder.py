@@ -11,8 +11,11 @@ from sqlalchemy import URL
 
 from ..domain.errors import FolderError
 
-FORMAT = 1
-"""Version of the folder's layout; raised when an older Meterhouse could not read what a newer one writes."""
+FORMAT = 2
+"""Version of the folder's layout; raised when an older Meterhouse could not read what a newer one writes. 2 has the
+journal, which an older one would leave unread."""
+_READ_AS_IT_IS = ("1",)
+"""Older layouts that lack what has been added, and nothing else."""
 
 LEDGER = "ledger.sqlite"
 
@@ -56,15 +59,16 @@ class DataFolder:
 
     @staticmethod
     def _check_format(format_path: Path) -> None:
-        if not format_path.exists():
+        written = format_path.read_text("ascii", "replace").strip() if format_path.exists() else ""
+        if not written or written in _READ_AS_IT_IS:
             unfinished = format_path.with_suffix(".new")  # renamed when it is whole, whatever happens meanwhile
             with unfinished.open("wb") as file:
                 file.write(str(FORMAT).encode())
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(format_path)
-        written = format_path.read_text("ascii", "replace").strip()
-        if written != str(FORMAT):
+            sync_folder(format_path.parent)
+        elif written != str(FORMAT):
             raise FolderError(
                 f"{format_path.parent} was written in data format {written[:20]}, this version reads {FORMAT}: "
                 "use the version of meterhouse that wrote it, or a newer one"
@@ -74,6 +78,11 @@ class DataFolder:
     def events(self) -> Path:
         """Where ClickHouse keeps the events."""
         return self.path / "events"
+
+    @property
+    def journal(self) -> Path:
+        """Where commits are that ClickHouse does not have yet."""
+        return self.path / "journal"
 
     @property
     def identities(self) -> Path:
@@ -88,3 +97,12 @@ class DataFolder:
     def close(self) -> None:
         """Lets another process have the folder."""
         self._lock.close()
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes what was created, renamed or removed in a folder last."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

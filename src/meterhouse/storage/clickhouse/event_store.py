@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -23,9 +24,11 @@ from ...domain.meter import Measure, Meter, MeterQuery
 from ...domain.retention import Reduction
 from ...ports import Chunks, Measuring
 from . import native, queries
-from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
+from .engine import Engine, EngineError, Parameters
+from .events_table import prepare_events
 from .held_events import HeldEvents, positions_of
 from .identity_filter import Hashes, IdentityFilter, Mark, Saved, Snapshot
+from .journal import Journal, JournaledEngine
 from .masks import Masks
 from .reduction_queries import Reduce, ReducibleQuery
 from .rewriting import Rewriting
@@ -64,25 +67,22 @@ class ClickHouseEventStore:
     """See `ports.EventStore`."""
 
     def __init__(
-        self, engine: Engine, meters: Mapping[str, Iterable[Meter]] | None = None, snapshot: Path | None = None
+        self,
+        engine: Engine,
+        meters: Mapping[str, Iterable[Meter]] | None = None,
+        snapshot: Path | None = None,
+        journal: Path | None = None,
     ):
         """`meters`, by namespace, are rolled up; whatever else is asked for is answered from the events. `snapshot`
-        names a file that makes the next start faster."""
-        self._engine = engine
+        names a file that makes the next start faster, `journal` a folder that makes commits faster."""
+        self._direct = engine
         self._writing = threading.Lock()
         self._saving = threading.Lock()
         self._supposing = threading.Lock()
         self._erasing = threading.Lock()
-        engine.execute(queries.CREATE_EVENTS)
-        indexes = {name for [name] in engine.rows(queries.INDEXES, NO_PARAMETERS)}
-        for name, change in queries.ADDED_INDEXES.items():
-            if name not in indexes:
-                engine.execute(change)
-        for name, change in queries.DROPPED_INDEXES.items():
-            if name in indexes:
-                engine.execute(change)
-        if engine.rows(queries.PARTS_WITHOUT_IDENTITIES, NO_PARAMETERS)[0][0]:
-            engine.execute(queries.INDEX_IDENTITIES)
+        prepare_events(engine)
+        self._journal = Journal(engine, journal) if journal else None
+        self._engine = engine = JournaledEngine(engine, self._journal) if self._journal else engine
         self._rewriting = Rewriting(engine)
         self._snapshot = Snapshot(snapshot) if snapshot else None
         saved = self._saved()
@@ -92,12 +92,13 @@ class ClickHouseEventStore:
         [[stored_at]] = engine.rows(queries.STORED_AT, {"commit": self._commit})
         self._stored_at = queries.instant(stored_at)
         self._recent: OrderedDict[Identity, Event] = OrderedDict()
+        self._journaled: deque[tuple[int, dict[Identity, Event]]] = deque()
         self._certain = True
         self._unsaved = 0
         self._filter = self._restored(saved) if saved else self._filled()
         self._masks = Masks(engine, saved.masks if saved else (), told_to)
         self._held = HeldEvents(self._commit)
-        self._rollups = Rollups(engine, meters or {}, self._commit, self._masks, self._held)
+        self._rollups = Rollups(engine, meters or {}, self._commit, self._masks, self._held, direct=self._direct)
         if self._rewriting.interrupted:
             self._rollups.rebuild()
             self._rewriting.finish()
@@ -177,29 +178,34 @@ class ClickHouseEventStore:
     def find(self, identities: Sequence[Identity]) -> list[StoredEvent]:
         """See `ports.EventStore`."""
         wanted = set(identities)
-        return [found for found in self._look_up(_hashes([*wanted]).tolist()) if found.event.identity in wanted]
+        stored = self._look_up(_hashes([*wanted]).tolist(), self._engine)
+        return [found for found in stored if found.event.identity in wanted]
 
     def _find_known(self, identities: Sequence[Identity], hashes: Hashes) -> dict[Identity, Event]:
         """The stored events that have one of these identities; others may be among them."""
         known, looked_up = {}, set()
+        in_memory = [self._recent, *self._in_journal()]
         for place in np.flatnonzero(self._filter.may_contain(hashes)).tolist():
-            if (event := self._recent.get(identities[place])) is not None:
-                known[identities[place]] = event
+            identity = identities[place]
+            if (event := next((events[identity] for events in in_memory if identity in events), None)) is not None:
+                known[identity] = event
             else:
                 looked_up.add(int(hashes[place]))
-        return known | {found.event.identity: found.event for found in self._look_up([*looked_up])}
+        return known | {found.event.identity: found.event for found in self._look_up([*looked_up], self._direct)}
 
-    def _look_up(self, hashes: Sequence[int]) -> Iterator[StoredEvent]:
+    def _in_journal(self) -> Iterator[Mapping[Identity, Event]]:
+        """The events that the engine may not have yet."""
+        while self._journal and self._journaled and self._journaled[0][0] <= self._journal.stored_commit:
+            self._journaled.popleft()
+        return (events for _, events in self._journaled)
+
+    def _look_up(self, hashes: Sequence[int], engine: Engine) -> Iterator[StoredEvent]:
         for begin in range(0, len(hashes), _LOOKUP_SIZE):
             batch = {"identities": hashes[begin : begin + _LOOKUP_SIZE]}
-            yield from self._stored(queries.EVENTS_BY_IDENTITY, batch)
+            yield from _events_of(engine.rows(queries.EVENTS_BY_IDENTITY, batch))
 
     def _stored(self, sql: str, parameters: Parameters) -> Iterator[StoredEvent]:
-        for row in self._engine.rows(sql, parameters):
-            namespace, source, event_id, event_type, organization, micros, data, commit, position, stored_at = row
-            time = queries.instant(micros)
-            event = Event(namespace, source, event_id, event_type, organization, time, data.encode(), {})
-            yield StoredEvent(event, Place(time, commit, position), queries.instant(stored_at))
+        return _events_of(self._engine.rows(sql, parameters))
 
     def _insert(self, events: Sequence[Event], hashes: Hashes, received_at: datetime) -> None:
         # Never before an earlier commit, whatever the clock does: what was known at an instant is told by it.
@@ -217,7 +223,11 @@ class ClickHouseEventStore:
         self._unsaved += len(events)
         positions, stored = positions_of(events), False
         try:
-            self._engine.insert("events", block)
+            if self._journal:
+                self._journal.append(self._commit, block)
+                self._journaled.append((self._commit, {event.identity: event for event in events}))
+            else:
+                self._engine.insert("events", block)
             stored = True
         finally:
             self._certain = self._certain and stored
@@ -446,6 +456,13 @@ class ClickHouseEventStore:
 def _hashes(identities: Sequence[Identity]) -> Hashes:
     # No attribute may contain NUL, so that the joined text stands for one identity only.
     return np.array([_hash("\0".join(identity).encode()) for identity in identities], dtype=np.uint64)
+
+
+def _events_of(rows: Iterable[list[Any]]) -> Iterator[StoredEvent]:
+    for namespace, source, event_id, event_type, organization, micros, data, commit, position, stored_at in rows:
+        time = queries.instant(micros)
+        event = Event(namespace, source, event_id, event_type, organization, time, data.encode(), {})
+        yield StoredEvent(event, Place(time, commit, position), queries.instant(stored_at))
 
 
 def _columns(events: Sequence[Event], hashes: Hashes, begin: Place) -> list[native.Column]:

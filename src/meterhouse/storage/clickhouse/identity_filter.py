@@ -21,7 +21,8 @@ to 1 in 1,600. That is 2 to 2.4 MB per million."""
 _GROWTH_PERCENT = 120
 _SHARDS_LOG2 = 6
 _SHARDS = 1 << _SHARDS_LOG2
-_FIRST_CAPACITY = 4_096
+_FIRST_CAPACITY = 32_768
+"""4 MB for all shards: two million identities come before the first has to grow."""
 _RANGE_IDENTITIES = 4_000_000
 """About how many identities are held at once while the filter is filled."""
 _VERSION = 3
@@ -31,6 +32,8 @@ _ONE, _SIX_BITS, _HALF_BITS = np.uint64(1), np.uint64(63), np.uint64(32)
 _HALF = np.uint64((1 << 32) - 1)
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
 
+Probes = list[tuple[Hashes, Hashes]]
+"""See `_probes`."""
 StoredBetween = Callable[[int, int], Hashes]
 """The stored identities from the first to the second hash, both included."""
 
@@ -58,11 +61,11 @@ class IdentityFilter:
 
     def add(self, hashes: Hashes) -> None:
         """Remembers identities by their 64-bit hashes. Nothing that was added before may be on its way to the store."""
-        for number, place in _by_shard(hashes):
-            shard, new = self._shards[number], hashes[place]
-            if shard.size + new.size > shard.capacity:
-                shard = self._renew(number, new.size)
-            shard.add(new)
+        for number, place, probes in _by_shard(hashes):
+            shard = self._shards[number]
+            if shard.size + place.size > shard.capacity:
+                shard = self._renew(number, place.size)
+            shard.add(probes)
 
     def renewals(self) -> Iterator[Callable[[], object]]:
         """What makes every shard anew from what is stored, one after the other."""
@@ -72,15 +75,15 @@ class IdentityFilter:
         width = (1 << 64) // _SHARDS
         stored = self._stored_between(number * width, (number + 1) * width - 1)
         shard = _Shard(_roomy(stored.size + more))
-        shard.add(stored)
+        shard.add(_probes(stored))
         self._shards[number] = shard
         return shard
 
     def may_contain(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
         """For each hash: False means that it was certainly never added, or is not stored."""
         known = np.zeros(hashes.size, dtype=np.bool_)
-        for number, place in _by_shard(hashes):
-            known[place] = self._shards[number].may_contain(hashes[place])
+        for number, place, probes in _by_shard(hashes):
+            known[place] = self._shards[number].may_contain(probes)
         return known
 
     @property
@@ -113,32 +116,39 @@ class _Shard:
     def capacity(self) -> int:
         return self.words.size * 64 // BITS_PER_IDENTITY
 
-    def _probes(self, hashes: Hashes) -> Iterator[tuple[Hashes, Hashes]]:
-        """For each hash a word and a mask, twice."""
-        for mix in _MIX:
-            mixed = hashes * mix
-            mixed = (mixed ^ (mixed >> _HALF_BITS)) * mix
-            word = (mixed >> _HALF_BITS) * np.uint64(self.words.size) >> _HALF_BITS
-            bits = (mixed & _HALF) * mix >> np.uint64(46)  # three times six
-            mask = _ONE << (bits & _SIX_BITS)
-            for shift in (6, 12):
-                mask |= _ONE << (bits >> np.uint64(shift) & _SIX_BITS)
-            yield word, mask
-
-    def add(self, hashes: Hashes) -> None:
-        self.size += hashes.size
-        for word, mask in self._probes(hashes):
+    def add(self, probes: Probes) -> None:
+        self.size += probes[0][0].size
+        for place, mask in probes:
+            word = self._words_at(place)
             # Of several masks for one word, an assignment keeps the last: repeated until none is missing.
             while word.size:
                 self.words[word] |= mask
                 missing = (self.words[word] & mask) != mask
                 word, mask = word[missing], mask[missing]  # noqa: PLW2901 - the rest
 
-    def may_contain(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
-        known = np.ones(hashes.size, dtype=np.bool_)
-        for word, mask in self._probes(hashes):
-            known &= (self.words[word] & mask) == mask
+    def may_contain(self, probes: Probes) -> npt.NDArray[np.bool_]:
+        known = np.ones(probes[0][0].size, dtype=np.bool_)
+        for place, mask in probes:
+            known &= (self.words[self._words_at(place)] & mask) == mask
         return known
+
+    def _words_at(self, place: Hashes) -> Hashes:
+        return place * np.uint64(self.words.size) >> _HALF_BITS
+
+
+def _probes(hashes: Hashes) -> Probes:
+    """For each hash a place among the words, of 2 ** 32, and a mask; twice."""
+    return [_probe(hashes, mix) for mix in _MIX]
+
+
+def _probe(hashes: Hashes, mix: np.uint64) -> tuple[Hashes, Hashes]:
+    mixed = hashes * mix
+    mixed = (mixed ^ (mixed >> _HALF_BITS)) * mix
+    bits = (mixed & _HALF) * mix >> np.uint64(46)  # three times six
+    mask = _ONE << (bits & _SIX_BITS)
+    for shift in (6, 12):
+        mask |= _ONE << (bits >> np.uint64(shift) & _SIX_BITS)
+    return mixed >> _HALF_BITS, mask
 
 
 def _roomy(identities: int) -> int:
@@ -146,15 +156,16 @@ def _roomy(identities: int) -> int:
     return max(_FIRST_CAPACITY, identities * _GROWTH_PERCENT // 100) * BITS_PER_IDENTITY // 64 + 1
 
 
-def _by_shard(hashes: Hashes) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
-    """Shards, and the places of their hashes."""
+def _by_shard(hashes: Hashes) -> Iterator[tuple[int, npt.NDArray[np.intp], Probes]]:
+    """Shards, the places of their hashes, and the probes of these."""
     shards = (hashes >> np.uint64(64 - _SHARDS_LOG2)).astype(np.uint8)
     order = np.argsort(shards, kind="stable")
+    probes = _probes(hashes[order])
     ends = np.cumsum(np.bincount(shards, minlength=_SHARDS))
     begin = 0
     for number, end in enumerate(ends.tolist()):
         if end > begin:
-            yield number, order[begin:end]
+            yield number, order[begin:end], [(place[begin:end], mask[begin:end]) for place, mask in probes]
         begin = end
 
 

@@ -37,8 +37,14 @@ CREATE TABLE IF NOT EXISTS events (
     PROJECTION by_identity INDEX identity TYPE basic
 )
 ENGINE = MergeTree ORDER BY (namespace, organization, type, time)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384,
+    merge_selector_base = 12
 """
+
+# Parts are merged when this many of about one size have come together. By default it is 5, and all below 5 MB count as of
+# one size: a part of ten thousand events was merged again with every four small ones that came.
+MERGE_BASE = "SELECT count() FROM system.tables WHERE name = 'events' AND engine_full LIKE '%merge_selector_base = 12%'"
+SET_MERGE_BASE = "ALTER TABLE events MODIFY SETTING merge_selector_base = 12"
 
 _STORED_EVENT = """
 namespace, source, id, type, organization, toUnixTimestamp64Micro(time), data,
@@ -67,6 +73,8 @@ AND NOT has(projections, 'by_identity')
 INDEX_IDENTITIES = "ALTER TABLE events MATERIALIZE PROJECTION by_identity"
 
 LATEST_COMMIT = "SELECT max(commit) FROM events WHERE commit >= {commit:UInt64}"
+
+COMMITS_SINCE = "SELECT DISTINCT commit FROM events WHERE commit >= {commit:UInt64}"
 
 STORED_AT = "SELECT toUnixTimestamp64Micro(max(stored_at)) FROM events WHERE commit = {commit:UInt64}"
 

@@ -66,8 +66,12 @@ class Rollups:
         latest_commit: int,
         masks: Masks,
         held: HeldEvents,
+        *,
+        direct: Engine,
     ):
+        """`direct` is the engine without its journal, for whatever reads no event after the watermarks."""
         self._engine = engine
+        self._direct = direct
         self._masks = masks
         self._held = held
         self._sums: KeptAnswers[Mapping[Cell, Sum]] = KeptAnswers()
@@ -138,16 +142,16 @@ class Rollups:
     def _fold(self, fold: FoldSteps, series: Sequence[Series], upto: int) -> bool:
         """Whether it was done: nothing has changed when it was left."""
         for sql in fold_queries.EMPTY_FOLD:
-            self._engine.execute(sql)
+            self._direct.execute(sql)
         for sql, parameters in fold.steps:
             if self._leaving.is_set():
                 return False
-            self._engine.execute(sql, parameters)
+            self._direct.execute(sql, parameters)
         for sql in fold_queries.EMPTY_STEPS:
-            self._engine.execute(sql)
+            self._direct.execute(sql)
         with self._table.changing():
             try:
-                self._engine.execute(fold_queries.ATTACH_FOLD)
+                self._direct.execute(fold_queries.ATTACH_FOLD)
             except BaseException:
                 # It may be there all the same: nothing is read from here until that is known.
                 self._watermarks = {}
@@ -164,7 +168,7 @@ class Rollups:
             self._watermarks = {}
             for kept in (self._sums, self._values_kept, self._states_kept, self._firsts):
                 kept.forget_all()
-            self._engine.execute(fold_queries.REPLACE_ROLLUPS)
+            self._direct.execute(fold_queries.REPLACE_ROLLUPS)
 
     def folded_commit(self) -> int:
         """See `ports.EventStore`."""
@@ -177,7 +181,7 @@ class Rollups:
         return int(count)
 
     def _read_watermarks(self) -> dict[int, int]:
-        return dict(self._engine.rows(fold_queries.WATERMARKS, {}))
+        return dict(self._direct.rows(fold_queries.WATERMARKS, {}))
 
     # Reading
 
@@ -259,7 +263,7 @@ class Rollups:
     ) -> None:
         by_id = {each.id: each for each in readers}
         statement = RollupQuery(query, list(readers), segments)
-        for series, edge, key, events, *terms in self._rows(statement):
+        for series, edge, key, events, *terms in self._folded(statement):
             group = (key,) if query.group_by else ()
             kind = statement.kinds.index(by_id[series].kind)
             for number in readers[by_id[series]]:
@@ -272,7 +276,8 @@ class Rollups:
         asked = replace(query, meters=tuple(query.meters[number] for number in numbers))
         corrected = bool(self._masked(query)) or table != "events"
         statement = MeasureQuery(asked, part, corrected=corrected, table=table)
-        for edge, *texts in self._engine.rows(statement.sql, statement.parameters):
+        engine = self._direct if part.within else self._engine
+        for edge, *texts in engine.rows(statement.sql, statement.parameters):
             group, values = tuple(texts[:groups]), texts[groups:]
             for place, number in enumerate(numbers):
                 terms, events = values[2 * place : 2 * place + 2]
@@ -314,7 +319,7 @@ class Rollups:
             return None
         if kept is None or kept.commit < watermark:
             statement = UniqueQuery(query, series, whole.segments, (), corrected=False)
-            rows = self._engine.rows(statement.sql, statement.parameters)
+            rows = self._folded(statement)
             values = Values({statement.windows[edge]: count for edge, count in rows}, {})
         else:
             values = kept.answer
@@ -328,7 +333,7 @@ class Rollups:
         wanted = [*wanted]
         for few in _few(dict.fromkeys(value for _, value in wanted)):
             statement = FoldedValues(query, series, few)
-            slots |= {value: (first, last) for value, first, last in self._rows(statement)}
+            slots |= {value: (first, last) for value, first, last in self._folded(statement)}
         found = {
             (window, value)
             for window, value in wanted
@@ -339,7 +344,7 @@ class Rollups:
         ]
         for few in _few(dict.fromkeys(several)):
             between = ValuesInSlots(query, series, whole.segments, few)
-            found |= {(between.windows[edge], value) for edge, value in self._rows(between)}
+            found |= {(between.windows[edge], value) for edge, value in self._folded(between)}
         return found
 
     def _measure_states(self, query: MeterQuery) -> list[Measure]:
@@ -384,10 +389,10 @@ class Rollups:
         """As they are folded, and with `since` what events say that came after."""
         statement = CountedStates(query, series, pieces.segments)
         counts = EntityCounts(query, pieces.segments)
-        for edge, *group, state, count in self._rows(statement):
+        for edge, *group, state, count in self._folded(statement):
             counts.add(statement.windows[edge], tuple(group), state, count)
         if parts := self._unfolded(query, watermark, pieces, since=since):
-            fresh = self._entities(FreshEntities(query, series, parts))
+            fresh = _entities(self._rows(FreshEntities(query, series, parts)))
             folded = self._folded_entities(query, series, fresh)
             for name, entity in fresh.items():
                 counts.move(entity, folded.get(name))
@@ -396,14 +401,14 @@ class Rollups:
     def _folded_entities(self, query: MeterQuery, series: Series, names: Iterable[str]) -> dict[str, Entity]:
         folded = dict[str, Entity]()
         for few in _few(names):
-            folded |= self._entities(FoldedEntities(query, series, few))
+            folded |= _entities(self._folded(FoldedEntities(query, series, few)))
         return folded
-
-    def _entities(self, statement: FreshEntities | FoldedEntities) -> dict[str, Entity]:
-        return {name: (latest, created, said) for name, latest, created, said in self._rows(statement)}
 
     def _rows(self, statement: Statement) -> list[list[Any]]:
         return self._engine.rows(statement.sql, statement.parameters)
+
+    def _folded(self, statement: Statement) -> list[list[Any]]:
+        return self._direct.rows(statement.sql, statement.parameters)
 
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         """See `ports.EventStore`."""
@@ -449,6 +454,10 @@ class Rollups:
         if since and self.touched(query.namespace, query.organization) > watermark:
             parts.append(Part(watermark))
         return parts
+
+
+def _entities(rows: Iterable[list[Any]]) -> dict[str, Entity]:
+    return {name: (latest, created, said) for name, latest, created, said in rows}
 
 
 def _few(texts: Iterable[str]) -> Iterator[list[str]]:
