@@ -468,14 +468,14 @@ def _events_of(rows: Iterable[list[Any]]) -> Iterator[StoredEvent]:
 def _columns(events: Sequence[Event], hashes: Hashes, begin: Place) -> list[native.Column]:
     """`begin` is the place of the first, its time that of storing."""
     rows = len(events)
-    texts, numbers = native.texts, native.numbers
+    texts, names, numbers = native.texts, native.names, native.numbers
     stored_at = queries.micros(begin.time)
     return [
-        ("namespace", "String", texts([event.namespace.encode() for event in events])),
-        ("organization", "String", texts([event.organization.encode() for event in events])),
-        ("type", "String", texts([event.type.encode() for event in events])),
+        ("namespace", "String", names([event.namespace for event in events])),
+        ("organization", "String", names([event.organization for event in events])),
+        ("type", "String", names([event.type for event in events])),
         ("time", "DateTime64(6, 'UTC')", numbers("q", [queries.micros(event.time) for event in events])),
-        ("source", "String", texts([event.source.encode() for event in events])),
+        ("source", "String", names([event.source for event in events])),
         ("id", "String", texts([event.id.encode() for event in events])),
         ("identity", "UInt64", hashes.astype("<u8", copy=False).tobytes()),
         ("commit", "UInt64", numbers("Q", [begin.commit]) * rows),

@@ -22,7 +22,7 @@ _GROWTH_PERCENT = 120
 _SHARDS_LOG2 = 6
 _SHARDS = 1 << _SHARDS_LOG2
 _FIRST_CAPACITY = 32_768
-"""4 MB for all shards: two million identities come before the first has to grow."""
+"""At first, which is 4 MB for all shards: two million identities come before the first has to grow."""
 _RANGE_IDENTITIES = 4_000_000
 """About how many identities are held at once while the filter is filled."""
 _VERSION = 3

@@ -35,6 +35,16 @@ def texts(values: Iterable[bytes]) -> bytes:
     )
 
 
+def names(values: Iterable[str]) -> bytes:
+    """Texts that are mostly the same few, packed as `String`."""
+    return b"".join(map(_name, values))
+
+
+@lru_cache(8_192)
+def _name(text: str) -> bytes:
+    return texts([text.encode()])
+
+
 def numbers(code: str, values: Iterable[int]) -> bytes:
     """Packed integers: code `Q` for `UInt64`, `q` for `Int64` and `DateTime64`, `I` for `UInt32`."""
     packed = array(code, values)
@@ -45,7 +55,7 @@ def numbers(code: str, values: Iterable[int]) -> bytes:
 
 def quantities(maps: Sequence[Mapping[str, Decimal | int]]) -> bytes:
     """Numbers by name, packed as `Map(String, Decimal(76, 28))`."""
-    keys = texts([name.encode() for each in maps for name in each])
+    keys = names([name for each in maps for name in each])
     values = [_quantity(number) for each in maps for number in each.values()]
     return b"".join((numbers("Q", accumulate(map(len, maps))), keys, *values))
 

@@ -41,8 +41,8 @@ SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1
     merge_selector_base = 12
 """
 
-# Parts are merged when this many of about one size have come together. By default it is 5, and all below 5 MB count as of
-# one size: a part of ten thousand events was merged again with every four small ones that came.
+# Parts are merged when this many of about one size have come together. By default it is 5, and all below 5 MB count as
+# of one size: a part of ten thousand events was merged again with every four small ones that came.
 MERGE_BASE = "SELECT count() FROM system.tables WHERE name = 'events' AND engine_full LIKE '%merge_selector_base = 12%'"
 SET_MERGE_BASE = "ALTER TABLE events MODIFY SETTING merge_selector_base = 12"
 
