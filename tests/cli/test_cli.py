@@ -92,11 +92,30 @@ def test_lists_meters_and_plans_without_the_engine(tmp_path: Path) -> None:
     assert {each["slug"] for each in json.loads(meters.stdout)} == {"requests", "neurons", "synapses", "cost"}
     assert "Pro_v3" in meterhouse("plan", "list", cwd=tmp_path).stdout
     assert not (tmp_path / "meterhouse-data" / "events").exists()
-    code = "import sys; sys.argv = ['meterhouse', 'plan', 'list']\ntry:\n import meterhouse.cli as c; c.main()\n"
-    code += (
-        "except SystemExit as e:\n assert not e.code; assert 'chdb' not in sys.modules and 'pyarrow' not in sys.modules"
+    assert not imported("plan", "list", cwd=tmp_path) & {
+        "chdb",
+        "pyarrow",
+        "pydantic",
+        "sqlalchemy.dialects.postgresql",
+    }
+
+
+def test_asks_a_server_without_what_a_server_needs(server: Server) -> None:
+    remote = {"METERHOUSE_URL": str(server.http.base_url), "METERHOUSE_ADMIN_KEY": ADMIN_KEY}
+    modules = imported("org", "list", **remote)
+    assert "httpx" in modules
+    assert not modules & {"litestar", "sqlalchemy", "chdb", "meterhouse.wiring"}
+
+
+def imported(*arguments: str, cwd: Path | None = None, **env: str) -> set[str]:
+    """The modules that a command has imported."""
+    code = "import sys, meterhouse.cli\ntry: meterhouse.cli.main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from ..domain.errors import Invalid
 from ..domain.quantity import parse_quantity
-from .client import Target, connect
+from .target import Target, connect
 from .terminal import Failed, out, print_json, print_table
 
 _LOCAL = Target()

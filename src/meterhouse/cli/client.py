@@ -5,38 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
-from cyclopts import Parameter
 
 from ..ports import Chunks
-from ..settings import from_environment
-from ..wiring import Meterhouse, open_meterhouse
 from .in_process import InProcess
+from .target import BATCH_EVENTS
 from .terminal import Failed
 
-BATCH_EVENTS = 5_000
+if TYPE_CHECKING:
+    from ..wiring import Meterhouse
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Which Meterhouse a command works on."""
-
-    url: Annotated[str | None, Parameter(env_var="METERHOUSE_URL")] = None
-    """A running server, like http://127.0.0.1:8000 (with METERHOUSE_ADMIN_KEY set); else the data folder is opened."""
-    data: Annotated[Path, Parameter(env_var="METERHOUSE_DATA")] = Path("meterhouse-data")
-    """The data folder."""
-    catalog: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
-    """A catalog file; may be repeated. The five built-in ones when none is named."""
 
 
 class Client:
@@ -99,17 +83,9 @@ class Client:
 
 
 @contextmanager
-def connect(target: Target, *, engine: bool) -> Iterator[Client]:
-    """A client for the target; `engine` says whether events are needed when the folder is opened here."""
-    settings = from_environment()
-    if target.url is not None:
-        if settings.admin_key is None:
-            raise Failed("set METERHOUSE_ADMIN_KEY to the server's admin key")
-        with _client(settings.admin_key, base_url=target.url, timeout=120, trust_env=False) as client:
-            yield client
-        return
-    settings = replace(settings, data=target.data, catalogs=target.catalog or settings.catalogs)
-    with open_meterhouse(settings, engine=engine) as meterhouse, client_of(meterhouse) as client:
+def remote(url: str, admin_key: str) -> Iterator[Client]:
+    """A client of a server."""
+    with _client(admin_key, base_url=url, timeout=120, trust_env=False) as client:
         yield client
 
 

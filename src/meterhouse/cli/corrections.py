@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 from cyclopts import App, Parameter
 
-from .client import Target, connect
+from .target import Target, connect
 from .terminal import Failed, out, print_json, print_table
 
 _LOCAL = Target()

@@ -12,9 +12,9 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .client import BATCH_EVENTS, Target, connect
 from .csv_events import CsvMapping, read_csv
 from .files import File, open_file
+from .target import BATCH_EVENTS, Target, connect
 from .terminal import Failed, errors, out, print_json
 
 _LOCAL = Target()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from litestar.types import ASGIApp
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp
 
 _AHEAD = 4
 """How many pieces of an answer may wait for their reader."""

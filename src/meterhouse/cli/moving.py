@@ -11,9 +11,8 @@ from rich.filesize import decimal
 
 from ..domain.export import ExportForm
 from ..settings import from_environment
-from ..wiring import restore as restore_backup
-from .client import Target, connect
 from .files import File, keep, open_file
+from .target import Target, connect
 from .terminal import errors
 
 _LOCAL = Target()
@@ -50,6 +49,8 @@ def restore(file: File, *, data: Annotated[Path | None, Parameter(env_var="METER
     data
         The new folder: absent, or empty. METERHOUSE_DATA, else ./meterhouse-data.
     """
+    from ..wiring import restore as restore_backup  # noqa: PLC0415 - see `target`
+
     folder = data or from_environment().data
     with ExitStack() as stack:
         restored = restore_backup(open_file(file, stack), folder)

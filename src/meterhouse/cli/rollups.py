@@ -6,7 +6,7 @@ import time
 
 from cyclopts import App
 
-from .client import Target, connect
+from .target import Target, connect
 from .terminal import out
 
 _LOCAL = Target()

@@ -7,16 +7,16 @@ import signal
 import socket
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter, validators
 
 from ..domain.period import parse_instant
 from ..settings import Settings, from_environment
-from ..wiring import Meterhouse, open_meterhouse
-from .client import client_of
-from .showcase import fill, print_answers, print_guide
 from .terminal import Failed, out
+
+if TYPE_CHECKING:
+    from ..wiring import Meterhouse
 
 Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))]
 
@@ -50,6 +50,8 @@ def serve(
     catalog
         A catalog file; may be repeated. The five built-in ones when none is named.
     """
+    from ..wiring import open_meterhouse  # noqa: PLC0415 - see `target`
+
     settings = from_environment()
     settings = replace(
         settings,
@@ -84,6 +86,10 @@ def demo(
     once
         Fill, print the five answers, and exit.
     """
+    from ..wiring import open_meterhouse  # noqa: PLC0415 - see `target`
+    from .client import client_of  # noqa: PLC0415 - see `target`
+    from .showcase import fill, print_answers, print_guide  # noqa: PLC0415 - with it come contracts
+
     settings = from_environment()
     settings = replace(
         settings,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from .client import Target, connect
+from .target import Target, connect
 from .terminal import print_json, print_table
 
 _LOCAL = Target()
