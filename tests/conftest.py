@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,9 @@ from server import Server, serve
 # One seed for all: a failure is found again by running the same command.
 settings.register_profile("meterhouse", derandomize=True, print_blob=True)
 settings.load_profile("meterhouse")
+
+# Hundreds of processes are started; where nothing is kept, each of them compiles all sources anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 NOW = "2026-03-15T12:00:00Z"
 
