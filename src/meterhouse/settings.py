@@ -37,7 +37,7 @@ class Settings:
     """How many MiB of answers are kept to be given again; 0 keeps none."""
     fold_interval_seconds: int = field(default=1, metadata={"env": "METERHOUSE_FOLD_INTERVAL_SECONDS"})
     """How often to look for events to fold into rollups."""
-    commit_delay_ms: int = field(default=5, metadata={"env": "METERHOUSE_COMMIT_DELAY_MS"})
+    commit_delay_ms: int = field(default=2, metadata={"env": "METERHOUSE_COMMIT_DELAY_MS"})
     """How long a commit waits, at most, for as many requests as were under way at the end of the last one."""
     commit_events: int = field(default=50_000, metadata={"env": "METERHOUSE_COMMIT_EVENTS"})
     """How many events may share a commit."""

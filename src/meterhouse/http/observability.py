@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
 
@@ -15,6 +16,7 @@ from ..services.ingest import Ingest
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _log = structlog.get_logger(__name__)
+_random = random.Random()  # noqa: S311 - tells requests apart, keeps nothing secret; the system's own costs ten times more
 
 
 class Metrics:
@@ -96,7 +98,7 @@ class Observability:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        request_id = str(uuid.uuid4())
+        request_id = str(uuid.UUID(int=_random.getrandbits(128), version=4))
         method = str(scope.get("method"))
         method = method if method in _METHODS else "other"  # anybody can invent methods; each would be a new series
         scope.setdefault("state", {})["request_id"] = request_id

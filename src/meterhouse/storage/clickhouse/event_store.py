@@ -25,7 +25,6 @@ from ...domain.retention import Reduction
 from ...ports import Chunks, Measuring
 from . import native, queries
 from .engine import Engine, EngineError, Parameters
-from .events_table import prepare_events
 from .held_events import HeldEvents, positions_of
 from .identity_filter import Hashes, IdentityFilter, Mark, Saved, Snapshot
 from .journal import Journal, JournaledEngine
@@ -33,6 +32,7 @@ from .masks import Masks
 from .reduction_queries import Reduce, ReducibleQuery
 from .rewriting import Rewriting
 from .rollups import Rollups
+from .tables import prepare_tables
 
 _EXPORTED_AS = {ExportForm.NDJSON: "TSVRaw", ExportForm.PARQUET: "Parquet"}
 
@@ -80,7 +80,7 @@ class ClickHouseEventStore:
         self._saving = threading.Lock()
         self._supposing = threading.Lock()
         self._erasing = threading.Lock()
-        prepare_events(engine)
+        prepare_tables(engine)
         self._journal = Journal(engine, journal) if journal else None
         self._engine = engine = JournaledEngine(engine, self._journal) if self._journal else engine
         self._rewriting = Rewriting(engine)

@@ -37,14 +37,17 @@ CREATE TABLE IF NOT EXISTS events (
     PROJECTION by_identity INDEX identity TYPE basic
 )
 ENGINE = MergeTree ORDER BY (namespace, organization, type, time)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384,
-    merge_selector_base = 12
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384
 """
 
 # Parts are merged when this many of about one size have come together. By default it is 5, and all below 5 MB count as
 # of one size: a part of ten thousand events was merged again with every four small ones that came.
-MERGE_BASE = "SELECT count() FROM system.tables WHERE name = 'events' AND engine_full LIKE '%merge_selector_base = 12%'"
-SET_MERGE_BASE = "ALTER TABLE events MODIFY SETTING merge_selector_base = 12"
+MERGE_BASE = "merge_selector_base = 12"
+WITH_OLD_MERGES = f"""
+SELECT name FROM system.tables
+WHERE database = currentDatabase() AND name IN ('events', 'rollups') AND engine_full NOT LIKE '%{MERGE_BASE}%'
+"""
+NEW_MERGES = {name: f"ALTER TABLE {name} MODIFY SETTING {MERGE_BASE}" for name in ("events", "rollups")}
 
 _STORED_EVENT = """
 namespace, source, id, type, organization, toUnixTimestamp64Micro(time), data,

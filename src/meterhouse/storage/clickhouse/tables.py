@@ -1,4 +1,4 @@
-"""The table of events, as this version wants it."""
+"""The tables that a folder has, as this version wants them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from . import queries
 from .engine import NO_PARAMETERS, Engine
 
 
-def prepare_events(engine: Engine) -> None:
-    """Makes it when there is none; gives one that an earlier version made what it lacks."""
+def prepare_tables(engine: Engine) -> None:
+    """Makes the table of events when there is none; gives what an earlier version made what it lacks."""
     engine.execute(queries.CREATE_EVENTS)
     indexes = {name for [name] in engine.rows(queries.INDEXES, NO_PARAMETERS)}
     for name, change in queries.ADDED_INDEXES.items():
@@ -16,7 +16,7 @@ def prepare_events(engine: Engine) -> None:
     for name, change in queries.DROPPED_INDEXES.items():
         if name in indexes:
             engine.execute(change)
-    if engine.rows(queries.MERGE_BASE, NO_PARAMETERS) == [[0]]:
-        engine.execute(queries.SET_MERGE_BASE)
+    for [name] in engine.rows(queries.WITH_OLD_MERGES, NO_PARAMETERS):
+        engine.execute(queries.NEW_MERGES[name])
     if engine.rows(queries.PARTS_WITHOUT_IDENTITIES, NO_PARAMETERS)[0][0]:
         engine.execute(queries.INDEX_IDENTITIES)
