@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def running(command: list[str], port: int, probe: str, environment: Mapping[str,
         finally:
             process.terminate()
             try:
-                if code := process.wait(120):
+                if (code := process.wait(120)) not in (0, -signal.SIGTERM):  # uvicorn ends by the signal it was sent
                     print(f"ended with {code} when told to stop: {' '.join(command[1:4])}", file=sys.stderr)
             except subprocess.TimeoutExpired:
                 process.kill()

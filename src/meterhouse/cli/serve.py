@@ -144,7 +144,7 @@ def run(meterhouse: Meterhouse, settings: Settings) -> None:
             loop.add_signal_handler(signal_number, server.stop)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         gc.collect()
-        gc.freeze()  # what is there stays: Python would look through all of it again and again, a tenth of a second each
+        gc.freeze()  # what is there stays: looking through it again and again takes Python a tenth of a second each
         server.on_startup(lambda: out.print(f"Meterhouse listens on http://{host}:{settings.port} (docs at /docs)"))
         await server.serve()
 

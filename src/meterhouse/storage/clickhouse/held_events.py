@@ -15,8 +15,9 @@ _MOST_EVENTS = 200_000
 """How many are held, of all organizations together, with"""
 _MOST_DATA_BYTES = 64 * 1024 * 1024
 """at most so much data. The oldest commits are let go first."""
-_MOST_AT_ONCE = 5_000
-"""What would take longer to add up here than in the engine is left to it."""
+_MOST_AT_ONCE = 50_000
+"""What would take longer to add up here than in the engine is left to it. It is slow itself while events pour in, and
+counts that it has made cannot be gone on with."""
 
 Organization: TypeAlias = tuple[str, str]
 """A namespace and an organization."""
