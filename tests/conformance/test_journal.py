@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_rollups import METERS, NOON, NOW, SINGLE, event, in_order
+from test_rollups import METERS, NOON, NOW, SINGLE, correction, event, in_order
 
 from meterhouse.domain.event import Event, Outcome
 from meterhouse.domain.meter import MeterQuery
@@ -92,24 +92,24 @@ class House:
 
     def check(self) -> None:
         """Asks for everything, of now and of a commit before."""
-        for commit in {self.store.latest_commit(), max(0, self.store.latest_commit() - 1)}:
+        for commit in (self.store.latest_commit(), max(0, self.store.latest_commit() - 1)):
             for meters in (tuple(SINGLE[:8]), (SINGLE[8],)):
-                query = MeterQuery("ns", "acme", meters, (None, None), commit)
-                assert in_order(self.store.measure(query)) == in_order(self.reference.measure(query))
+                for edges in EDGES:
+                    query = MeterQuery("ns", "acme", meters, edges, commit)
+                    assert in_order(self.store.measure(query)) == in_order(self.reference.measure(query))
         assert self.store.count() == self.reference.count()
 
 
+EDGES = [(None, None), (None, NOON + timedelta(hours=2, minutes=7), NOON + timedelta(hours=9))]
 EVENTS = st.builds(
     lambda number, content: event(f"e{number}", NOON + timedelta(hours=number), {"n": content, "group": "a"}),
     st.integers(0, 12),
     st.sampled_from([1, 1, 1, 2]),
 )
+ACTIONS = ["", "check", "fold", "fold and check", "refuse", "refuse and crash", "fail", "crash", "crash after storing"]
 STEPS = st.lists(
     st.tuples(
-        st.lists(EVENTS, min_size=1, max_size=5),
-        st.sampled_from(
-            ["", "", "check", "fold", "refuse", "refuse and crash", "fail", "crash", "crash after storing"]
-        ),
+        st.lists(EVENTS, min_size=1, max_size=5), st.sampled_from(["", "", "void", "restore"]), st.sampled_from(ACTIONS)
     ),
     min_size=3,
     max_size=9,
@@ -117,14 +117,15 @@ STEPS = st.lists(
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
-@given(steps=STEPS)
+@given(data=st.data(), steps=STEPS)
 def test_whatever_fails_each_event_is_counted_once(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[list[Event], str]]
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, steps: list[tuple[list[Event], str, str]]
 ) -> None:
     with only_when_asked():
         house = House(tmp_path_factory.mktemp("house"))
         try:
-            for events, action in steps:
+            for new, word, action in steps:
+                events = [*new, correction(data.draw(st.sampled_from(new)), void=word == "void")] if word else new
                 if action.startswith("refuse"):
                     refused = [*events, event("refused", NOON, {})]
                     with failing_disk():
@@ -139,9 +140,12 @@ def test_whatever_fails_each_event_is_counted_once(
                 house.append(events)
                 if action == "check":
                     house.check()
-                elif action == "fold":
+                elif action.startswith("fold"):
                     while house.store.fold(house.store.latest_commit()):
                         pass
+                    if action != "fold":
+                        house.append([correction(data.draw(st.sampled_from(new)), void=data.draw(st.booleans()))])
+                        house.check()
                 elif action == "fail":
                     house.engine.fails = "before"
                     with pytest.raises(EngineError):

@@ -77,7 +77,7 @@ def test_a_restored_server_answers_the_same_bytes_and_knows_every_event(
     data = tmp_path / "deep" / "data"
     data.mkdir(parents=True)
     told = meterhouse("restore", "-", "--data", str(data), stdin=backup).stderr.decode()
-    assert "restored 5," in told
+    assert f"restored {json.loads(members(backup)['manifest.json'])['events']:,} events" in told
     assert [each.name for each in data.parent.iterdir()] == ["data"]
     assert data.stat().st_mode & 0o777 == 0o700
     with running(data) as other:

@@ -12,8 +12,7 @@ import pytest
 from litestar import Litestar
 
 from meterhouse.settings import Settings
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.engine import EngineError
+from meterhouse.storage.clickhouse.journal import Segment
 from meterhouse.wiring import open_meterhouse
 
 KEY = "test-admin-key-0123456789"
@@ -161,10 +160,10 @@ def test_a_body_of_another_length_is_the_routes(asked: Asked) -> None:
 
 def test_a_commit_that_fails_is_told_as_the_route_tells_it(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise EngineError("told to fail")
+        raise OSError("told to fail")
 
     with monkeypatch.context() as patched:
-        patched.setattr(ChdbEngine, "insert", fail)
+        patched.setattr(Segment, "append", fail)
         status, _, told = asked.post(SMALL, sized(SMALL, AUTH, JSON))
     assert (status, json.loads(told)["code"]) == (500, "internal_error")
     assert json.loads(asked.post(SMALL, sized(SMALL, AUTH, JSON))[2])["ingested"] == 1

@@ -276,7 +276,7 @@ class Rollups:
         asked = replace(query, meters=tuple(query.meters[number] for number in numbers))
         corrected = bool(self._masked(query)) or table != "events"
         statement = MeasureQuery(asked, part, corrected=corrected, table=table)
-        engine = self._direct if part.within else self._engine
+        engine = self._direct if part.within and not corrected else self._engine
         for edge, *texts in engine.rows(statement.sql, statement.parameters):
             group, values = tuple(texts[:groups]), texts[groups:]
             for place, number in enumerate(numbers):
