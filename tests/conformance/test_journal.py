@@ -217,6 +217,21 @@ def test_what_was_removed_does_not_come_back(tmp_path: Path) -> None:
         house.store.close()
 
 
+def test_what_was_refused_and_repeated_counts_once_though_the_files_took_turns(tmp_path: Path) -> None:
+    with only_when_asked():
+        house = House(tmp_path)
+        house.append([event("e1", NOON, {"n": 1})])
+        with failing_disk():
+            house.refuse([event("e2", NOON, {"n": 1})])
+        house.engine.fails = "before"
+        with pytest.raises(EngineError):
+            house.store.count()
+        house.append([event("e2", NOON, {"n": 1})])
+        house.crash(after_storing=False)
+        house.check()
+        house.store.close()
+
+
 def test_who_commits_waits_when_too_much_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "_MOST_BYTES", 5_000)
     with only_when_asked():
