@@ -286,6 +286,21 @@ def test_a_refused_record_is_gone_before_the_next(tmp_path: Path) -> None:
     segment.close()
 
 
+def test_what_a_refused_record_holds_is_never_read_as_one(tmp_path: Path) -> None:
+    """Though a client may send what looks like a record, just behind the end of the next."""
+    forged = Segment(tmp_path / "forged")
+    forged.append((9, b"forged"))
+    forged.close()
+    segment = Segment(tmp_path / "0")
+    with failing_disk(), pytest.raises(OSError, match="told to fail"):
+        segment.append((1, b"third" + (tmp_path / "forged").read_bytes()))
+    segment.append((3, b"third"))
+    segment.close()
+    segment = Segment(tmp_path / "0")
+    assert segment.records() == [(3, b"third")]
+    segment.close()
+
+
 def test_a_journal_that_cannot_be_had_says_which(tmp_path: Path) -> None:
     engine = ChdbEngine(tmp_path / "events")
     (tmp_path / "journal").write_text("not a folder")
