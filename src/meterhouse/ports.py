@@ -136,8 +136,9 @@ class EventStore(Protocol):
         can be repeated."""
         ...
 
-    def leave_fold(self) -> None:
-        """Has what is being folded left undone, for the store will be closed: it may take a minute."""
+    def interrupt(self) -> None:
+        """Has what is being folded, rewritten, removed or reduced left undone, for the store will be closed: it may
+        take minutes. Whoever waits for it is told by an error; it can be repeated."""
         ...
 
     def folded_commit(self) -> int:

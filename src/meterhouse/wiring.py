@@ -5,23 +5,25 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import secrets
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+import structlog
 from litestar.types import ASGIApp
 
 from .contracts import configured, installed
 from .contracts.contract import BASE62, Contract, TokenOptions
 from .domain.catalog import Catalog, CatalogError, parse_catalog
-from .domain.errors import FolderError
+from .domain.errors import FolderError, MeterhouseError
 from .domain.listing import CursorSeal
 from .domain.organization import KeyFormat
 from .http.app import Metering, create_app
@@ -42,6 +44,13 @@ from .settings import Settings
 from .storage.clickhouse.engine import EngineError
 from .storage.folder import DataFolder
 from .storage.ledger.sql_ledger import SqlLedger
+from .storage.pairing import begin_turn, hold_to_each_other
+from .storage.reserved_space import ReservedSpace
+
+if TYPE_CHECKING:
+    from .storage.repair import Report
+
+_log = structlog.get_logger(__name__)
 
 VERSION = importlib.metadata.version("meterhouse")
 
@@ -133,7 +142,8 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
     with ExitStack() as cleanup:
         folder = DataFolder(settings.data)
         cleanup.callback(folder.close)
-        ledger = SqlLedger.open(settings.ledger_url or folder.ledger_url)
+        reserved = ReservedSpace(folder.journal / "spare")
+        ledger = _open_ledger(settings, folder, reserved)
         cleanup.callback(ledger.close)
         grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
         accounts = Accounts(ledger, catalogs, policies, clock, os.urandom, grace)
@@ -142,13 +152,18 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             from .storage.backup import back_up  # noqa: PLC0415 - needs the engine
             from .storage.clickhouse.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
             from .storage.clickhouse.event_store import ClickHouseEventStore  # noqa: PLC0415 - with it comes numpy
+            from .storage.clickhouse.journal import JournalFiles  # noqa: PLC0415 - the same
 
             try:
+                hold_to_each_other(folder.manifest, ledger)
                 meters = {catalog.namespace: tuple(catalog.meters.values()) for catalog in catalogs}
-                store = ClickHouseEventStore(ChdbEngine(folder.events), meters, folder.identities, folder.journal)
-            except EngineError as failure:
-                raise FolderError(f"the events in {folder.events} cannot be opened: {failure}") from failure
+                journal = JournalFiles(folder.journal, folder.manifest, reserved)
+                store = ClickHouseEventStore(ChdbEngine(folder.events), meters, folder.identities, journal)
+            except (EngineError, FolderError) as failure:
+                raise FolderError(f"{failure}{_what_to_do(folder)}") from failure
+            cleanup.callback(_end_turn, folder, ledger)
             cleanup.callback(store.close)
+            begin_turn(folder.manifest, ledger)
             cleanup.callback(Folding(store, settings.fold_interval_seconds).close)
             flow = Flow(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
             ingest = Ingest(store, catalogs, clock, flow)
@@ -195,6 +210,26 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
         yield Meterhouse(app, admin_key, settings.admin_key is None, catalogs, contracts)
 
 
+def _open_ledger(settings: Settings, folder: DataFolder, reserved: ReservedSpace) -> SqlLedger:
+    if settings.ledger_url is None and folder.manifest.state.turn and not folder.ledger.exists():
+        raise FolderError(f"{folder.ledger} is gone, with all organizations and keys{_what_to_do(folder)}")
+    return SqlLedger.open(settings.ledger_url or folder.ledger_url, reserved)
+
+
+def _end_turn(folder: DataFolder, ledger: SqlLedger) -> None:
+    try:
+        begin_turn(folder.manifest, ledger)
+    except (OSError, MeterhouseError) as failure:  # the next start takes the pair as it was
+        _log.warning("the end of this run could not be written down", exc_info=failure)
+
+
+def _what_to_do(folder: DataFolder) -> str:
+    return (
+        f".\nThe server does not start on {folder.path}, and nothing in it was changed: restore a backup, or run "
+        f"`meterhouse repair {folder.path}`, which puts right what it can and says what is lost before it goes on."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Restored:
     """What a restored folder has."""
@@ -210,6 +245,34 @@ def restore(source: BinaryIO, data: Path) -> Restored:
 
     manifest = backup.restore(source, data)
     return Restored(manifest.events, manifest.has_ledger)
+
+
+def verify(path: Path, settings: Settings) -> list[str]:
+    """Every problem of a data folder that nobody serves, or of a backup in a file; none when it is whole. Raises
+    `FolderError` when a folder cannot be opened, and `BackupError` for a backup that is not whole."""
+    from .storage.verification import verify as verify_folder  # noqa: PLC0415 - with it comes the engine
+
+    if not path.is_dir():
+        with tempfile.TemporaryDirectory(prefix="meterhouse-verify-") as folder, path.open("rb") as source:
+            restore(source, Path(folder) / "data")
+            return verify(Path(folder) / "data", replace(settings, ledger_url=None))
+    namespaces = [each.namespace for each in load_catalogs(settings.catalogs)]
+    with closing(DataFolder(path)) as data:
+        return list(verify_folder(data, settings.ledger_url, namespaces))
+
+
+def repair(path: Path, settings: Settings, *, accept_loss: bool) -> Report:
+    """Puts a data folder right; see `storage.repair`. Raises `FolderError`."""
+    from .storage.repair import Repair  # noqa: PLC0415 - with it comes the engine
+
+    if not path.is_dir():
+        raise FolderError(f"{path} is no data folder")
+    namespaces = [each.namespace for each in load_catalogs(settings.catalogs)]
+    with closing(DataFolder(path, repairing=True)) as folder:
+        try:
+            return Repair(folder, settings.ledger_url, namespaces, SystemClock().now()).run(accept_loss=accept_loss)
+        except (EngineError, OSError) as failure:
+            raise FolderError(f"{path} cannot be repaired: {failure}; restore a backup") from failure
 
 
 def _token_verifiers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -17,11 +18,15 @@ from test_rollups import METERS, NOON, NOW, SINGLE, correction, event, in_order
 
 from meterhouse.domain.event import Event, Outcome
 from meterhouse.domain.meter import MeterQuery
+from meterhouse.storage import durable
 from meterhouse.storage.clickhouse import journal
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine import EngineError
 from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
-from meterhouse.storage.clickhouse.journal import Journal, Segment
+from meterhouse.storage.clickhouse.journal import Journal, JournalDamaged, JournalFiles
+from meterhouse.storage.clickhouse.segment import Record, Segment
+from meterhouse.storage.manifest import Manifest, State
+from meterhouse.storage.reserved_space import ReservedSpace
 from reference import ReferenceStore
 
 
@@ -53,7 +58,7 @@ def failing_disk() -> Iterator[None]:
         raise OSError(5, "told to fail")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal, "_sync", fails)
+        patch.setattr(durable, "sync_file", fails)
         yield
 
 
@@ -67,18 +72,24 @@ class House:
 
     def open(self) -> None:
         self.engine = FailingEngine(self.folder / "events")
-        self.store = ClickHouseEventStore(self.engine, METERS, self.folder / "snapshot", self.folder / "journal")
+        path = self.folder / "manifest"
+        self.manifest = Manifest.read(path) if path.exists() else Manifest.create(path, State())
+        files = JournalFiles(self.folder / "journal", self.manifest, ReservedSpace(self.folder / "spare"))
+        self.store = ClickHouseEventStore(self.engine, METERS, self.folder / "snapshot", files)
 
     def crash(self, *, after_storing: bool) -> None:
         """Begins again with what the journal has at this moment; the engine may have it already."""
         files = self.folder / "journal"
         shutil.copytree(files, self.folder / "copy")
+        shutil.copy(self.folder / "manifest", self.folder / "copy of manifest")
         if not after_storing:
             self.engine.fails = "before"
         self.store.close()
         (self.folder / "snapshot").unlink(missing_ok=True)
         shutil.rmtree(files)
         (self.folder / "copy").rename(files)
+        if not after_storing:
+            (self.folder / "copy of manifest").rename(self.folder / "manifest")
         self.open()
         self.reference.commit = self.store.latest_commit()  # a number that stored nothing may be given again
 
@@ -245,65 +256,163 @@ def test_who_commits_waits_when_too_much_waits(tmp_path: Path, monkeypatch: pyte
         house.store.close()
 
 
+def records(*blocks: bytes) -> list[Record]:
+    return [Record(number, len(block), block) for number, block in enumerate(blocks, 1)]
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), blocks=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=4))
-def test_of_a_file_cut_short_or_spoilt_the_records_before_are_read(
+def test_of_a_file_cut_short_the_records_before_are_read_and_of_a_spoilt_one_all_that_are_sound(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, blocks: list[bytes]
 ) -> None:
     path = tmp_path_factory.mktemp("segment") / "0"
     segment = Segment(path)
-    records = list(enumerate(blocks, 1))
-    ends = [0]
-    for record in records:
+    written = records(*blocks)
+    ends = [segment.size]
+    for record in written:
         segment.append(record)
         ends.append(segment.size)
     segment.close()
     content = path.read_bytes()
     place = data.draw(st.integers(0, len(content) - 1))
-    spoilt = bytes([content[place] ^ data.draw(st.integers(1, 255))])
-    path.write_bytes(content[:place] + data.draw(st.sampled_from([b"", spoilt + content[place + 1 :]])))
-    segment = Segment(path)
-    assert segment.records() == records[: sum(end <= place for end in ends[1:])]
-    segment.empty()
-    segment.append((9, b"later"))
-    assert segment.records() == [(9, b"later")]
+    in_record = sum(end <= place for end in ends)
+    """0 for the head of the file."""
+    if data.draw(st.booleans()):
+        path.write_bytes(
+            content[:place] + bytes([content[place] ^ data.draw(st.integers(1, 255))]) + content[place + 1 :]
+        )
+        sound = written[: in_record - 1] + written[in_record:] if in_record else []
+        segment = Segment(path)
+        found, damages = segment.read()
+        assert found == sound
+        [damage] = damages
+        assert (damage.after, damage.before) == (
+            (in_record - 1, in_record + 1 if in_record < len(written) else 0) if in_record else (0, 0)
+        )
+    else:
+        path.write_bytes(content[:place])
+        segment = Segment(path)
+        assert segment.read() == (written[: max(0, in_record - 1)], [])
+        segment.empty()
+        segment.append(Record(9, 1, b"later"))
+        assert segment.read() == ([Record(9, 1, b"later")], [])
     segment.close()
+
+
+def test_what_was_never_written_to_its_end_may_read_as_zeros(tmp_path: Path) -> None:
+    """Some file systems give a file its length before its content."""
+    segment = Segment(tmp_path / "0")
+    segment.append(Record(1, 1, b"first"))
+    before = segment.size
+    segment.append(Record(2, 1, b"x" * 5_000))
+    whole = segment.size
+    segment.close()
+    for kept in (before, before + 20, before + 2_000):
+        os.truncate(tmp_path / "0", kept)
+        os.truncate(tmp_path / "0", whole)
+        segment = Segment(tmp_path / "0")
+        expected = ([Record(1, 1, b"first")], [])
+        if kept != before + 20:  # half a head is damage: who wrote it may have been answered
+            assert segment.read() == expected
+        else:
+            assert len(segment.read()[1]) == 1
+        segment.close()
+        (tmp_path / "0").write_bytes((tmp_path / "0").read_bytes()[:before])
+        segment = Segment(tmp_path / "0")
+        segment.append(Record(2, 1, b"x" * 5_000))
+        segment.close()
 
 
 def test_a_refused_record_is_gone_before_the_next(tmp_path: Path) -> None:
+    first, third = Record(1, 1, b"first"), Record(3, 1, b"third")
     segment = Segment(tmp_path / "0")
-    segment.append((1, b"first"))
+    segment.append(first)
     with failing_disk(), pytest.raises(OSError, match="told to fail"):
-        segment.append((2, b"refused, and longer than what follows"))
-    segment.append((3, b"third"))
-    assert segment.records() == [(1, b"first"), (3, b"third")]
+        segment.append(Record(2, 1, b"refused, and longer than what follows"))
+    segment.append(third)
+    assert segment.read() == ([first, third], [])
     with failing_disk(), pytest.raises(OSError, match="told to fail"):
-        segment.append((4, b"refused"))
-    segment.mend()
+        segment.append(Record(4, 1, b"refused"))
+    segment.truncate_torn_tail()
     segment.close()
     segment = Segment(tmp_path / "0")
-    assert segment.records() == [(1, b"first"), (3, b"third")]
+    assert segment.read() == ([first, third], [])
     segment.close()
 
 
 def test_what_a_refused_record_holds_is_never_read_as_one(tmp_path: Path) -> None:
-    """Though a client may send what looks like a record, just behind the end of the next."""
-    forged = Segment(tmp_path / "forged")
-    forged.append((9, b"forged"))
-    forged.close()
+    """Though it may hold what looks like a record, just behind the end of the next."""
     segment = Segment(tmp_path / "0")
+    segment.append(Record(9, 1, b"forged"))
+    forged = (tmp_path / "0").read_bytes()[-(segment.size - 32) :]
+    segment.empty()
     with failing_disk(), pytest.raises(OSError, match="told to fail"):
-        segment.append((1, b"third" + (tmp_path / "forged").read_bytes()))
-    segment.append((3, b"third"))
+        segment.append(Record(1, 1, b"third" + forged))
+    segment.append(Record(3, 1, b"third"))
     segment.close()
     segment = Segment(tmp_path / "0")
-    assert segment.records() == [(3, b"third")]
+    assert segment.read() == ([Record(3, 1, b"third")], [])
     segment.close()
+
+
+def test_no_client_can_make_a_torn_record_look_like_damage(tmp_path: Path) -> None:
+    """What follows a torn record is looked for by a salt that every file has of its own."""
+    other = Segment(tmp_path / "1")
+    other.append(Record(9, 1, b"forged"))
+    other.close()
+    segment = Segment(tmp_path / "0")
+    segment.append(Record(1, 1, b"first"))
+    segment.append(Record(2, 1, (tmp_path / "1").read_bytes()[32:] + b"x" * 100))
+    os.truncate(tmp_path / "0", segment.size - 50)
+    segment.close()
+    segment = Segment(tmp_path / "0")
+    assert segment.read() == ([Record(1, 1, b"first")], [])
+    segment.close()
+
+
+def test_a_start_stops_at_damage_and_keeps_the_file(tmp_path: Path) -> None:
+    with only_when_asked():
+        house = House(tmp_path)
+        for number in range(3):
+            house.append([event(f"e{number}", NOON, {"n": 1})])
+        copied = tmp_path / "copied"
+        shutil.copytree(tmp_path / "journal", copied)
+        shutil.copy(tmp_path / "manifest", copied / "manifest")
+        house.engine.fails = "before"
+        house.store.close()
+        for name in ("0", "1"):
+            shutil.copy(copied / name, tmp_path / "journal" / name)
+        shutil.copy(copied / "manifest", tmp_path / "manifest")
+        path = tmp_path / "journal" / "0"
+        content = bytearray(path.read_bytes())
+        content[100] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(JournalDamaged, match=r"0 is damaged at its beginning.*from 2 on are sound"):
+            house.open()
+        house.engine.close()
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["0", "1"])
+def test_a_journal_that_is_gone_after_a_crash_stops_the_start(tmp_path: Path, name: str) -> None:
+    house = House(tmp_path)
+    house.append([event("e1", NOON, {"n": 1})])
+    house.store.close()
+    (tmp_path / "journal" / name).unlink()
+    house.open()  # it was stopped in order: nothing was in there
+    shutil.copy(tmp_path / "manifest", tmp_path / "copy")
+    house.store.close()
+    (tmp_path / "copy").rename(tmp_path / "manifest")
+    (tmp_path / "journal" / name).unlink()
+    with pytest.raises(JournalDamaged, match=f"journal/{name} must be there"):
+        house.open()
+    house.engine.close()
 
 
 def test_a_journal_that_cannot_be_had_says_which(tmp_path: Path) -> None:
     engine = ChdbEngine(tmp_path / "events")
+    manifest = Manifest.create(tmp_path / "manifest", State())
     (tmp_path / "journal").write_text("not a folder")
     with pytest.raises(EngineError, match="journal"):
-        Journal(engine, tmp_path / "journal")
+        Journal(engine, JournalFiles(tmp_path / "journal", manifest, ReservedSpace(tmp_path / "spare")))
     engine.close()

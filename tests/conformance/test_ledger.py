@@ -27,7 +27,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from meterhouse.domain.errors import AlreadyExists, FolderError, NotFound
+from meterhouse.domain.errors import AlreadyExists, FolderError, NotFound, StorageDamaged
 from meterhouse.domain.organization import Key, Organization, hash_secret
 from meterhouse.domain.period import Interval
 from meterhouse.domain.plan import Flex, Grant, Subscription
@@ -572,7 +572,7 @@ class TestConnections:
             elsewhere = make_url(ledger_url).set(database="postgres")
             with psycopg.connect(elsewhere.set(drivername="postgresql").render_as_string(), autocommit=True) as admin:
                 admin.execute(f"DROP DATABASE {make_url(ledger_url).database}")
-        with pytest.raises(DBAPIError):
+        with pytest.raises((DBAPIError, StorageDamaged)):
             ledger.ping()
         ledger.close()
 

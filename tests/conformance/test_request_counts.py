@@ -108,6 +108,7 @@ def test_a_ledger_of_the_first_version_is_migrated_with_what_is_in_it(ledger_url
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE request_counts"))
         connection.execute(text("DROP TABLE secrets"))
+        connection.execute(text("DROP TABLE turns"))
         connection.execute(text("ALTER TABLE organizations DROP COLUMN purged_at"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     with closing(SqlLedger.open(ledger_url)) as ledger:

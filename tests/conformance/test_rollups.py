@@ -321,7 +321,7 @@ def test_a_fold_is_left_when_it_is_in_the_way(tmp_path: Path, rebuilds: bool) ->
         def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
             super().execute(sql, parameters)
             if sql.startswith("INSERT INTO folded") and not self.waiting:
-                self.waiting = threading.Thread(target=store.rebuild if rebuilds else store.leave_fold)
+                self.waiting = threading.Thread(target=store.rebuild if rebuilds else store.interrupt)
                 self.waiting.start()
                 self.waiting.join(1)  # one that rebuilds waits for the fold
 

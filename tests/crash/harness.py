@@ -325,6 +325,17 @@ class Crashes:
             self._hold(server, contracts=True)
             assert server.stop() == 0
 
+    def end(self, server: Server) -> None:
+        """As badly as it can."""
+        server.kill()
+
+    def some_time_s(self, random: Random) -> float:
+        """How long a round lasts: rather short than long."""
+        return 0.005 + 0.395 * random.random() ** 3
+
+    def accompany(self, server: Server) -> None:
+        """What else is done while clients send, until the end."""
+
     def _serve(self) -> Any:
         return serve(self.folder, now=NOW, environment=ENVIRONMENT)
 
@@ -449,10 +460,11 @@ class Round:
         crashes.absent = []
 
     def play(self) -> None:
-        with ThreadPoolExecutor(CLIENTS + 1) as pool:
+        with ThreadPoolExecutor(CLIENTS + 2) as pool:
             killer = pool.submit(self._kill)
             clients = [pool.submit(self._send_until_killed, client) for client in range(CLIENTS)]
-            for each in (killer, *clients):
+            companion = pool.submit(self._crashes.accompany, self._server)
+            for each in (killer, *clients, companion):
                 each.result()
         # Nobody came to send these.
         self._crashes.absent += [batch for n, batch in enumerate(self._again) if batch not in self._again[:n]]
@@ -461,7 +473,7 @@ class Round:
         random = Random(f"{self._seed}/kill")
         unfinished = self._unfinished_parts()
         self._wait_for_post(0)
-        time.sleep(0.005 + 0.395 * random.random() ** 3)  # rather early than late
+        time.sleep(self._crashes.some_time_s(random))
         how = random.choice(["at a moment", "in a request", "in a commit"])
         if how == "in a request":
             self._wait_for_post(self._posted)
@@ -469,7 +481,7 @@ class Round:
         elif how == "in a commit":
             self._wait_for_part(unfinished)
             time.sleep(random.uniform(0, 0.012))
-        self._server.kill()
+        self._crashes.end(self._server)
         self._crashes.tally.kills += 1
         self._crashes.tally.kills_in_a_commit += bool(self._unfinished_parts() - unfinished)
 

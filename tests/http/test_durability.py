@@ -129,7 +129,8 @@ def test_on_a_full_disk_what_is_acknowledged_is_counted_and_everything_is_answer
             if answer.status_code == 200:
                 stored += answer.json()["ingested"]
             else:
-                assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+                assert (answer.status_code, answer.json()["code"]) == (507, "insufficient_storage")
+                assert answer.headers["retry-after"] == "30"
                 refusals += 1
             assert server.usage(org)["meters"]["credits"]["used"] == stored
         filler.unlink()

@@ -177,6 +177,8 @@ def test_a_rewrite_that_fails_does_not_hold_up_others(tmp_path: Path) -> None:
     store.close()
     store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
     assert store.append([said("2", "bob")], NOW)
+    assert {measure.group[0] for measure in measured(store, "calls")} == {"mallory", "bob"}  # it was given up
+    assert store.rewrite(Saying("ns", "acme", "user", "mallory"), lambda found: erase(found, "user", "erased:1")) == 1
     assert {measure.group[0] for measure in measured(store, "calls")} == {"erased:1", "bob"}
     store.close()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.queries import INDEXES
+from meterhouse.storage.clickhouse.queries import INDEXES, TABLES_WITH_SETTINGS
 from moving import Filled, running
 
 # Of the events table as it was; the columns have been the same ever since.
@@ -71,6 +71,7 @@ def make_old(data: Path, events: list[bytes], indexes: str, ledger: Path) -> Non
     with sqlite3.connect(data / "ledger.sqlite") as connection:
         connection.execute("DROP TABLE request_counts")
         connection.execute("DROP TABLE secrets")
+        connection.execute("DROP TABLE turns")
         connection.execute("ALTER TABLE organizations DROP COLUMN purged_at")
         assert connection.execute("UPDATE alembic_version SET version_num = '0001'").rowcount == 1
     connection.close()
@@ -84,10 +85,12 @@ def test_an_old_folder_answers_the_same_and_knows_every_event(filled: Filled, tm
     with running(data) as server:
         filled.check(server, filled.secrets)
         assert server.stop() == 0
-    assert (data / "format").read_text() == "2"  # a version that knows nothing of the journal keeps away from now on
+    assert (data / "format").read_text() == "3"  # a version that knows nothing of the manifest keeps away from now on
     with running(data) as server:  # what the first start began is done
         filled.check(server, filled.secrets)
         assert server.stop() == 0
     engine = ChdbEngine(data / "events")
     assert {name for [name] in engine.rows(INDEXES, {})} == {"commit_index", "by_identity"}
+    for _, definition in engine.rows(TABLES_WITH_SETTINGS, {}):
+        assert "min_rows_to_fsync_after_merge = 1" in definition
     engine.close()

@@ -28,7 +28,7 @@ class _Store:
         self.folds.append(settled_commit)
         return False
 
-    def leave_fold(self) -> None:
+    def interrupt(self) -> None:
         pass
 
     def checkpoint(self) -> None:

@@ -9,7 +9,7 @@ from cyclopts import App
 
 from ..domain.errors import MeterhouseError
 from ..settings import from_environment
-from . import accounts, catalogs, corrections, events, moving, rollups, serve, usage
+from . import accounts, catalogs, corrections, events, integrity, moving, rollups, serve, usage
 from .logs import configure_logging
 from .terminal import Failed, fail
 
@@ -22,7 +22,7 @@ app = App(
 )
 
 
-for module in (serve, events, usage, corrections, accounts, catalogs, rollups, moving):
+for module in (serve, events, usage, corrections, accounts, catalogs, rollups, moving, integrity):
     module.register(app)
 
 

@@ -34,6 +34,19 @@ class Overloaded(MeterhouseError):
     retry_after_s = 1
 
 
+class InsufficientStorage(MeterhouseError):
+    """The disk is full; nothing of this request was stored. It goes on by itself when there is room again."""
+
+    code = "insufficient_storage"
+    retry_after_s = 30
+
+
+class StorageDamaged(MeterhouseError):
+    """Stored data cannot be read. Repeating the request does not help: the operator has to repair the folder."""
+
+    code = "storage_damaged"
+
+
 class FolderError(MeterhouseError):
     """The data folder cannot be used: in use, not writable, or written by a newer version."""
 

@@ -10,14 +10,29 @@ from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
-from ..domain.errors import AlreadyExists, MeterhouseError, NotFound, Overloaded
+from ..domain.errors import (
+    AlreadyExists,
+    InsufficientStorage,
+    MeterhouseError,
+    NotFound,
+    Overloaded,
+    StorageDamaged,
+)
 from .request import HttpRequest
 
 _log = structlog.get_logger(__name__)
 
 PROBLEM_JSON = "application/problem+json"
 
-_STATUS: dict[type[MeterhouseError], int] = {NotFound: 404, AlreadyExists: 409, Overloaded: 429}
+_STATUS: dict[type[MeterhouseError], int] = {
+    NotFound: 404,
+    AlreadyExists: 409,
+    Overloaded: 429,
+    InsufficientStorage: 507,
+    StorageDamaged: 500,
+}
+_OURS: dict[type[MeterhouseError], str] = {InsufficientStorage: "the disk is full", StorageDamaged: "stored data cannot be read"}
+"""What is for the operator to see to. The log has more; a message of the engine's may hold data."""
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -55,8 +70,12 @@ def problem(
 def meterhouse_error(request: HttpRequest, error: MeterhouseError) -> Response[bytes]:
     """What a user got wrong."""
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 400)
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Overloaded) else None
-    return problem(request, status, error.code, str(error), headers)
+    detail = str(error)
+    if (told := next((told for kind, told in _OURS.items() if isinstance(error, kind)), None)) is not None:
+        _log.error(told, reason=detail)
+        detail = f"{told}: the operator has to see to it; the log has more under this request_id"
+    after = error.retry_after_s if isinstance(error, Overloaded | InsufficientStorage) else None
+    return problem(request, status, error.code, detail, {"Retry-After": str(after)} if after else None)
 
 
 def http_error(request: HttpRequest, error: HTTPException) -> Response[bytes]:

@@ -36,7 +36,7 @@ class Folding:
     def close(self) -> None:
         """What is left is folded after the next start."""
         self._closing.set()
-        self._store.leave_fold()
+        self._store.interrupt()
         self._folder.join()
 
     def _fold(self) -> None:

@@ -8,7 +8,6 @@ gone. What is derived is left out and makes itself again.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tarfile
 import tempfile
@@ -26,14 +25,18 @@ from .clickhouse import queries
 from .clickhouse.chdb_engine import ChdbEngine
 from .clickhouse.engine import EngineError
 from .clickhouse.event_store import ClickHouseEventStore
-from .folder import FORMAT, LEDGER, DataFolder, sync_folder
+from .durable import sync_folder, sync_tree
+from .folder import FORMAT, LEDGER, RESTORING, DataFolder
 from .ledger.sql_ledger import SqlLedger
+from .manifest import Loss
 
 _MANIFEST = "manifest.json"
 _SEAL = "manifest.sha256"
 """The last file: the checksum of the one that has all the others'."""
 _NAME = re.compile(rf"events(/[\w%][\w%.\-]*)+|{re.escape(LEDGER)}|{re.escape(_MANIFEST)}|{re.escape(_SEAL)}", re.ASCII)
 _CHUNK_BYTES = 1 << 20
+_OF_THE_DISK = {"lost+found"}
+"""What an empty disk has, mounted as a folder."""
 
 
 class BackupError(Invalid):
@@ -62,6 +65,8 @@ class Manifest(_Version, frozen=True, kw_only=True):
     commit: int
     """The newest of the commits, which are all there."""
     events: int
+    losses: list[Loss] = []
+    """Of the folder, as its operator has accepted them."""
     files: dict[str, Entry]
 
     @property
@@ -71,7 +76,9 @@ class Manifest(_Version, frozen=True, kw_only=True):
 
 
 def back_up(store: ClickHouseEventStore, ledger: SqlLedger, version: str) -> Chunks:
-    """A backup of this moment, taken while others read and write. Raises `OSError` and `EngineError`."""
+    """A backup of this moment, taken while others read and write; none of what is damaged or not whole. Raises
+    `OSError` and `EngineError`."""
+    store.check()
     with store.frozen() as frozen:
         sources = {
             f"events/{path.relative_to(frozen.parts).as_posix()}": path
@@ -85,7 +92,12 @@ def back_up(store: ClickHouseEventStore, ledger: SqlLedger, version: str) -> Chu
         for name, path in sources.items():
             entries[name] = yield from _packed(name, path)
         manifest = Manifest(
-            format=FORMAT, meterhouse=version, commit=frozen.commit, events=frozen.events, files=entries
+            format=FORMAT,
+            meterhouse=version,
+            commit=frozen.commit,
+            events=frozen.events,
+            losses=frozen.losses,
+            files=entries,
         )
         content = msgspec.json.format(msgspec.json.encode(manifest)) + b"\n"
         seal = hashlib.sha256(content).hexdigest().encode() + b"\n"
@@ -101,23 +113,37 @@ def restore(source: BinaryIO, data: Path) -> Manifest:
     then.
     """
     data = data.absolute()
-    if data.exists() and (not data.is_dir() or any(data.iterdir())):
+    exists = data.exists()
+    if exists and (not data.is_dir() or any(each.name not in _OF_THE_DISK for each in data.iterdir())):
         raise FolderError(f"{data} is not empty, and a backup is restored into a new folder: name another with --data")
-    if data.is_mount():
-        raise FolderError(f"{data} is a mount point, which cannot be renamed: name a folder in it with --data")
     try:
         data.parent.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=f"{data.name}.restoring-", dir=data.parent))
+        # In a folder that is there already: it may be another disk's, which has no room beside it.
+        building = (
+            data / RESTORING if exists else Path(tempfile.mkdtemp(prefix=f"{data.name}.restoring-", dir=data.parent))
+        )
         try:
             manifest = _build(source, building)
-            os.sync()  # first what the folder has, then its name
-            building.rename(data)
-            sync_folder(data.parent)
+            sync_tree(building)  # first what the folder has, then its names
+            if exists:
+                _move_up(building)
+            else:
+                building.rename(data)
+                sync_folder(data.parent)
         finally:
             rmtree(building, ignore_errors=True)
     except OSError as wrong:
         raise FolderError(f"the backup cannot be restored into {data}: {wrong}") from wrong
     return manifest
+
+
+def _move_up(building: Path) -> None:
+    """Moves what a folder has into the one that it is in: a start refuses that one as long as this one is in it."""
+    for each in building.iterdir():
+        each.rename(building.parent / each.name)
+    sync_folder(building.parent)
+    building.rmdir()
+    sync_folder(building.parent)
 
 
 def _build(source: BinaryIO, building: Path) -> Manifest:
@@ -129,6 +155,7 @@ def _build(source: BinaryIO, building: Path) -> Manifest:
             engine.execute(queries.CREATE_EVENTS)
             engine.attach("events", unpacked / "events")
             with closing(ClickHouseEventStore(engine, snapshot=folder.identities)) as store:
+                store.check()
                 events, commit = store.count(), store.latest_commit()
         except EngineError as failure:
             raise BackupError(f"the events of the backup cannot be read: {failure}") from failure
@@ -137,6 +164,7 @@ def _build(source: BinaryIO, building: Path) -> Manifest:
                 f"the backup has {events} events up to commit {commit}, "
                 f"and its {_MANIFEST} tells of {manifest.events} up to commit {manifest.commit}"
             )
+        folder.manifest.update(commit=manifest.commit, events=events, turn=None, losses=manifest.losses)
         if manifest.has_ledger:
             (unpacked / LEDGER).rename(building / LEDGER)
             SqlLedger.open(folder.ledger_url).close()

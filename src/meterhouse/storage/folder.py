@@ -1,40 +1,54 @@
-"""The data folder: who may use it, and which version of Meterhouse wrote it."""
+"""The data folder: who may use it, which version of Meterhouse wrote it, and what it must hold."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
+import structlog
 from sqlalchemy import URL
 
 from ..domain.errors import FolderError
+from .durable import write_file
+from .manifest import Manifest, NothingTells, State
 
-FORMAT = 2
+FORMAT = 3
 """Version of the folder's layout; raised when an older Meterhouse could not read what a newer one writes. 2 has the
-journal, which an older one would leave unread."""
-_READ_AS_IT_IS = ("1",)
-"""Older layouts that lack what has been added, and nothing else."""
+journal, 3 the manifest, and a journal that tells damage from an end."""
+_OLDER = ("1", "2")
 
 LEDGER = "ledger.sqlite"
+RESTORING = "restoring"
+"""Holds what a restore has not finished."""
+
+_log = structlog.get_logger(__name__)
 
 
 class DataFolder:
     """A folder held by this process until it is closed or the process ends, however it ends."""
 
-    def __init__(self, path: Path):
-        """Takes the folder, making it when there is none. Raises `FolderError` when it cannot be had."""
+    def __init__(self, path: Path, *, repairing: bool = False):
+        """Takes the folder, making it when there is none. Raises `FolderError` when it cannot be had, or lacks what it
+        must have; what it lacks is told in `problems` when it is opened to be repaired."""
         self.path = path
+        self.problems: list[str] = []
+        """Why nobody can tell what the folder must hold."""
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _keep_private(path)
             self._lock = self._acquire(path / "lock")
         except OSError as wrong:
             raise FolderError(
                 f"the data folder {path} cannot be used: {wrong.strerror}; name another with --data"
             ) from None
         try:
-            self._check_format(path / "format")
+            self.manifest = self._open_to_repair() if repairing else self._open()
+        except OSError as wrong:
+            self.close()
+            raise FolderError(f"the data folder {path} cannot be used: {wrong}") from wrong
         except BaseException:
             self.close()
             raise
@@ -57,22 +71,43 @@ class DataFolder:
         lock.flush()
         return lock
 
-    @staticmethod
-    def _check_format(format_path: Path) -> None:
+    def _open_to_repair(self) -> Manifest:
+        try:
+            return self._open()
+        except NothingTells as wrong:
+            self.problems.append(str(wrong))
+            return Manifest(self.path / "manifest", State(commit=None, turn=None))
+
+    def begin_anew(self) -> None:
+        """Writes what the problems are about, so that the next start takes what is there. Raises `OSError`."""
+        self.manifest = Manifest.create(self.path / "manifest", self.manifest.state)
+        write_file(self.path / "format", str(FORMAT).encode())
+
+    def _open(self) -> Manifest:
+        if (self.path / RESTORING).exists():
+            raise FolderError(f"{self.path} has a restore that was not finished: empty it, and restore again")
+        format_path, manifest_path = self.path / "format", self.path / "manifest"
         written = format_path.read_text("ascii", "replace").strip() if format_path.exists() else ""
-        if not written or written in _READ_AS_IT_IS:
-            unfinished = format_path.with_suffix(".new")  # renamed when it is whole, whatever happens meanwhile
-            with unfinished.open("wb") as file:
-                file.write(str(FORMAT).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(format_path)
-            sync_folder(format_path.parent)
-        elif written != str(FORMAT):
+        written = written if written.isdigit() else ""  # damaged
+        if written in _OLDER:
+            _refuse_unread_journal(self.journal)
+            Manifest.create(manifest_path, State(commit=None, turn=None))
+            write_file(format_path, str(FORMAT).encode())
+        elif written and written != str(FORMAT):
             raise FolderError(
-                f"{format_path.parent} was written in data format {written[:20]}, this version reads {FORMAT}: "
+                f"{self.path} was written in data format {written[:20]}, this version reads {FORMAT}: "
                 "use the version of meterhouse that wrote it, or a newer one"
             )
+        used = [each.name for each in (self.events, self.journal, self.path / LEDGER) if each.exists()]
+        if not written:
+            if used and not manifest_path.exists():
+                raise NothingTells(f"{self.path} has {', '.join(used)}, and no file named format or manifest")
+            if not manifest_path.exists():
+                Manifest.create(manifest_path, State())
+            write_file(format_path, str(FORMAT).encode())
+        if not manifest_path.exists():
+            raise NothingTells(f"{manifest_path} is gone")
+        return Manifest.read(manifest_path)
 
     @property
     def events(self) -> Path:
@@ -90,19 +125,34 @@ class DataFolder:
         return self.path / "identities.snapshot"
 
     @property
+    def ledger(self) -> Path:
+        """The SQLite ledger, where no other is named."""
+        return self.path / LEDGER
+
+    @property
     def ledger_url(self) -> URL:
         """The SQLite ledger, as a database URL."""
-        return URL.create("sqlite", database=str(self.path / LEDGER))
+        return URL.create("sqlite", database=str(self.ledger))
 
     def close(self) -> None:
         """Lets another process have the folder."""
         self._lock.close()
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes what was created, renamed or removed in a folder last."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _keep_private(folder: Path) -> None:
+    """Nobody else may read it, a folder that was made beforehand too; new files in it are private as well."""
+    os.umask(0o077)
+    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        try:
+            folder.chmod(0o700)
+        except OSError as wrong:
+            _log.warning("others on this machine may read the data folder", folder=str(folder), reason=wrong.strerror)
+
+
+def _refuse_unread_journal(folder: Path) -> None:
+    unread = [name for name in ("0", "1") if (folder / name).exists() and (folder / name).stat().st_size]
+    if unread:
+        raise FolderError(
+            f"{folder} has commits in the format of an earlier version: start the folder once with the version of "
+            "meterhouse that wrote it, stop it in order, and start this one again"
+        )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,7 +17,8 @@ import chdb
 import msgspec
 
 from ...ports import Chunks
-from .engine import NO_PARAMETERS, EngineError, Parameter, Parameters
+from ..durable import sync_folder, sync_tree
+from .engine import NO_PARAMETERS, DamagedStorage, EngineError, FullDisk, Parameter, Parameters
 
 _row = msgspec.json.Decoder(list[list[Any]])
 
@@ -25,8 +28,16 @@ _row = msgspec.json.Decoder(list[list[Any]])
 _OPENED_WITH = "?tables_loader_foreground_pool_size=1"
 
 _CHUNK_BYTES = 1 << 20
+_CODE = re.compile(r"Code: (\d+)")
+_FULL = {243}
+_DAMAGED = {33, 40, 79, 107, 246, 271, 432, 713}
+"""Codes of the engine's errors for a file that is short, missing, or not what was written."""
 _FOLDER_OF_TABLE = (
     "SELECT data_paths[1] FROM system.tables WHERE database = currentDatabase() AND name = {table:String}"
+)
+
+_PARTS_OF_TABLE = (
+    "SELECT name FROM system.parts WHERE active AND database = currentDatabase() AND table = {table:String}"
 )
 
 # A commit is far below these, so that it becomes exactly one part.
@@ -112,6 +123,24 @@ class ChdbEngine:
         """See `Engine`."""
         shutil.rmtree(self._shadow / name, ignore_errors=True)
 
+    def sync_names(self, table: str) -> None:
+        """See `Engine`."""
+        try:
+            sync_folder(self._folder_of(table))
+        except OSError as failure:
+            raise EngineError(f"the table {table} cannot be synced: {failure}") from failure
+
+    def sync_parts(self, table: str) -> None:
+        """See `Engine`."""
+        names = [name for [name] in self.rows(_PARTS_OF_TABLE, {"table": table})]
+        folder = self._folder_of(table)
+        try:
+            for name in names:
+                with suppress(FileNotFoundError):  # merged meanwhile, and what it was merged into is synced by that
+                    sync_tree(folder / name)
+        except OSError as failure:
+            raise EngineError(f"the table {table} cannot be synced: {failure}") from failure
+
     def attach(self, table: str, parts: Path) -> None:
         """See `Engine`."""
         detached = self._folder_of(table) / "detached"
@@ -133,7 +162,7 @@ class ChdbEngine:
         try:
             return chdb.connect(f"{self._folder}{_OPENED_WITH}")
         except RuntimeError as failure:
-            raise EngineError(str(failure)) from failure
+            raise _error(failure) from failure
 
     def _query(self, sql: str, output_format: str, parameters: Parameters) -> Any:
         literals = {name: _literal(value) for name, value in parameters.items()}
@@ -144,9 +173,20 @@ class ChdbEngine:
         try:
             return connection.query(sql, output_format, params=literals)
         except RuntimeError as failure:  # everything that chdb raises is one
-            raise EngineError(str(failure)) from failure
+            raise _error(failure) from failure
+        except UnicodeDecodeError as failure:  # a message that quotes what was found in a file
+            raise DamagedStorage("the engine found what is no text, where it wrote text") from failure
         finally:
             self._idle.append(connection)
+
+
+def _error(failure: RuntimeError) -> EngineError:
+    message = str(failure)
+    found = _CODE.search(message)
+    code = int(found[1]) if found else 0
+    if code in _FULL or "No space left on device" in message:
+        return FullDisk(message)
+    return DamagedStorage(message) if code in _DAMAGED else EngineError(message)
 
 
 def _scratch_file() -> BinaryIO:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from ...domain.errors import InsufficientStorage, StorageDamaged
 from ...ports import Chunks
 
 Parameter = str | int | Sequence[int] | Sequence[str]
@@ -52,6 +53,14 @@ class Engine(Protocol):
         """Moves parts, in such a folder on the same disk, into a table of the same columns."""
         ...
 
+    def sync_names(self, table: str) -> None:
+        """Makes the names of a table's parts last, through a loss of power too. What an insert wrote does already."""
+        ...
+
+    def sync_parts(self, table: str) -> None:
+        """Makes the parts of a table last as they are now, whatever wrote them."""
+        ...
+
     def close(self) -> None:
         """Ends the engine."""
         ...
@@ -59,3 +68,11 @@ class Engine(Protocol):
 
 class EngineError(Exception):
     """The engine refused or failed; the message is the engine's own and may hold data: for logs, not for clients."""
+
+
+class FullDisk(EngineError, InsufficientStorage):
+    """There is no room on the disk."""
+
+
+class DamagedStorage(EngineError, StorageDamaged):
+    """Stored data cannot be read, or is not as it was written."""

@@ -6,15 +6,13 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import msgspec
 import numpy as np
-import xxhash
+import structlog
 
 from ...domain import correction
 from ...domain.event import OWN, Event, Identity, Outcome
@@ -23,20 +21,27 @@ from ...domain.listing import EventQuery, Place, Saying, StoredEvent
 from ...domain.meter import Measure, Meter, MeterQuery
 from ...domain.retention import Reduction
 from ...ports import Chunks, Measuring
+from ..manifest import Loss, Removal
 from . import native, queries
-from .engine import Engine, EngineError, Parameters
+from .engine import DamagedStorage, Engine, EngineError, Parameters
+from .flushing_engine import FlushingEngine
 from .held_events import HeldEvents, positions_of
 from .identity_filter import Hashes, IdentityFilter, Mark, Saved, Snapshot
-from .journal import Journal, JournaledEngine
+from .inspection import Incomplete, damaged_parts, hold_to_manifest
+from .journal import Journal, JournalFiles
+from .last_commits import LastCommits
 from .masks import Masks
+from .mutations import Mutations, parameters_of
 from .reduction_queries import Reduce, ReducibleQuery
-from .rewriting import Rewriting
 from .rollups import Rollups
+from .segment import Record
+from .stored_events import Frozen, columns_of, events_of, identity_hashes
 from .tables import prepare_tables
 
 _EXPORTED_AS = {ExportForm.NDJSON: "TSVRaw", ExportForm.PARQUET: "Parquet"}
 
-_hash = xxhash.xxh3_64_intdigest
+_log = structlog.get_logger(__name__)
+
 _LOOKUP_SIZE = 5_000
 _RECENT_EVENTS = 20_000
 """Events stored last that are held in memory: most retries repeat what was just sent. Those with"""
@@ -53,16 +58,6 @@ _FIRST_DRAFT = 1 << 31
 """Where drafts stand in the latest commit: behind whatever it holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """The events up to a commit, as files."""
-
-    parts: Path
-    """A folder with a folder for each part of the table; may be written into."""
-    commit: int
-    events: int
-
-
 class ClickHouseEventStore:
     """See `ports.EventStore`."""
 
@@ -71,23 +66,29 @@ class ClickHouseEventStore:
         engine: Engine,
         meters: Mapping[str, Iterable[Meter]] | None = None,
         snapshot: Path | None = None,
-        journal: Path | None = None,
+        journal: JournalFiles | None = None,
     ):
         """`meters`, by namespace, are rolled up; whatever else is asked for is answered from the events. `snapshot`
-        names a file that makes the next start faster, `journal` a folder that makes commits faster."""
+        names a file that makes the next start faster, `journal` what makes commits faster and tells a start what must
+        be there. Raises `Incomplete` when it is not."""
         self._direct = engine
+        self._manifest = manifest = journal.manifest if journal else None
         self._writing = threading.Lock()
         self._saving = threading.Lock()
         self._supposing = threading.Lock()
         self._erasing = threading.Lock()
+        if manifest:
+            hold_to_manifest(engine, manifest, meters or {})
         prepare_tables(engine)
         self._journal = Journal(engine, journal) if journal else None
-        self._engine = engine = JournaledEngine(engine, self._journal) if self._journal else engine
-        self._rewriting = Rewriting(engine)
+        self._engine = engine = FlushingEngine(engine, self._journal) if self._journal else engine
+        self._mutations = Mutations(engine, manifest)
         self._snapshot = Snapshot(snapshot) if snapshot else None
         saved = self._saved()
         told_to = saved.mark.commit if saved else 0
-        self._commit: int = engine.rows(queries.LATEST_COMMIT, {"commit": told_to})[0][0]
+        # Numbers go on after those that are known to have been given, though their events may be lost.
+        given = (manifest.state.commit or 0) if manifest else 0
+        self._commit: int = max(engine.rows(queries.LATEST_COMMIT, {"commit": told_to})[0][0], given)
         self._latest_commit: int = self._commit
         [[stored_at]] = engine.rows(queries.STORED_AT, {"commit": self._commit})
         self._stored_at = queries.instant(stored_at)
@@ -98,15 +99,25 @@ class ClickHouseEventStore:
         self._filter = self._restored(saved) if saved else self._filled()
         self._masks = Masks(engine, saved.masks if saved else (), told_to)
         self._held = HeldEvents(self._commit)
-        self._rollups = Rollups(engine, meters or {}, self._commit, self._masks, self._held, direct=self._direct)
-        if self._rewriting.interrupted:
+        self._last_commits = LastCommits(self._commit)
+        self._rollups = Rollups(
+            engine,
+            meters or {},
+            self._commit,
+            self._masks,
+            self._held,
+            last_commits=self._last_commits,
+            direct=self._direct,
+            manifest=manifest,
+        )
+        if self._mutations.rewriting:
             self._rollups.rebuild()
-            self._rewriting.finish()
+            self._mutations.finish()
 
     def append(self, events: Sequence[Event], received_at: datetime) -> list[Outcome]:
         """See `ports.EventStore`."""
         identities = [(event.namespace, event.source, event.id) for event in events]
-        hashes = _hashes(identities)
+        hashes = identity_hashes(identities)
         with self._writing:
             known = self._find_known(identities, hashes)
             outcomes: list[Outcome] = []
@@ -170,7 +181,7 @@ class ClickHouseEventStore:
     def _unknown(self, events: Sequence[Event]) -> tuple[list[Event], Hashes]:
         """Those that are not stored yet, each once."""
         once = {event.identity: event for event in events}
-        hashes = _hashes([*once])
+        hashes = identity_hashes([*once])
         known = self._find_known([*once], hashes)
         new = [identity not in known for identity in once]
         return [event for event in once.values() if event.identity not in known], hashes[new]
@@ -178,7 +189,7 @@ class ClickHouseEventStore:
     def find(self, identities: Sequence[Identity]) -> list[StoredEvent]:
         """See `ports.EventStore`."""
         wanted = set(identities)
-        stored = self._look_up(_hashes([*wanted]).tolist(), self._engine)
+        stored = self._look_up(identity_hashes([*wanted]).tolist(), self._engine)
         return [found for found in stored if found.event.identity in wanted]
 
     def _find_known(self, identities: Sequence[Identity], hashes: Hashes) -> dict[Identity, Event]:
@@ -202,15 +213,20 @@ class ClickHouseEventStore:
     def _look_up(self, hashes: Sequence[int], engine: Engine) -> Iterator[StoredEvent]:
         for begin in range(0, len(hashes), _LOOKUP_SIZE):
             batch = {"identities": hashes[begin : begin + _LOOKUP_SIZE]}
-            yield from _events_of(engine.rows(queries.EVENTS_BY_IDENTITY, batch))
+            try:
+                rows = engine.rows(queries.EVENTS_BY_IDENTITY, batch)
+            except DamagedStorage as failure:
+                _log.error("the index of identities is damaged: restart, and it is made anew", exc_info=failure)
+                rows = engine.rows(queries.EVENTS_BY_IDENTITY_WITHOUT_INDEX, batch)
+            yield from events_of(rows)
 
     def _stored(self, sql: str, parameters: Parameters) -> Iterator[StoredEvent]:
-        return _events_of(self._engine.rows(sql, parameters))
+        return events_of(self._engine.rows(sql, parameters))
 
     def _insert(self, events: Sequence[Event], hashes: Hashes, received_at: datetime) -> None:
         # Never before an earlier commit, whatever the clock does: what was known at an instant is told by it.
         self._stored_at = max(received_at, self._stored_at)
-        block = native.block(len(events), _columns(events, hashes, Place(self._stored_at, self._commit + 1, 0)))
+        block = native.block(len(events), columns_of(events, hashes, Place(self._stored_at, self._commit + 1, 0)))
         self._masks.add(
             (event.namespace, event.organization, queries.instant(int(event.numbers["time"])))
             for event in events
@@ -224,14 +240,14 @@ class ClickHouseEventStore:
         positions, stored = positions_of(events), False
         try:
             if self._journal:
-                self._journal.append(self._commit, block)
+                self._journal.append(Record(self._commit, len(events), block))
                 self._journaled.append((self._commit, {event.identity: event for event in events}))
             else:
                 self._engine.insert("events", block)
             stored = True
         finally:
             self._certain = self._certain and stored
-            self._rollups.touch(positions, self._commit)
+            self._last_commits.record(positions, self._commit)
             if stored:
                 self._held.add(self._commit, events, positions)
             else:
@@ -303,7 +319,7 @@ class ClickHouseEventStore:
 
     def touched(self, namespace: str, organization: str) -> int:
         """See `ports.EventStore`."""
-        return self._rollups.touched(namespace, organization)
+        return self._last_commits.of(namespace, organization)
 
     def measure(self, query: MeterQuery) -> list[Measure]:
         """See `ports.EventStore`."""
@@ -313,29 +329,38 @@ class ClickHouseEventStore:
         """See `ports.EventStore`."""
         latest, count = self._latest_commit, 0
         with self._erasing:
-            while True:
-                statement = queries.SayingQuery(saying, latest, _REWRITTEN_AT_ONCE)
-                found = list(self._stored(statement.sql, statement.parameters))
-                if not found:
-                    break
-                self._rewriting.rewrite(found, rewritten)
-                count += len(found)
-            self._forget_events()
-            if count:
-                self._rollups.rebuild()
-                self._rewriting.finish()
+            try:
+                while True:
+                    statement = queries.SayingQuery(saying, latest, _REWRITTEN_AT_ONCE)
+                    found = list(self._stored(statement.sql, statement.parameters))
+                    if not found:
+                        break
+                    self._mutations.rewrite(found, rewritten)
+                    count += len(found)
+            finally:  # after a failure too, which leaves some rewritten
+                if self._mutations.rewriting:
+                    self._forget_events()
+                    self._rollups.rebuild()
+                    self._mutations.finish()
         return count
 
     def remove(self, namespace: str, organization: str) -> int:
         """See `ports.EventStore`."""
-        of_whom = {"namespace": namespace, "organization": organization}
+        count = 0
         with self._erasing:
-            [[count]] = self._engine.rows(queries.REMOVABLE, of_whom)
-            if count:
-                self._engine.execute(queries.REMOVE, of_whom)
-                self._forget_events()
-                self._rollups.rebuild()
-        return int(count)
+            if (begun := self._mutations.removal) is not None:
+                self._remove(begun)
+                count += begun.events if (begun.namespace, begun.organization) == (namespace, organization) else 0
+            whole = Removal(namespace, organization, self._latest_commit, 0)
+            [[left]] = self._engine.rows(queries.REMOVABLE, parameters_of(whole))
+            if left:
+                self._remove(msgspec.structs.replace(whole, events=left))
+        return count + int(left)
+
+    def _remove(self, removal: Removal) -> None:
+        self._mutations.remove(removal)
+        self._forget_events()
+        self._rollups.rebuild()
 
     def reducible(self, reduction: Reduction) -> int:
         """See `ports.EventStore`."""
@@ -347,7 +372,7 @@ class ClickHouseEventStore:
         """See `ports.EventStore`."""
         statement = Reduce(reduction)
         with self._erasing:
-            self._rewriting.change(statement.sql, statement.parameters)
+            self._mutations.change(statement.sql, statement.parameters)
             self._forget_events()
 
     @contextmanager
@@ -356,9 +381,9 @@ class ClickHouseEventStore:
         with self._supposing:
             begin = Place(self._stored_at, self._latest_commit, _FIRST_DRAFT)
             drafts, _ = self._placed(events, range(len(events)), [Outcome.INGESTED] * len(events), begin)
-            hashes = _hashes([event.identity for event in drafts])
+            hashes = identity_hashes([event.identity for event in drafts])
             self._engine.execute(queries.REPLACE_DRAFTS)
-            self._engine.insert("drafts", native.block(len(drafts), _columns(drafts, hashes, begin)))
+            self._engine.insert("drafts", native.block(len(drafts), columns_of(drafts, hashes, begin)))
             try:
                 yield begin.commit, self._rollups.measure_drafts
             finally:
@@ -398,9 +423,10 @@ class ClickHouseEventStore:
         """See `ports.EventStore`."""
         return self._rollups.fold(settled_commit)
 
-    def leave_fold(self) -> None:
+    def interrupt(self) -> None:
         """See `ports.EventStore`."""
         self._rollups.leave_fold()
+        self._mutations.interrupt()
 
     def folded_commit(self) -> int:
         """See `ports.EventStore`."""
@@ -440,10 +466,24 @@ class ClickHouseEventStore:
         try:
             with self._erasing, self._writing:
                 parts = self._engine.freeze("events", name)
-                frozen = Frozen(parts, self._commit, self.count())
+                frozen = Frozen(parts, self._commit, self.count(), self.losses())
+                if self._manifest is not None and self._manifest.state.events != frozen.events:
+                    raise Incomplete(
+                        f"there are {frozen.events:,} events, and there must be {self._manifest.state.events:,}: "
+                        "stop the server, and run `meterhouse repair`"
+                    )
             yield frozen
         finally:
             self._engine.thaw(name)
+
+    def check(self) -> None:
+        """Reads every stored byte of events. Raises `DamagedStorage`, naming what is not as it was written."""
+        if damaged := damaged_parts(self._engine):
+            raise DamagedStorage("; ".join(f"part {part} is damaged: {wrong}" for part, wrong in damaged))
+
+    def losses(self) -> list[Loss]:
+        """What the operator has accepted as lost."""
+        return self._manifest.state.losses if self._manifest is not None else []
 
     def close(self) -> None:
         """See `ports.EventStore`."""
@@ -451,36 +491,3 @@ class ClickHouseEventStore:
             self._save()
         with self._writing:
             self._engine.close()
-
-
-def _hashes(identities: Sequence[Identity]) -> Hashes:
-    # No attribute may contain NUL, so that the joined text stands for one identity only.
-    return np.array([_hash("\0".join(identity).encode()) for identity in identities], dtype=np.uint64)
-
-
-def _events_of(rows: Iterable[list[Any]]) -> Iterator[StoredEvent]:
-    for namespace, source, event_id, event_type, organization, micros, data, commit, position, stored_at in rows:
-        time = queries.instant(micros)
-        event = Event(namespace, source, event_id, event_type, organization, time, data.encode(), {})
-        yield StoredEvent(event, Place(time, commit, position), queries.instant(stored_at))
-
-
-def _columns(events: Sequence[Event], hashes: Hashes, begin: Place) -> list[native.Column]:
-    """`begin` is the place of the first, its time that of storing."""
-    rows = len(events)
-    texts, names, numbers = native.texts, native.names, native.numbers
-    stored_at = queries.micros(begin.time)
-    return [
-        ("namespace", "String", names([event.namespace for event in events])),
-        ("organization", "String", names([event.organization for event in events])),
-        ("type", "String", names([event.type for event in events])),
-        ("time", "DateTime64(6, 'UTC')", numbers("q", [queries.micros(event.time) for event in events])),
-        ("source", "String", names([event.source for event in events])),
-        ("id", "String", texts([event.id.encode() for event in events])),
-        ("identity", "UInt64", hashes.astype("<u8", copy=False).tobytes()),
-        ("commit", "UInt64", numbers("Q", [begin.commit]) * rows),
-        ("position", "UInt32", numbers("I", range(begin.position, begin.position + rows))),
-        ("stored_at", "DateTime64(6, 'UTC')", numbers("q", [stored_at]) * rows),
-        ("data", "String", texts([event.data for event in events])),
-        ("numbers", "Map(String, Decimal(76, 28))", native.quantities([event.numbers for event in events])),
-    ]

@@ -10,7 +10,7 @@ import xxhash
 
 from ...domain.period import FIRST_INSTANT
 from .engine import Parameter
-from .queries import MERGE_BASE, NEVER_SAID, NOT_OWN, Statement, micros, said
+from .queries import NEVER_SAID, NOT_OWN, Statement, micros, said
 from .series import SLOT, SLOTS_PER_DAY, Kind, Series
 
 # Everything in it can be made again from the events. A row is a part of an aggregate; rows with the same key belong
@@ -51,7 +51,7 @@ _COLUMNS_AND_ENGINE = f"{_TABLE_COLUMNS}{_ENGINE}"
 LAYOUT = f"1 {xxhash.xxh3_64_hexdigest(_COLUMNS_AND_ENGINE.encode())}"
 """Which rollups these are; the first number is raised when they are folded otherwise. Others are of no use."""
 LAYOUT_OF_ROLLUPS = "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = 'rollups'"
-REPLACE_ROLLUPS = f"CREATE OR REPLACE TABLE rollups {_COLUMNS_AND_ENGINE}, {MERGE_BASE} COMMENT '{LAYOUT}'"
+REPLACE_ROLLUPS = f"CREATE OR REPLACE TABLE rollups {_COLUMNS_AND_ENGINE} COMMENT '{LAYOUT}'"
 
 # A fold is put together by many small statements: the engine analyzes and reads what is inside a large one again for
 # each mention. A small fold is collected in memory, because each insert into a table on disk takes as long as thousands
@@ -79,6 +79,14 @@ EMPTY_STEPS = [f"TRUNCATE TABLE {name}" for name in _STEPS]
 EMPTY_FOLD = ["TRUNCATE TABLE fold", *EMPTY_STEPS]
 MERGE_FOLD = "OPTIMIZE TABLE fold FINAL SETTINGS optimize_throw_if_noop = 1"
 ATTACH_FOLD = "ALTER TABLE rollups ATTACH PARTITION tuple() FROM fold"
+
+PARTS_OF_ROLLUPS = """
+SELECT min_block_number, max_block_number FROM system.parts
+WHERE database = currentDatabase() AND table = 'rollups' AND active ORDER BY min_block_number
+"""
+PLACE_OF_ROLLUPS = """
+SELECT data_paths[1] FROM system.tables WHERE database = currentDatabase() AND name = 'rollups'
+"""
 
 WATERMARKS = "SELECT series, max(watermark) FROM rollups WHERE organization = '' GROUP BY series"
 

@@ -40,14 +40,25 @@ ENGINE = MergeTree ORDER BY (namespace, organization, type, time)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384
 """
 
-# Parts are merged when this many of about one size have come together. By default it is 5, and all below 5 MB count as
-# of one size: a part of ten thousand events was merged again with every four small ones that came.
-MERGE_BASE = "merge_selector_base = 12"
-WITH_OLD_MERGES = f"""
-SELECT name FROM system.tables
-WHERE database = currentDatabase() AND name IN ('events', 'rollups') AND engine_full NOT LIKE '%{MERGE_BASE}%'
+# What both tables need besides, also those that an earlier version made. A merge or a change in place removes what it
+# was made from: it is on the disk before. Broken parts never keep the engine from starting, and are never dropped: what
+# is missing is told by the manifest. Indexes are read when a table is loaded, where damage makes a part a broken one;
+# read later, it would end the process.
+SETTINGS = {
+    "fsync_after_insert": 1,
+    "fsync_part_directory": 1,
+    "min_rows_to_fsync_after_merge": 1,
+    "max_suspicious_broken_parts": 1_000_000_000,
+    "max_suspicious_broken_parts_bytes": 1_000_000_000_000_000,
+    "primary_key_lazy_load": 0,
+    # Parts are merged when this many of about one size have come together. By default it is 5, and all below 5 MB count
+    # as of one size: a part of ten thousand events was merged again with every four small ones that came.
+    "merge_selector_base": 12,
+}
+TABLES_WITH_SETTINGS = """
+SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND name IN ('events', 'rollups')
 """
-NEW_MERGES = {name: f"ALTER TABLE {name} MODIFY SETTING {MERGE_BASE}" for name in ("events", "rollups")}
+MODIFY_SETTINGS = "ALTER TABLE {} MODIFY SETTING {}"
 
 _STORED_EVENT = """
 namespace, source, id, type, organization, toUnixTimestamp64Micro(time), data,
@@ -67,13 +78,19 @@ ADDED_INDEXES = {
 }
 DROPPED_INDEXES = {"identity_index": "ALTER TABLE events DROP INDEX identity_index SETTINGS alter_sync = 0"}
 
-# How many parts lack the index of identities: without it a part is read from end to end. Making it twice is harmless.
+# How many parts lack the index of identities, or have it damaged: without it a part is read from end to end. The engine
+# does not sync it, so that a loss of power may damage it. Making it twice is harmless.
 PARTS_WITHOUT_IDENTITIES = """
-SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active
-AND NOT has(projections, 'by_identity')
+SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active AND rows > 0
+AND (NOT has(projections, 'by_identity') OR name IN (
+    SELECT parent_name FROM system.projection_parts
+    WHERE database = currentDatabase() AND table = 'events' AND active AND is_broken
+))
 """
+CLEAR_IDENTITIES_AND_WAIT = "ALTER TABLE events CLEAR PROJECTION by_identity SETTINGS mutations_sync = 1"
+CLEAR_IDENTITIES = "ALTER TABLE events CLEAR PROJECTION by_identity SETTINGS mutations_sync = 0"
 
-INDEX_IDENTITIES = "ALTER TABLE events MATERIALIZE PROJECTION by_identity"
+INDEX_IDENTITIES = "ALTER TABLE events MATERIALIZE PROJECTION by_identity SETTINGS mutations_sync = 0"
 
 LATEST_COMMIT = "SELECT max(commit) FROM events WHERE commit >= {commit:UInt64}"
 
@@ -117,26 +134,31 @@ EVENTS_AND_DRAFTS = "(SELECT * FROM events UNION ALL SELECT * FROM drafts)"
 
 NOT_OWN = f"NOT startsWith(type, '{OWN}')"
 
-# Rewriting some events in place. What they become is in a table of its own, by where they stand, until everything is
-# done: a start that finds it does it again, which changes nothing that is done already.
+# Rewriting some events in place. What they become is in a table in memory, by where they stand.
 _PLACE = "commit * 4294967296 + position"
 REPLACE_REWRITES = """
 CREATE OR REPLACE TABLE rewrites (
     place UInt64, data String, numbers Map(LowCardinality(String), Decimal(76, 28))
-) ENGINE = Join(ANY, LEFT, place)
+) ENGINE = Join(ANY, LEFT, place) SETTINGS persistent = 0
 """
-REWRITES_LEFT = "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = 'rewrites'"
 REWRITE = f"""
 ALTER TABLE events UPDATE data = joinGet('default.rewrites', 'data', {_PLACE}),
     numbers = joinGet('default.rewrites', 'numbers', {_PLACE})
-WHERE {_PLACE} IN (SELECT place FROM default.rewrites) SETTINGS mutations_sync = 1
+WHERE {_PLACE} IN (SELECT place FROM default.rewrites) SETTINGS mutations_sync = 0
 """
-DROP_REWRITES = "DROP TABLE rewrites"
-KILL_REWRITE = "KILL MUTATION WHERE database = currentDatabase() AND table = 'events' AND NOT is_done"
+DROP_REWRITES = "DROP TABLE IF EXISTS rewrites"
+MUTATIONS_LEFT = """
+SELECT latest_fail_reason FROM system.mutations
+WHERE database = currentDatabase() AND table = 'events' AND NOT is_done
+"""
+KILL_MUTATIONS = "KILL MUTATION WHERE database = currentDatabase() AND table = 'events' AND NOT is_done"
 
-_REMOVABLE = f"namespace = {{namespace:String}} AND organization = {{organization:String}} AND type != '{REMOVAL}'"
+_REMOVABLE = (
+    f"namespace = {{namespace:String}} AND organization = {{organization:String}} AND type != '{REMOVAL}'"
+    " AND commit <= {commit:UInt64}"
+)
 REMOVABLE = f"SELECT count() FROM events WHERE {_REMOVABLE}"
-REMOVE = f"ALTER TABLE events DELETE WHERE {_REMOVABLE} SETTINGS mutations_sync = 1"
+REMOVE = f"ALTER TABLE events DELETE WHERE {_REMOVABLE} SETTINGS mutations_sync = 0"
 
 # How many events a commit has, and the sums of their identities and of when they were stored, modulo 2 ** 64.
 COMMIT_MARK = """
@@ -145,12 +167,12 @@ FROM events WHERE commit = {commit:UInt64}
 """
 
 # The stored events whose identity hash is one of these; the caller compares the full identities.
+_BY_IDENTITY = f"SELECT {_STORED_EVENT} FROM events WHERE identity IN {{identities:Array(UInt64)}}"
 EVENTS_BY_IDENTITY = f"""
-SELECT {_STORED_EVENT}
-FROM events WHERE identity IN {{identities:Array(UInt64)}}
-SETTINGS min_table_rows_to_use_projection_index = 0, max_projection_rows_to_use_projection_index = 1000000000000,
-    use_query_condition_cache = 0
+{_BY_IDENTITY} SETTINGS min_table_rows_to_use_projection_index = 0,
+    max_projection_rows_to_use_projection_index = 1000000000000, use_query_condition_cache = 0
 """
+EVENTS_BY_IDENTITY_WITHOUT_INDEX = f"{_BY_IDENTITY} SETTINGS optimize_use_projections = 0"
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 

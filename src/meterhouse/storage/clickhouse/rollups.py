@@ -16,19 +16,22 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-import xxhash
+import structlog
 
 from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
+from ..manifest import Manifest
 from . import fold_queries, queries
-from .engine import Engine
+from .engine import DamagedStorage, Engine
 from .fold_queries import FoldSteps
 from .held_counts import Entities, Found, Values, entities_in, values_in
 from .held_events import Held, HeldEvents
 from .held_measures import Unclear, first_of, readings
 from .kept_answers import Kept, KeptAnswers
+from .last_commits import LastCommits
 from .masks import Masks
 from .partials import Cell, Entity, EntityCounts, Partials, Sum, Windows, counted
 from .queries import ALL, FirstEventQuery, MeasureQuery, Part, Statement, StateQuery, micros, moment_of
+from .rollup_coverage import RollupCoverage
 from .rollup_queries import (
     CountedStates,
     FirstQuery,
@@ -41,6 +44,9 @@ from .rollup_queries import (
 )
 from .series import Cut, Kind, Segment, Series, all_series, cut, rolled_up, slot_begin
 from .shared_table import SharedTable
+from .tables import set_settings
+
+_log = structlog.get_logger(__name__)
 
 _EVENTS_PER_FOLD = 4_000_000
 """How many events are folded at once when many wait, unless one commit has more. Late events lie everywhere: each fold
@@ -51,7 +57,6 @@ _EVENTS_IN_MEMORY = 250_000
 """How many events are folded in memory; with more, rows go to disk as they are made."""
 _LOOKED_UP_AT_ONCE = 5_000
 """How many entities or values are looked up in one statement: what one takes grows faster than they do."""
-_PLACES = 1 << 16
 _MOST_PIECES = 100
 """Of time, that a question is put together from besides whole slots; with more all of it is read from the events."""
 
@@ -67,11 +72,15 @@ class Rollups:
         masks: Masks,
         held: HeldEvents,
         *,
+        last_commits: LastCommits,
         direct: Engine,
+        manifest: Manifest | None = None,
     ):
-        """`direct` is the engine without its journal, for whatever reads no event after the watermarks."""
+        """`direct` is the engine without its journal, for whatever reads no event after the watermarks. `manifest`
+        tells which rollups there must be; others are made anew."""
         self._engine = engine
         self._direct = direct
+        self._coverage = RollupCoverage(direct, manifest)
         self._masks = masks
         self._held = held
         self._sums: KeptAnswers[Mapping[Cell, Sum]] = KeptAnswers()
@@ -83,26 +92,21 @@ class Rollups:
         self._leaving = threading.Event()
         self._table = SharedTable()
         self._commits_ahead = 64
-        # The newest commit that may have touched an organization; organizations share places, which only costs a
-        # look into the events. After a start any of them may have been touched by the newest.
-        self._touched = [latest_commit] * _PLACES
+        self._last_commits = last_commits
         for sql in fold_queries.CREATE_FOLD:
             engine.execute(sql)
+        self._watermarks: dict[int, int] = {}
         if engine.rows(fold_queries.LAYOUT_OF_ROLLUPS, {}) != [[fold_queries.LAYOUT]]:
-            engine.execute(fold_queries.REPLACE_ROLLUPS)
+            self._replace()
+        elif not self._coverage.is_whole():
+            _log.warning(
+                "some rollups are missing or damaged: all are made anew, and answers come from events until then"
+            )
+            self._replace()
+        set_settings(engine)
         self._watermarks = self._read_watermarks()
         if max(self._watermarks.values(), default=0) > latest_commit:
             self.rebuild()  # they tell of events that are not there: the events are of another time
-
-    def touch(self, organizations: Iterable[tuple[str, str]], commit: int) -> None:
-        """To be told of the organizations, with their namespaces, that a commit has events of, before it is seen or
-        held."""
-        for namespace, organization in organizations:
-            self._touched[_place(namespace, organization)] = commit
-
-    def touched(self, namespace: str, organization: str) -> int:
-        """See `ports.EventStore`."""
-        return self._touched[_place(namespace, organization)]
 
     # Folding
 
@@ -158,6 +162,8 @@ class Rollups:
                 self._watermarks = self._read_watermarks()
                 raise
             self._watermarks = {**self._watermarks, **{each.id: upto for each in series}}
+        self._direct.sync_names("rollups")
+        self._coverage.record()
         return True
 
     def rebuild(self) -> None:
@@ -168,7 +174,13 @@ class Rollups:
             self._watermarks = {}
             for kept in (self._sums, self._values_kept, self._states_kept, self._firsts):
                 kept.forget_all()
-            self._direct.execute(fold_queries.REPLACE_ROLLUPS)
+            self._replace()
+
+    def _replace(self) -> None:
+        self._coverage.forget()
+        self._direct.execute(fold_queries.REPLACE_ROLLUPS)
+        set_settings(self._direct)
+        self._coverage.record()
 
     def folded_commit(self) -> int:
         """See `ports.EventStore`."""
@@ -187,6 +199,16 @@ class Rollups:
 
     def measure(self, query: MeterQuery) -> list[Measure]:
         """See `ports.EventStore`."""
+        try:
+            return self._measure(query)
+        except DamagedStorage as failure:
+            if not self._watermarks:
+                raise
+            _log.error("rollups or events are damaged: rollups are made anew, and events asked", exc_info=failure)
+            self.rebuild()
+            return self._measure(query)
+
+    def _measure(self, query: MeterQuery) -> list[Measure]:
         if query.meters[0].aggregation is Aggregation.STATE_COUNT:
             return self._measure_states(query)
         singles = [n for n, meter in enumerate(query.meters) if meter.aggregation is not Aggregation.UNIQUE_COUNT]
@@ -225,7 +247,7 @@ class Rollups:
         return True
 
     def _held_after(self, query: MeterQuery, after: int) -> Sequence[Held] | None:
-        if self.touched(query.namespace, query.organization) <= after:
+        if self._last_commits.of(query.namespace, query.organization) <= after:
             return ()
         return self._held.between((query.namespace, query.organization), after, query.as_of_commit)
 
@@ -414,7 +436,7 @@ class Rollups:
         """See `ports.EventStore`."""
         whose, age, upto = (namespace, organization), self._firsts.age, self._held.latest
         kept = self._firsts.find(whose, upto)
-        if kept is not None and self.touched(namespace, organization) <= kept.commit:
+        if kept is not None and self._last_commits.of(namespace, organization) <= kept.commit:
             first = kept.answer
         elif kept is not None and (held := self._held.between(whose, kept.commit, upto)) is not None:
             times = (kept.answer, first_of(held))
@@ -431,7 +453,7 @@ class Rollups:
             series = Series(namespace, Kind.FIRST)
             with self._table.reading():
                 watermark = self._watermarks.get(series.id, 0)
-                unfolded = self.touched(namespace, organization) > watermark
+                unfolded = self._last_commits.of(namespace, organization) > watermark
                 [[earliest, count]] = self._rows(FirstQuery(series, organization, watermark if unfolded else None))
         return earliest if count else None
 
@@ -451,7 +473,7 @@ class Rollups:
     def _unfolded(self, query: MeterQuery, watermark: int, read: Cut, *, since: bool = True) -> list[Part]:
         """The events that whole slots up to a watermark lack: those in pieces of time, and those stored since."""
         parts = [Part(watermark, within=read.pieces)] if read.pieces else []
-        if since and self.touched(query.namespace, query.organization) > watermark:
+        if since and self._last_commits.of(query.namespace, query.organization) > watermark:
             parts.append(Part(watermark))
         return parts
 
@@ -465,7 +487,3 @@ def _few(texts: Iterable[str]) -> Iterator[list[str]]:
     left = iter(texts)
     while few := list(islice(left, _LOOKED_UP_AT_ONCE)):
         yield few
-
-
-def _place(namespace: str, organization: str) -> int:
-    return xxhash.xxh3_64_intdigest(f"{namespace}\0{organization}".encode()) % _PLACES

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import URL, Connection, Select, Table, case, create_engine, event, insert, or_, select, update
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
-from ...domain.errors import AlreadyExists, FolderError, NotFound
+from ...domain.errors import AlreadyExists, FolderError, InsufficientStorage, NotFound, StorageDamaged
 from ...domain.organization import Key, Organization
 from ...domain.plan import Subscription
+from ..reserved_space import ReservedSpace
 from .cache import Changes, ReadCache
 from .migrations import migrate
-from .tables import keys, organizations, request_counts, secrets, subscriptions
+from .tables import keys, organizations, request_counts, secrets, subscriptions, turns
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
@@ -61,10 +62,13 @@ _SUBSCRIPTIONS = _query(subscriptions, Subscription)
 class SqlLedger:
     """A `Ledger` in a database that this process alone writes to: what it has read, it remembers."""
 
-    def __init__(self, url: str | URL):
-        """Takes the ledger at an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`, its tables as they are."""
+    def __init__(self, url: str | URL, reserved: ReservedSpace | None = None):
+        """Takes the ledger at an SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`, its tables as they are.
+        `reserved` is given up when the disk is full and a key has to be revoked."""
+        self._reserved = reserved
         self._engine = create_engine(url, pool_pre_ping=True)
         if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "handle_error", _translate_sqlite)
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
         self._organizations: ReadCache[Organization] = ReadCache(_CACHED)
@@ -73,7 +77,7 @@ class SqlLedger:
         self._changes = Changes(_PLACES)
 
     @classmethod
-    def open(cls, url: str | URL) -> SqlLedger:
+    def open(cls, url: str | URL, reserved: ReservedSpace | None = None) -> SqlLedger:
         """The ledger at the URL, its tables created or migrated.
 
         Raises `FolderError` when the database cannot be opened, or was written by a newer version.
@@ -82,7 +86,7 @@ class SqlLedger:
             address = make_url(url)
             if address.get_backend_name() not in _INSERT:
                 raise FolderError(f"the ledger {address} must be sqlite:///… or postgresql+psycopg://…")
-            ledger = cls(address)
+            ledger = cls(address, reserved)
         except ArgumentError:
             raise FolderError("the ledger's URL is not one: write sqlite:///… or postgresql+psycopg://…") from None
         except ModuleNotFoundError as missing:
@@ -90,7 +94,10 @@ class SqlLedger:
         with ExitStack() as on_failure:
             on_failure.callback(ledger.close)
             try:
+                ledger._check()
                 migrate(ledger._engine)
+            except (InsufficientStorage, StorageDamaged) as wrong:
+                raise FolderError(f"the ledger {ledger._engine.url} cannot be opened: {wrong}") from wrong
             except DBAPIError as wrong:
                 raise FolderError(
                     f"the ledger {ledger._engine.url} cannot be opened: {str(wrong.orig).strip()}; "
@@ -226,6 +233,14 @@ class SqlLedger:
 
     def revoke_key(self, organization_id: str, key_id: str, at: datetime) -> None:
         """See `Ledger.revoke_key`."""
+        try:
+            self._revoke_key(organization_id, key_id, at)
+        except InsufficientStorage:
+            if self._reserved is None or not self._reserved.give():
+                raise
+            self._revoke_key(organization_id, key_id, at)
+
+    def _revoke_key(self, organization_id: str, key_id: str, at: datetime) -> None:
         change = (
             update(keys)
             .where(keys.c.organization == organization_id, keys.c.id == key_id, keys.c.revoked_at.is_(None))
@@ -287,6 +302,27 @@ class SqlLedger:
             connection.execute(new.on_conflict_do_nothing())
             return bytes(connection.execute(kept).scalar_one())
 
+    def turn(self) -> int | None:
+        """The turn of the data folder that the ledger belongs to; None when it has never belonged to one."""
+        with self._engine.connect() as connection:
+            found: int | None = connection.scalar(select(turns.c.turn))
+            return found
+
+    def set_turn(self, turn: int) -> None:
+        """Belongs to that turn; on the disk when it returns."""
+        new = _INSERT[self._engine.dialect.name](turns).values(number=1, turn=turn)
+        change = new.on_conflict_do_update(index_elements=["number"], set_={"turn": turn})
+        with self._engine.begin() as connection:
+            connection.execute(change)
+
+    def _check(self) -> None:
+        """Raises `FolderError` when the file is damaged."""
+        if self._engine.dialect.name == "sqlite":
+            with self._engine.connect() as connection:
+                found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
+            if found != "ok":
+                raise FolderError(f"the ledger {self._engine.url.database} is damaged: {found}")
+
     def ping(self) -> None:
         """See `Ledger.ping`."""
         with self._engine.connect() as connection:
@@ -328,6 +364,15 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
         if time.monotonic() > patient_until:
             raise sqlite3.OperationalError("another process keeps the file locked")
         time.sleep(0.01)
+
+
+def _translate_sqlite(context: ExceptionContext) -> None:
+    """What the operator has to see to, and no fault of a request."""
+    code = getattr(context.original_exception, "sqlite_errorcode", 0) & 0xFF  # the rest of it tells details
+    if code == sqlite3.SQLITE_FULL:
+        raise InsufficientStorage("the disk is full: the ledger cannot be written") from context.original_exception
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        raise StorageDamaged(f"the ledger is damaged: {context.original_exception}") from context.original_exception
 
 
 def _switched_to_wal(connection: sqlite3.Connection) -> bool:

@@ -122,3 +122,10 @@ secrets = Table(
     Column("name", Text, primary_key=True),
     Column("secret", LargeBinary, nullable=False),
 )
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("number", Integer, primary_key=True),  # always 1: there is one row
+    Column("turn", Integer, nullable=False),
+)

@@ -1,0 +1,118 @@
+"""Holding the table of events to the manifest, which tells what it must have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ...domain.errors import FolderError
+from ..manifest import Manifest, State
+from . import inspection_queries, queries
+from .engine import NO_PARAMETERS, DamagedStorage, Engine, EngineError
+from .mutations import parameters_of
+from .queries import instant
+from .series import Kind, Series
+
+_MOST_LISTED = 10
+
+
+class Incomplete(FolderError):
+    """The folder does not hold what it must."""
+
+
+def hold_to_manifest(engine: Engine, manifest: Manifest, namespaces: Iterable[str]) -> None:
+    """Raises `Incomplete`, with what is missing as far as it can be told; nothing has changed then.
+
+    Costs the same however many events there are, unless some are missing.
+    """
+    state = manifest.state
+    if state.commit is None:
+        _take_as_it_is(engine, manifest)
+        return
+    if not has_table(engine):
+        if state.events:
+            raise Incomplete(f"the table of events is gone, with {state.events:,} events up to commit {state.commit}")
+        return
+    try:
+        found = count_events(engine, state)
+    except EngineError as failure:
+        raise Incomplete(f"stored events cannot be read: {failure}") from failure
+    if found != state.events:
+        raise Incomplete("; ".join(differences(engine, state, found, namespaces)))
+
+
+def damaged_parts(engine: Engine) -> list[tuple[str, str]]:
+    """Reads every stored byte of events; names the parts that are not as they were written, and why."""
+    checked = []
+    for [part] in engine.rows(inspection_queries.ACTIVE_PARTS, NO_PARAMETERS):
+        try:
+            checked += engine.rows(inspection_queries.CHECK_PART.format(part), NO_PARAMETERS)
+        except DamagedStorage as failure:  # its message may quote bytes that are no text
+            checked.append([part, 0, str(failure)])
+    return [(part, reason) for part, sound, reason in checked if not sound]
+
+
+def count_events(engine: Engine, state: State) -> int:
+    """How many events the table has of those that the manifest tells of; what a purge has removed is among them."""
+    [[found]] = engine.rows(inspection_queries.COUNT_EVENTS_UPTO, {"commit": state.commit or 0})
+    removed = 0
+    if (removal := state.removal) is not None:
+        [[left]] = engine.rows(queries.REMOVABLE, parameters_of(removal))
+        removed = removal.events - left
+    return int(found + removed)
+
+
+def differences(engine: Engine, state: State, found: int, namespaces: Iterable[str]) -> Iterator[str]:
+    """What is missing, or too much, in sentences."""
+    if found > state.events:
+        yield f"there are {found:,} events up to commit {state.commit}, {found - state.events:,} more than were stored"
+    else:
+        yield f"{state.events - found:,} of {state.events:,} events up to commit {state.commit} are missing"
+    if detached := [name for [name] in engine.rows(inspection_queries.DETACHED_PARTS, NO_PARAMETERS)]:
+        yield f"the engine could not read and has set aside {_listed(detached)}"
+    gaps = engine.rows(inspection_queries.COMMIT_GAPS, {"commit": state.commit or 0})
+    if gaps:
+        yield "commits that are not there: " + _listed(
+            f"{first} to {last} ({_between(since, until)})" for first, last, since, until in gaps
+        )
+    yield from _organizations(engine, namespaces)
+
+
+def _organizations(engine: Engine, namespaces: Iterable[str]) -> Iterator[str]:
+    """Of which organizations events are missing, as far as rollups tell."""
+    if not engine.rows(inspection_queries.HAS_ROLLUPS, NO_PARAMETERS)[0][0]:
+        return
+    lacking: list[tuple[int, str]] = []
+    for namespace in namespaces:
+        series = Series(namespace, Kind.FIRST).id
+        for organization, counted, stored in engine.rows(
+            inspection_queries.COUNTED_AND_STORED, {"series": series, "namespace": namespace}
+        ):
+            lacking.append((counted - stored, f"{namespace}/{organization}: {counted - stored:,}"))
+    if lacking:
+        yield "by organization, as far as rollups tell: " + _listed(text for _, text in sorted(lacking, reverse=True))
+
+
+def _take_as_it_is(engine: Engine, manifest: Manifest) -> None:
+    """Writes what there is: an earlier version wrote the folder, and nothing tells what it must have."""
+    commit = events = 0
+    if has_table(engine):
+        [[commit, events]] = engine.rows(inspection_queries.COMMIT_AND_COUNT, NO_PARAMETERS)
+    manifest.update(commit=commit, events=events)
+
+
+def has_table(engine: Engine) -> bool:
+    """Whether there is a table of events."""
+    return bool(engine.rows(inspection_queries.HAS_EVENTS, NO_PARAMETERS)[0][0])
+
+
+def _listed(texts: Iterable[str]) -> str:
+    listed = [*texts]
+    more = f" and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
+    return ", ".join(listed[:_MOST_LISTED]) + more
+
+
+def _between(since: int, until: int) -> str:
+    """When something was stored, between what is there; 0 where nothing is."""
+    sides = [("after", since), ("before", until)]
+    told = [f"{side} {instant(moment).isoformat(timespec='seconds')}" for side, moment in sides if moment]
+    return f"stored {' and '.join(told)}" if told else "nobody can tell when"

@@ -1,0 +1,176 @@
+"""Taking parts of the table of events back that the engine has set aside, and events out of damaged ones.
+
+Nothing is deleted: what cannot be taken back stays in the table's `detached` folder.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import inspection_queries as queries
+from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
+
+_NAME = re.compile(r"(?:^|_)(all_(\d+)_(\d+)_(\d+)(?:_(\d+))?)(?:_try\d+)?$")
+_CHECKSUMS = "checksums.txt"
+_INDEX = "by_identity.proj"
+_SAME_IN_ALL = ("columns.txt", "columns_substreams.txt", "default_compression_codec.txt", "metadata_version.txt")
+_COLUMNS_OF_EVENTS = (b"`identity` UInt64", b"`organization` String")
+_DEEPEST = 14
+"""How often a span of time is halved around what cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part's folder; its name tells which inserts it has: by block numbers, and after how many changes in place."""
+
+    folder: Path
+    name: str
+    first: int
+    last: int
+    level: int
+    mutation: int
+
+    @classmethod
+    def of(cls, folder: Path) -> Part | None:
+        """None for a folder that is no part."""
+        found = _NAME.search(folder.name)
+        if found is None or folder.name.startswith(("tmp_", "delete_tmp_")):
+            return None
+        return cls(folder, found[1], *(int(number or 0) for number in found.groups()[1:]))
+
+    def has_all_of(self, other: Part) -> bool:
+        """Whether it has every insert that the other has."""
+        return self.first <= other.first and other.last <= self.last
+
+
+class PartRescue:
+    """For one table of events that nobody writes to. Methods raise `EngineError`."""
+
+    def __init__(self, engine: Engine, table: Path):
+        """`table` is the folder of the table's parts."""
+        self._engine = engine
+        self._detached = table / "detached"
+        self._table = table
+        engine.execute(queries.STOP_MERGES)
+
+    def take_back(self, others: Iterator[Path] | None = None) -> Iterator[tuple[Part, str]]:
+        """Takes back what is set aside, or copies of `others`, and tells of each part what was wrong with it ("" for
+        nothing). Parts whose events are there already are passed over."""
+        candidates = [part for folder in others or self._detached.iterdir() if (part := Part.of(folder)) is not None]
+        there = [part for name in self._active() if (part := Part.of(self._table / name)) is not None]
+        newest = max((part.mutation for part in [*there, *candidates]), default=0)
+        # Of two that have the same events the one that has more, or was changed later, comes first.
+        candidates.sort(key=lambda part: (part.first - part.last, -part.level, -part.mutation, part.folder.name))
+        for part in candidates:
+            if any(each.has_all_of(part) for each in there):
+                continue
+            wrong = self._attach(part)
+            if wrong is not None:
+                there.append(part)
+                if part.mutation < newest:
+                    wrong = f"{wrong or 'it'} is from before an erasure or a purge: what was erased is there again"
+                yield part, wrong
+
+    def _attach(self, part: Part) -> str | None:
+        """What was wrong with a part that is in the table now; None when it cannot be taken."""
+        for wrong, remedy in self._remedies():
+            copy = self._detached / part.name
+            if copy != part.folder:
+                shutil.rmtree(copy, ignore_errors=True)
+                shutil.copytree(part.folder, copy)
+            elif wrong:
+                return None  # what is there is not changed, and there is no other name for a copy
+            with suppress(OSError):
+                remedy(copy)
+                if self._holds(copy):
+                    return wrong
+            if copy != part.folder:
+                shutil.rmtree(copy, ignore_errors=True)
+        return None
+
+    def _remedies(self) -> Iterator[tuple[str, Callable[[Path], None]]]:
+        yield "", lambda _copy: None
+        yield f"{_CHECKSUMS} or an index was damaged", _without_indexes
+        sound = next((self._table / name for name in self._active()), None)
+        if sound is not None:
+            yield "the list of its columns was damaged", lambda copy: _copy_descriptions(sound, copy)
+        yield "count.txt was damaged", _count_from_index
+
+    def _holds(self, copy: Path) -> bool:
+        """Attaches a part, and takes it out again unless all of it can be read and none of it is there twice."""
+        before = set(self._active())
+        try:
+            self._engine.execute(queries.ATTACH_PART.format(copy.name))
+        except EngineError:
+            return False
+        [name] = set(self._active()) - before
+        try:
+            [[read, counted]] = self._engine.rows(queries.READ_PART, {"part": name})
+            [[twice]] = self._engine.rows(queries.TWICE_IN_PART, {"part": name})
+        except EngineError:
+            read, counted, twice = 0, 1, 0
+        if read == counted and not twice:
+            return True
+        self._engine.execute(queries.DETACH_PART.format(name))
+        shutil.rmtree(self._detached / name, ignore_errors=True)  # it is a copy
+        return False
+
+    def salvage(self, part: str) -> int:
+        """Takes the events that can be read out of a damaged part, which is set aside; answers how many they are."""
+        self._engine.execute(queries.REPLACE_SALVAGED)
+        try:
+            groups = self._engine.rows(queries.GROUPS_OF_PART, {"part": part})
+        except EngineError:
+            groups = []
+        for namespace, organization, event_type, first, last in groups:
+            key = {"part": part, "namespace": namespace, "organization": organization, "type": event_type}
+            self._copy_readable(key, first, last + 1, 0)
+        self._engine.execute(queries.DETACH_PART.format(part))
+        self._engine.execute(queries.TAKE_SALVAGED)
+        [[count]] = self._engine.rows(queries.COUNT_SALVAGED, NO_PARAMETERS)
+        self._engine.execute(queries.DROP_SALVAGED)
+        return int(count)
+
+    def _copy_readable(self, key: Parameters, first: int, end: int, depth: int) -> None:
+        try:
+            self._engine.execute(queries.SALVAGE, {**key, "first": first, "end": end})
+        except EngineError:
+            if depth < _DEEPEST and end - first > 1:
+                middle = (first + end) // 2
+                self._copy_readable(key, first, middle, depth + 1)
+                self._copy_readable(key, middle, end, depth + 1)
+
+    def _active(self) -> list[str]:
+        return [name for [name] in self._engine.rows(queries.ACTIVE_PARTS, NO_PARAMETERS)]
+
+
+def parts_of_events(engine_folder: Path) -> Iterator[Path]:
+    """The folders of all parts of a table of events, whatever became of the table itself."""
+    for columns in sorted((engine_folder / "store").glob("*/*/**/columns.txt")):
+        content = columns.read_bytes()
+        if columns.parent.suffix != ".proj" and all(column in content for column in _COLUMNS_OF_EVENTS):
+            yield columns.parent
+
+
+def _without_indexes(copy: Path) -> None:
+    """Leaves out what the engine makes anew, or reads well enough without."""
+    (copy / _CHECKSUMS).unlink(missing_ok=True)
+    shutil.rmtree(copy / _INDEX, ignore_errors=True)
+    for file in copy.glob("skp_idx_*"):
+        file.unlink()
+
+
+def _copy_descriptions(sound: Path, copy: Path) -> None:
+    _without_indexes(copy)
+    for name in _SAME_IN_ALL:
+        shutil.copy(sound / name, copy / name)
+
+
+def _count_from_index(copy: Path) -> None:
+    shutil.copy(copy / _INDEX / "count.txt", copy / "count.txt")
+    _without_indexes(copy)

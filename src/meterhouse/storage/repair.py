@@ -1,0 +1,171 @@
+"""Putting a damaged data folder right, as far as that is possible, and writing down what is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from ..domain.errors import FolderError, MeterhouseError
+from .clickhouse import inspection_queries, queries
+from .clickhouse.chdb_engine import ChdbEngine
+from .clickhouse.engine import NO_PARAMETERS, Engine, EngineError
+from .clickhouse.inspection import count_events, damaged_parts, differences
+from .clickhouse.journal import SEGMENTS, read_segments
+from .clickhouse.part_rescue import PartRescue, parts_of_events
+from .clickhouse.tables import prepare_tables
+from .folder import DataFolder
+from .ledger.sql_ledger import SqlLedger
+from .manifest import Loss
+from .pairing import hold_to_each_other
+
+
+@dataclass(slots=True)
+class Report:
+    """What a repair did, and what it could not."""
+
+    done: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    accepted: bool = False
+    """Whether what is lost was written down as lost: the server starts again."""
+
+
+class Repair:
+    """Of one folder that nobody serves. What cannot be read is set aside, never deleted."""
+
+    def __init__(self, folder: DataFolder, ledger_url: str | None, namespaces: Iterable[str], now: datetime):
+        """`folder` is opened to be repaired."""
+        self._folder = folder
+        self._ledger_url = ledger_url
+        self._namespaces = [*namespaces]
+        self._now = now
+        self._aside = f"damaged-{now:%Y%m%dT%H%M%SZ}"
+        self.report = Report(lost=[*folder.problems])
+
+    def run(self, *, accept_loss: bool) -> Report:
+        """Does all that loses nothing; what does lose something only when that is accepted. Raises `EngineError` and
+        `OSError`; it can be repeated."""
+        if accept_loss and self._folder.problems:
+            self._folder.begin_anew()
+        self._mend_ledger(accept_loss=accept_loss)
+        with closing(self._open()) as engine:
+            self._take_back_parts(engine)
+            self._mend_damaged_parts(engine, accept_loss=accept_loss)
+            prepare_tables(engine)
+            self._mend_journal(engine, accept_loss=accept_loss)
+            self._count(engine, accept_loss=accept_loss)
+        return self.report
+
+    def _mend_ledger(self, *, accept_loss: bool) -> None:
+        path, state = self._folder.ledger, self._folder.manifest.state
+        if self._ledger_url is None and not path.exists():
+            if state.turn:
+                self.report.lost.append(f"{path} is gone, with all organizations and keys")
+            return
+        try:
+            with closing(SqlLedger.open(self._ledger_url or self._folder.ledger_url)) as ledger:
+                hold_to_each_other(self._folder.manifest, ledger)
+        except MeterhouseError as wrong:
+            self.report.lost.append(str(wrong))
+            if accept_loss and self._ledger_url is None and "belong together" not in str(wrong):
+                for suffix in ("", "-wal", "-shm"):
+                    self._set_aside(path.with_name(path.name + suffix))
+
+    def _open(self) -> Engine:
+        """The engine, over new tables when it cannot read those that are there."""
+        folder = self._folder.events
+        try:
+            engine = ChdbEngine(folder)
+            if (
+                engine.rows(inspection_queries.HAS_EVENTS, NO_PARAMETERS) != [[0]]
+                or not self._folder.manifest.state.events
+            ):
+                engine.execute(queries.KILL_MUTATIONS)
+                engine.execute(queries.CREATE_EVENTS)
+                return engine
+            engine.close()
+            why = "there is no table of events"
+        except EngineError as failure:
+            why = str(failure)
+        aside = self._set_aside(folder)
+        engine = ChdbEngine(folder)
+        engine.execute(queries.CREATE_EVENTS)
+        self.report.done.append(f"tables are made anew ({why}); the old ones are in {aside}")
+        if aside is not None:
+            for part, wrong in self._rescue(engine).take_back(parts_of_events(aside)):
+                self._tell(part.name, wrong)
+        return engine
+
+    @staticmethod
+    def _rescue(engine: Engine) -> PartRescue:
+        [[table]] = engine.rows(inspection_queries.PLACE_OF_EVENTS, NO_PARAMETERS)
+        return PartRescue(engine, Path(table))
+
+    def _take_back_parts(self, engine: Engine) -> None:
+        for part, wrong in self._rescue(engine).take_back():
+            self._tell(part.name, wrong)
+
+    def _tell(self, part: str, wrong: str) -> None:
+        told = f"part {part} is taken back" + (f" ({wrong})" if wrong else "")
+        (self.report.lost if "erased" in wrong else self.report.done).append(told)
+
+    def _mend_damaged_parts(self, engine: Engine, *, accept_loss: bool) -> None:
+        for part, wrong in damaged_parts(engine):
+            if "by_identity" in wrong:
+                engine.execute(queries.CLEAR_IDENTITIES_AND_WAIT)
+                self.report.done.append(f"the index of identities is made anew: {wrong}")
+            elif accept_loss:
+                count = self._rescue(engine).salvage(part)
+                self.report.lost.append(f"part {part} is set aside, {count:,} events were read from it: {wrong}")
+            else:
+                self.report.lost.append(f"part {part} is damaged, and some events in it cannot be read: {wrong}")
+
+    def _mend_journal(self, engine: Engine, *, accept_loss: bool) -> None:
+        folder, manifest = self._folder.journal, self._folder.manifest
+        missing = [name for name in SEGMENTS if not (folder / name).exists()]
+        if missing and not manifest.state.stopped:
+            self.report.lost.append(
+                f"what was answered after commit {manifest.state.commit} and not stored: {folder} "
+                f"lacks {', '.join(missing)}"
+            )
+        records, damages = read_segments(folder)
+        if not damages:
+            return
+        self.report.lost += map(str, damages)
+        if accept_loss:
+            stored = {commit for [commit] in engine.rows(queries.COMMITS_SINCE, {"commit": 0})}
+            left = [record for record in records if record.commit not in stored]
+            if left:
+                engine.insert("events", b"".join(record.block for record in left))
+            for path in {damage.path for damage in damages}:
+                self._set_aside(path)
+            self.report.done.append(f"{len(left)} sound commits of the journal are stored")
+
+    def _count(self, engine: Engine, *, accept_loss: bool) -> None:
+        """Holds what is there to what there must be."""
+        manifest = self._folder.manifest
+        state, lost = manifest.state, self.report.lost
+        missing: int | None = None
+        if state.commit is not None:
+            missing = state.events - count_events(engine, state)
+            if missing:
+                lost += differences(engine, state, state.events - missing, self._namespaces)
+        if self.report.done or lost:
+            self._folder.identities.unlink(missing_ok=True)
+            engine.execute(inspection_queries.DROP_ROLLUPS)
+            engine.sync_parts("events")
+        [[commit, events]] = engine.rows(inspection_queries.COMMIT_AND_COUNT, NO_PARAMETERS)
+        if lost and accept_loss:
+            loss = Loss(at=self._now, events=missing, about="; ".join(lost))
+            manifest.lost(loss, commit=max(commit, state.commit or 0), events=events)
+            self.report.accepted = True
+
+    def _set_aside(self, path: Path) -> Path | None:
+        if not path.exists():
+            return None
+        aside = path.with_name(f"{path.name}.{self._aside}")
+        if aside.exists():
+            raise FolderError(f"{aside} is there already: repeat this in a second")
+        return path.rename(aside)
