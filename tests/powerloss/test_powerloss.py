@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import httpx
-import pytest
 
 from crash.harness import Crashes
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from powerloss.disk import Disk, disk
+from powerloss.disk import Disk
 from server import Server, serve
 
 ROUNDS = int(os.environ.get("POWERLOSS_ROUNDS", "8"))
 SEED = int(os.environ.get("POWERLOSS_SEED", "1"))
-
-
-@pytest.fixture
-def some_disk(tmp_path: Path) -> Iterator[Disk]:
-    with disk(tmp_path) as made:
-        yield made
 
 
 @dataclass

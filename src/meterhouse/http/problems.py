@@ -31,7 +31,10 @@ _STATUS: dict[type[MeterhouseError], int] = {
     InsufficientStorage: 507,
     StorageDamaged: 500,
 }
-_OURS: dict[type[MeterhouseError], str] = {InsufficientStorage: "the disk is full", StorageDamaged: "stored data cannot be read"}
+_OURS: dict[type[MeterhouseError], str] = {
+    InsufficientStorage: "the disk is full",
+    StorageDamaged: "stored data cannot be read",
+}
 """What is for the operator to see to. The log has more; a message of the engine's may hold data."""
 
 

@@ -112,15 +112,15 @@ class Repair:
         (self.report.lost if "erased" in wrong else self.report.done).append(told)
 
     def _mend_damaged_parts(self, engine: Engine, *, accept_loss: bool) -> None:
-        for part, wrong in damaged_parts(engine):
-            if "by_identity" in wrong:
+        for part in damaged_parts(engine):
+            if part.only_its_index:
                 engine.execute(queries.CLEAR_IDENTITIES_AND_WAIT)
-                self.report.done.append(f"the index of identities is made anew: {wrong}")
+                self.report.done.append(f"the index of identities is made anew: {part}")
             elif accept_loss:
-                count = self._rescue(engine).salvage(part)
-                self.report.lost.append(f"part {part} is set aside, {count:,} events were read from it: {wrong}")
+                count = self._rescue(engine).salvage(part.name)
+                self.report.lost.append(f"{part}; {count:,} of its events could be read, it is set aside")
             else:
-                self.report.lost.append(f"part {part} is damaged, and some events in it cannot be read: {wrong}")
+                self.report.lost.append(f"{part}; some of its events cannot be read")
 
     def _mend_journal(self, engine: Engine, *, accept_loss: bool) -> None:
         folder, manifest = self._folder.journal, self._folder.manifest

@@ -58,7 +58,7 @@ def _verify_events(engine: Engine, folder: DataFolder, namespaces: Iterable[str]
     if folder.manifest.state.commit is not None:
         yield from _problems(lambda: _hold(engine, folder, namespaces))
     if has_table(engine):
-        yield from _problems(lambda: (f"part {part} is damaged: {wrong}" for part, wrong in damaged_parts(engine)))
+        yield from _problems(lambda: map(str, damaged_parts(engine)))
         yield from _problems(lambda: _verify_identities(engine, folder.identities))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from ...domain.errors import FolderError
 from ..manifest import Manifest, State
@@ -40,15 +41,31 @@ def hold_to_manifest(engine: Engine, manifest: Manifest, namespaces: Iterable[st
         raise Incomplete("; ".join(differences(engine, state, found, namespaces)))
 
 
-def damaged_parts(engine: Engine) -> list[tuple[str, str]]:
-    """Reads every stored byte of events; names the parts that are not as they were written, and why."""
+class DamagedPart(NamedTuple):
+    """A part that is not as it was written."""
+
+    name: str
+    reason: str
+
+    @property
+    def only_its_index(self) -> bool:
+        """Whether all events are sound: the index of identities is made anew."""
+        return "by_identity" in self.reason
+
+    def __str__(self) -> str:
+        """Says it."""
+        return f"part {self.name} is damaged: {self.reason}"
+
+
+def damaged_parts(engine: Engine) -> list[DamagedPart]:
+    """Reads every stored byte of events."""
     checked = []
     for [part] in engine.rows(inspection_queries.ACTIVE_PARTS, NO_PARAMETERS):
         try:
             checked += engine.rows(inspection_queries.CHECK_PART.format(part), NO_PARAMETERS)
         except DamagedStorage as failure:  # its message may quote bytes that are no text
             checked.append([part, 0, str(failure)])
-    return [(part, reason) for part, sound, reason in checked if not sound]
+    return [DamagedPart(part, reason) for part, sound, reason in checked if not sound]
 
 
 def count_events(engine: Engine, state: State) -> int:
