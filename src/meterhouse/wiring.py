@@ -257,8 +257,8 @@ def verify(path: Path, settings: Settings) -> list[str]:
             restore(source, Path(folder) / "data")
             return verify(Path(folder) / "data", replace(settings, ledger_url=None))
     namespaces = [each.namespace for each in load_catalogs(settings.catalogs)]
-    with closing(DataFolder(path)) as data:
-        return list(verify_folder(data, settings.ledger_url, namespaces))
+    with closing(DataFolder(path, repairing=True)) as data:
+        return data.problems + list(verify_folder(data, settings.ledger_url, namespaces))
 
 
 def repair(path: Path, settings: Settings, *, accept_loss: bool) -> Report:

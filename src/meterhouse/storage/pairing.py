@@ -10,7 +10,7 @@ from .manifest import Manifest
 def hold_to_each_other(manifest: Manifest, ledger: SqlLedger) -> None:
     """Raises `FolderError` when one of the two is of another time, or of another folder."""
     state, turn = manifest.state, ledger.turn()
-    if state.turn is None or turn in (state.turn, state.next_turn) or (turn is None and not state.turn):
+    if state.turn is None or (turn or 0) in (state.turn, state.next_turn):
         return
     if turn is None:
         told = f"the ledger is new, and the events have been used with another one, {state.turn} starts and stops long"

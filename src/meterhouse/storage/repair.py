@@ -51,8 +51,8 @@ class Repair:
             self._folder.begin_anew()
         self._mend_ledger(accept_loss=accept_loss)
         with closing(self._open()) as engine:
-            self._take_back_parts(engine)
             self._mend_damaged_parts(engine, accept_loss=accept_loss)
+            self._take_back_parts(engine)
             prepare_tables(engine)
             self._mend_journal(engine, accept_loss=accept_loss)
             self._count(engine, accept_loss=accept_loss)
@@ -116,8 +116,12 @@ class Repair:
             if part.only_its_index:
                 engine.execute(queries.CLEAR_IDENTITIES_AND_WAIT)
                 self.report.done.append(f"the index of identities is made anew: {part}")
+                continue
+            name, wrong = self._rescue(engine).refit(part.name)
+            if wrong is not None:
+                self._tell(part.name, wrong)
             elif accept_loss:
-                count = self._rescue(engine).salvage(part.name)
+                count = self._rescue(engine).salvage(name)
                 self.report.lost.append(f"{part}; {count:,} of its events could be read, it is set aside")
             else:
                 self.report.lost.append(f"{part}; some of its events cannot be read")

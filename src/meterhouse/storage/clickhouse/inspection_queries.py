@@ -53,24 +53,23 @@ DETACH_PART = "ALTER TABLE events DETACH PART '{}'"
 READ_PART = """
 SELECT countIf(cityHash64(*) != 0), (
     SELECT sum(rows) FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND name = {part:String}
-) FROM events WHERE _part = {part:String}
+) FROM events WHERE _part = {part:String} SETTINGS use_skip_indexes = 0
 """
 TWICE_IN_PART = """
 SELECT count() FROM events WHERE _part = {part:String} AND (commit, position) IN (
     SELECT commit, position FROM events WHERE _part != {part:String}
-)
+) SETTINGS use_skip_indexes = 0
 """
 REPLACE_SALVAGED = "CREATE OR REPLACE TABLE salvaged AS events"
 DROP_SALVAGED = "DROP TABLE salvaged"
 COUNT_SALVAGED = "SELECT count() FROM salvaged"
-GROUPS_OF_PART = """
-SELECT namespace, organization, type, toUnixTimestamp64Micro(min(time)), toUnixTimestamp64Micro(max(time))
-FROM events WHERE _part = {part:String} GROUP BY namespace, organization, type
+ROWS_OF_PART = """
+SELECT rows FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active AND name = {part:String}
 """
 SALVAGE = """
-INSERT INTO salvaged SELECT * FROM events WHERE _part = {part:String} AND namespace = {namespace:String}
-AND organization = {organization:String} AND type = {type:String}
-AND time >= fromUnixTimestamp64Micro({first:Int64}, 'UTC') AND time < fromUnixTimestamp64Micro({end:Int64}, 'UTC')
-SETTINGS max_insert_block_size = 100000000, min_insert_block_size_rows = 100000000, max_threads = 1
+INSERT INTO salvaged SELECT * FROM events
+WHERE _part = {part:String} AND _part_offset >= {first:UInt64} AND _part_offset < {end:UInt64}
+SETTINGS max_insert_block_size = 100000000, min_insert_block_size_rows = 100000000, max_threads = 1,
+    use_skip_indexes = 0, optimize_use_projections = 0
 """
 TAKE_SALVAGED = "INSERT INTO events SELECT * FROM salvaged"

@@ -10,18 +10,20 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from . import inspection_queries as queries
-from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
+from .engine import NO_PARAMETERS, Engine, EngineError
 
 _NAME = re.compile(r"(?:^|_)(all_(\d+)_(\d+)_(\d+)(?:_(\d+))?)(?:_try\d+)?$")
 _CHECKSUMS = "checksums.txt"
 _INDEX = "by_identity.proj"
+_HOW_COLUMNS_ARE_WRITTEN = "serialization.json"
 _SAME_IN_ALL = ("columns.txt", "columns_substreams.txt", "default_compression_codec.txt", "metadata_version.txt")
 _COLUMNS_OF_EVENTS = (b"`identity` UInt64", b"`organization` String")
-_DEEPEST = 14
-"""How often a span of time is halved around what cannot be read."""
+_ROWS_READ_AT_ONCE = 1024
+"""The table's granules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,10 @@ class PartRescue:
                     wrong = f"{wrong or 'it'} is from before an erasure or a purge: what was erased is there again"
                 yield part, wrong
 
-    def _attach(self, part: Part) -> str | None:
-        """What was wrong with a part that is in the table now; None when it cannot be taken."""
-        for wrong, remedy in self._remedies():
+    def _attach(self, part: Part, *, skipped: int = 0) -> str | None:
+        """What was wrong with a part that is in the table now; None when it cannot be taken. The first remedies may be
+        skipped."""
+        for wrong, remedy in islice(self._remedies(part), skipped, None):
             copy = self._detached / part.name
             if copy != part.folder:
                 shutil.rmtree(copy, ignore_errors=True)
@@ -93,8 +96,10 @@ class PartRescue:
                 shutil.rmtree(copy, ignore_errors=True)
         return None
 
-    def _remedies(self) -> Iterator[tuple[str, Callable[[Path], None]]]:
+    def _remedies(self, part: Part) -> Iterator[tuple[str, Callable[[Path], None]]]:
         yield "", lambda _copy: None
+        if not (part.folder / _HOW_COLUMNS_ARE_WRITTEN).exists():
+            return  # what is read without it may be something else
         yield f"{_CHECKSUMS} or an index was damaged", _without_indexes
         sound = next((self._table / name for name in self._active()), None)
         if sound is not None:
@@ -120,30 +125,40 @@ class PartRescue:
         shutil.rmtree(self._detached / name, ignore_errors=True)  # it is a copy
         return False
 
+    def refit(self, name: str) -> tuple[str, str | None]:
+        """Replaces a part of the table that is damaged somewhere, if its events are sound; answers its name from now
+        on, and what was wrong with it, or None when it is as damaged as before."""
+        before = set(self._active())
+        self._engine.execute(queries.DETACH_PART.format(name))
+        aside = (self._detached / name).rename(self._detached / f"damaged_{name}")
+        part = Part.of(aside)
+        wrong = self._attach(part, skipped=1) if part is not None else None  # as it is, it was in the table
+        if wrong is None:
+            aside.rename(self._detached / name)
+            self._engine.execute(queries.ATTACH_PART.format(name))
+        [now] = set(self._active()) - (before - {name})
+        return now, wrong
+
     def salvage(self, part: str) -> int:
         """Takes the events that can be read out of a damaged part, which is set aside; answers how many they are."""
         self._engine.execute(queries.REPLACE_SALVAGED)
-        try:
-            groups = self._engine.rows(queries.GROUPS_OF_PART, {"part": part})
-        except EngineError:
-            groups = []
-        for namespace, organization, event_type, first, last in groups:
-            key = {"part": part, "namespace": namespace, "organization": organization, "type": event_type}
-            self._copy_readable(key, first, last + 1, 0)
+        [[rows]] = self._engine.rows(queries.ROWS_OF_PART, {"part": part})
+        self._copy_readable(part, 0, rows)
         self._engine.execute(queries.DETACH_PART.format(part))
         self._engine.execute(queries.TAKE_SALVAGED)
         [[count]] = self._engine.rows(queries.COUNT_SALVAGED, NO_PARAMETERS)
         self._engine.execute(queries.DROP_SALVAGED)
         return int(count)
 
-    def _copy_readable(self, key: Parameters, first: int, end: int, depth: int) -> None:
+    def _copy_readable(self, part: str, first: int, end: int) -> None:
+        """Copies rows by their places in the part; what cannot be read is divided, down to what is read at once."""
         try:
-            self._engine.execute(queries.SALVAGE, {**key, "first": first, "end": end})
+            self._engine.execute(queries.SALVAGE, {"part": part, "first": first, "end": end})
         except EngineError:
-            if depth < _DEEPEST and end - first > 1:
-                middle = (first + end) // 2
-                self._copy_readable(key, first, middle, depth + 1)
-                self._copy_readable(key, middle, end, depth + 1)
+            if end - first > _ROWS_READ_AT_ONCE:
+                middle = first + -(-(end - first) // 2 // _ROWS_READ_AT_ONCE) * _ROWS_READ_AT_ONCE
+                self._copy_readable(part, first, middle)
+                self._copy_readable(part, middle, end)
 
     def _active(self) -> list[str]:
         return [name for [name] in self._engine.rows(queries.ACTIVE_PARTS, NO_PARAMETERS)]

@@ -96,8 +96,13 @@ class SqlLedger:
             try:
                 ledger._check()
                 migrate(ledger._engine)
-            except (InsufficientStorage, StorageDamaged) as wrong:
+            except InsufficientStorage as wrong:
                 raise FolderError(f"the ledger {ledger._engine.url} cannot be opened: {wrong}") from wrong
+            except StorageDamaged as wrong:
+                raise FolderError(
+                    f"the ledger {ledger._engine.url} is damaged: {wrong}; restore a backup, or see what "
+                    "`meterhouse repair` can keep"
+                ) from wrong
             except DBAPIError as wrong:
                 raise FolderError(
                     f"the ledger {ledger._engine.url} cannot be opened: {str(wrong.orig).strip()}; "
@@ -316,12 +321,12 @@ class SqlLedger:
             connection.execute(change)
 
     def _check(self) -> None:
-        """Raises `FolderError` when the file is damaged."""
+        """Raises `StorageDamaged` for a file that is."""
         if self._engine.dialect.name == "sqlite":
             with self._engine.connect() as connection:
                 found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
             if found != "ok":
-                raise FolderError(f"the ledger {self._engine.url.database} is damaged: {found}")
+                raise StorageDamaged(" ".join(str(found).split()))
 
     def ping(self) -> None:
         """See `Ledger.ping`."""
