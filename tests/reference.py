@@ -13,6 +13,7 @@ from fractions import Fraction
 from meterhouse.domain.correction import RESTORE, VOID
 from meterhouse.domain.event import Event, Outcome, decode_data, read_text
 from meterhouse.domain.listing import EventQuery, Place, StoredEvent
+from meterhouse.domain.loss import Loss
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
 from meterhouse.domain.quantity import divide
 
@@ -125,6 +126,12 @@ class ReferenceStore:
             and not row.event.type.startswith("meterhouse.")
         ]
         return min(times, default=None)
+
+    def losses(self) -> list[Loss]:
+        return []
+
+    def check_room(self) -> None:
+        """It has no disk."""
 
     def count(self) -> int:
         return len(self.rows) + len(self.conflicts)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 from .domain.event import Event, Identity, Outcome
 from .domain.export import ExportForm, Selection
 from .domain.listing import EventPage, EventQuery, Place, Saying, StoredEvent
+from .domain.loss import Loss
 from .domain.meter import Measure, MeterQuery, StateWindow
 from .domain.organization import Key, Organization
 from .domain.period import Period
@@ -160,6 +161,16 @@ class EventStore(Protocol):
 
     def count(self) -> int:
         """How many events are stored, Meterhouse's own included."""
+        ...
+
+    def losses(self) -> list[Loss]:
+        """What was lost and accepted as lost, oldest first; told from memory. None, unless the operator had to repair
+        the store."""
+        ...
+
+    def check_room(self) -> None:
+        """Raises `InsufficientStorage` while nothing can be stored because the disk is full; told from memory, and from
+        how much room there is now."""
         ...
 
     def close(self) -> None:

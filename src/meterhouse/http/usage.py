@@ -69,6 +69,8 @@ class UsageBody(msgspec.Struct):
     period: PeriodBody
     resets_at: str | None
     meters: dict[str, MeterUsage]
+    incomplete: str | msgspec.UnsetType = msgspec.UNSET
+    """There only where events were lost in a disaster: what was stored before this instant may be incomplete."""
 
 
 class MeteredEvent(msgspec.Struct, omit_defaults=True):
@@ -244,6 +246,7 @@ def _usage(reader: OrganizationUsage, *, links: bool) -> UsageBody:
         period=period_body(summary.period),
         resets_at=format_instant(summary.period.end) if summary.period.end else None,
         meters={each.meter.slug: _meter_usage(each, reader if links else None) for each in summary.meters},
+        incomplete=format_instant(lost_before) if (lost_before := reader.lost_before()) else msgspec.UNSET,
     )
 
 

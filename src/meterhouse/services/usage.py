@@ -202,6 +202,11 @@ class OrganizationUsage:
         meter, period = self._meter(slug), self.period()
         return MeterSummary(meter, self._used((meter,), period)[0], self.limit(slug), period)
 
+    def lost_before(self) -> datetime | None:
+        """The instant before which events may have been stored that are lost; None when none are."""
+        losses = self.store.losses()
+        return losses[-1].at if losses else None
+
     def _complete_from(self, meter: Meter) -> datetime | None:
         """Where events of the meter in the summary begin to be all there, if not at its beginning."""
         instant, start = self.incomplete.get((self.organization.namespace, meter.slug)), self.span(meter).start

@@ -20,6 +20,7 @@ from typing import IO, BinaryIO
 import msgspec
 
 from ..domain.errors import FolderError, Invalid
+from ..domain.loss import Loss
 from ..ports import Chunks
 from .clickhouse import queries
 from .clickhouse.chdb_engine import ChdbEngine
@@ -28,7 +29,6 @@ from .clickhouse.event_store import ClickHouseEventStore
 from .durable import sync_folder, sync_tree
 from .folder import FORMAT, LEDGER, RESTORING, DataFolder
 from .ledger.sql_ledger import SqlLedger
-from .manifest import Loss
 
 _MANIFEST = "manifest.json"
 _SEAL = "manifest.sha256"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import msgspec
 import xxhash
 
 from ..domain.errors import FolderError
+from ..domain.loss import Loss
 from .durable import sync_file, sync_folder
 
 _SLOT_BYTES = 64 * 1024
@@ -40,17 +40,6 @@ class Removal(msgspec.Struct, frozen=True):
     """Events up to this commit are removed."""
     events: int
     """How many they were when it began."""
-
-
-class Loss(msgspec.Struct, frozen=True):
-    """Events that were lost, and that the operator has accepted as lost."""
-
-    at: datetime
-    """When that was."""
-    events: int | None
-    """How many; None where nobody can tell."""
-    about: str
-    """What is known of them."""
 
 
 class RollupParts(msgspec.Struct, frozen=True):

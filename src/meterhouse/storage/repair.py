@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ..domain.errors import FolderError, MeterhouseError
+from ..domain.loss import Loss
 from .clickhouse import inspection_queries, queries
 from .clickhouse.chdb_engine import ChdbEngine
 from .clickhouse.engine import NO_PARAMETERS, Engine, EngineError
@@ -18,7 +19,6 @@ from .clickhouse.part_rescue import PartRescue, parts_of_events
 from .clickhouse.tables import prepare_tables
 from .folder import DataFolder
 from .ledger.sql_ledger import SqlLedger
-from .manifest import Loss
 from .pairing import hold_to_each_other
 
 

@@ -18,10 +18,11 @@ from ...domain import correction
 from ...domain.event import OWN, Event, Identity, Outcome
 from ...domain.export import ExportForm, Selection
 from ...domain.listing import EventQuery, Place, Saying, StoredEvent
+from ...domain.loss import Loss
 from ...domain.meter import Measure, Meter, MeterQuery
 from ...domain.retention import Reduction
 from ...ports import Chunks, Measuring
-from ..manifest import Loss, Removal
+from ..manifest import Removal
 from . import native, queries
 from .engine import DamagedStorage, Engine, EngineError, Parameters
 from .flushing_engine import FlushingEngine
@@ -482,8 +483,13 @@ class ClickHouseEventStore:
         if damaged := [str(part) for part in damaged_parts(self._engine) if not part.only_its_index]:
             raise DamagedStorage("; ".join(damaged))
 
+    def check_room(self) -> None:
+        """See `ports.EventStore`."""
+        if self._journal:
+            self._journal.check_room()
+
     def losses(self) -> list[Loss]:
-        """What the operator has accepted as lost."""
+        """See `ports.EventStore`."""
         return self._manifest.state.losses if self._manifest is not None else []
 
     def close(self) -> None:

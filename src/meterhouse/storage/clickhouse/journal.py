@@ -8,6 +8,7 @@ insert. Who asks the engine asks through `FlushingEngine`, which stores what wai
 from __future__ import annotations
 
 import errno
+import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ _STORE_BYTES = 2 * 1024 * 1024
 """so much has come together: some ten thousand events, from which on an insert is cheap."""
 _MOST_BYTES = 64 * 1024 * 1024
 """With so much waiting, who commits waits too."""
+_ROOM_BYTES = 32 * 1024 * 1024
+"""With so much room on the disk it is not full: the space that is reserved can be taken again, and more."""
 SEGMENTS = ("0", "1")
 
 _log = structlog.get_logger(__name__)
@@ -77,6 +80,9 @@ class Journal:
             left = self._open(files.folder)
         except OSError as failure:
             raise EngineError(f"the journal in {files.folder} cannot be used: {failure}") from failure
+        self._folder = files.folder
+        self._full = False
+        """Whether the last commit found no room."""
         self._waiting: list[Record] = []
         self._waiting_bytes = 0
         self._taken = left
@@ -118,11 +124,18 @@ class Journal:
                 self._reserved.take()
                 self._written.append(record)
             except OSError as failure:
+                self._full = failure.errno == errno.ENOSPC
                 raise _failed("the journal cannot be written", failure) from failure
+            self._full = False
             self._waiting.append(record)
             self._waiting_bytes += len(record.block)
             if len(self._waiting) == 1 or self._waiting_bytes >= _STORE_BYTES:
                 self._changed.notify()
+
+    def check_room(self) -> None:
+        """Raises `FullDisk` when the last commit found no room, and there is none now."""
+        if self._full and shutil.disk_usage(self._folder).free < _ROOM_BYTES:
+            raise FullDisk(f"there is no room for the journal in {self._folder}")
 
     def flush(self) -> None:
         """Stores what was appended before: all of it is in the table when it returns."""

@@ -12,7 +12,7 @@ import xxhash
 
 from ...domain.event import Event, Identity
 from ...domain.listing import Place, StoredEvent
-from ..manifest import Loss
+from ...domain.loss import Loss
 from . import native, queries
 from .identity_filter import Hashes
 
