@@ -155,6 +155,7 @@ def twins_at(
             clock=clock,
             max_body_bytes=1 << 20,
             answer_cache_bytes=size,
+            cors_origins=("*",),
         )
         for size in (1 << 20, 0)
     ]

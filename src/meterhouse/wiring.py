@@ -18,10 +18,10 @@ from typing import Any, BinaryIO
 
 from litestar.types import ASGIApp
 
-from .contracts import configured, installed
+from .contracts import configured, installed, refuse_unknown
 from .contracts.contract import BASE62, Contract, TokenOptions
 from .domain.catalog import Catalog, CatalogError, parse_catalog
-from .domain.errors import FolderError
+from .domain.errors import FolderError, NotFound
 from .domain.listing import CursorSeal
 from .domain.organization import KeyFormat
 from .http.app import Metering, create_app
@@ -38,7 +38,7 @@ from .services.retention import Retention
 from .services.stories import Stories
 from .services.upkeep import Upkeep
 from .services.usage import Usage
-from .settings import Settings
+from .settings import VARIABLES, Settings
 from .storage.clickhouse.engine import EngineError
 from .storage.folder import DataFolder
 from .storage.ledger.sql_ledger import SqlLedger
@@ -99,7 +99,7 @@ def _load_catalog(name: str, source: Path | resources.abc.Traversable) -> Catalo
     try:
         document = tomllib.loads(source.read_text("utf-8"), parse_float=Decimal)
     except OSError as wrong:
-        raise CatalogError(f"{name}: cannot be read: {wrong.strerror}") from None
+        raise CatalogError(f"{name}: cannot be read: {wrong.strerror}; see --catalog and METERHOUSE_CATALOGS") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
         raise CatalogError(f"{name}: not TOML: {wrong}") from None
     catalog = parse_catalog(document, name)
@@ -126,14 +126,18 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
     """
     catalogs = load_catalogs(settings.catalogs)
     for namespace in settings.retention_days:
-        catalogs.get(namespace)
+        try:
+            catalogs.get(namespace)
+        except NotFound as unknown:
+            raise NotFound(f"METERHOUSE_RETENTION_DAYS: {unknown}") from None
     contracts = {name: configured(contract, settings.contract_options) for name, contract in installed().items()}
+    refuse_unknown(settings.contract_options, contracts.values(), VARIABLES)
     policies = {catalog.namespace: _policy(catalog, contracts) for catalog in catalogs}
     clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
     with ExitStack() as cleanup:
         folder = DataFolder(settings.data)
         cleanup.callback(folder.close)
-        ledger = SqlLedger.open(settings.ledger_url or folder.ledger_url)
+        ledger = _open_ledger(settings.ledger_url, folder)
         cleanup.callback(ledger.close)
         grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
         accounts = Accounts(ledger, catalogs, policies, clock, os.urandom, grace)
@@ -191,8 +195,18 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             clock=clock,
             max_body_bytes=settings.max_body_bytes,
             answer_cache_bytes=settings.answer_cache_mib * 1024 * 1024,
+            cors_origins=settings.cors_origins,
         )
         yield Meterhouse(app, admin_key, settings.admin_key is None, catalogs, contracts)
+
+
+def _open_ledger(url: str | None, folder: DataFolder) -> SqlLedger:
+    if url is None:
+        return SqlLedger.open(folder.ledger_url)
+    try:
+        return SqlLedger.open(url)
+    except FolderError as wrong:
+        raise FolderError(f"METERHOUSE_LEDGER_URL: {wrong}") from wrong
 
 
 @dataclass(frozen=True, slots=True)

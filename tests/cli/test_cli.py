@@ -129,7 +129,7 @@ def imported(*arguments: str, cwd: Path | None = None, **env: str) -> set[str]:
         (("frobnicate",), 2, "frobnicate"),
         (("serve", "--port", "many"), 2, "many"),
         (("serve", "--port", "99999"), 2, "65535"),
-        (("serve", "--now", "yesterday"), 1, "yesterday"),
+        (("serve", "--now", "yesterday"), 1, "--now: 'yesterday'"),
         (("plan", "list", "--namespace", "nowhere"), 1, "unknown namespace 'nowhere'"),
         (("org", "subscribe", "a", "--anchor", "2026-01-01", "--limit", "credits"), 1, "--limit credits"),
         (("usage", "a", "--url", "http://127.0.0.1:1"), 1, "METERHOUSE_ADMIN_KEY"),
@@ -142,6 +142,12 @@ def test_says_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...], code: in
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "http://", "http://[::1", "http://a:b", "ftp://a", "http://a?b"])
+def test_a_url_that_is_none_is_named(tmp_path: Path, url: str) -> None:
+    done = meterhouse("org", "list", cwd=tmp_path, METERHOUSE_URL=url, METERHOUSE_ADMIN_KEY=ADMIN_KEY)
+    assert (done.returncode, "METERHOUSE_URL" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
@@ -150,15 +156,81 @@ def test_says_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...], code: in
         ("METERHOUSE_LOG_LEVEL", "loud"),
         ("METERHOUSE_MAX_BODY_BYTES", "1"),
         ("METERHOUSE_NOW", "noon"),
+        ("METERHOUSE_RETENTION_DAYS", "nowhere=3"),
+        ("METERHOUSE_RETENTION_DAYS", "onepin"),
+        ("METERHOUSE_CATALOGS", "absent.toml"),
+        ("METERHOUSE_LEDGER_URL", "postgresql+psycopg://u:p@h:abc/db"),
+        ("METERHOUSE_HOST", "no such host"),
+        ("METERHOUSE_HOST", "." * 70),
+        ("METERHOUSE_CORS_ORIGINS", "app.example.com"),
+        ("METERHOUSE_ONEPIN_END_STYLE", "upside_down"),
     ],
 )
 def test_names_the_variable_that_is_wrong(tmp_path: Path, variable: str, value: str) -> None:
     done = meterhouse("serve", cwd=tmp_path, **{variable: value})
     assert done.returncode == 1
     assert variable in done.stderr
+    assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://localhost/ledger", "sqlite:////proc/nowhere/ledger"])
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("METERHOUSE_ADMIN_KEI", "METERHOUSE_ADMIN_KEY"),
+        ("METERHOUSE_RETENTION_DAY", "METERHOUSE_RETENTION_DAYS"),
+        ("METERHOUSE_OKTOLENS_REQUESTS_PER_HOUR", "METERHOUSE_OCTOLENS_REQUESTS_PER_HOUR"),
+    ],
+)
+def test_a_variable_that_is_no_setting_stops_the_start(tmp_path: Path, variable: str, nearest: str) -> None:
+    done = meterhouse("serve", cwd=tmp_path, **{variable: "1"})
+    assert done.returncode == 1
+    assert f"{variable} is not a setting of Meterhouse; did you mean {nearest}?" in done.stderr
+    assert not (tmp_path / "meterhouse-data").exists()
+
+
+class TestEnvFile:
+    def test_is_read_and_said_and_the_environment_wins(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text(
+            "# of ours\nexport METERHOUSE_NOW='2026-03-15T12:00:00Z'\nMETERHOUSE_LOG_LEVEL=loud\nOTHER=secret\n"
+        )
+        done = meterhouse("demo", "--once", "--data", "data", cwd=tmp_path, METERHOUSE_LOG_LEVEL="error")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == f"settings from {tmp_path / '.env'}: METERHOUSE_NOW\n"
+        assert '"start": "2026-02-28T' in done.stdout
+
+    def test_its_values_are_held_to_the_same_rules(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("METERHOUSE_PORT=eighty\n")
+        done = meterhouse("org", "list", cwd=tmp_path)
+        assert (done.returncode, "METERHOUSE_PORT" in done.stderr) == (1, True)
+        (tmp_path / ".env").write_text("METERHOUSE_PROT=80\n")
+        done = meterhouse("org", "list", cwd=tmp_path)
+        assert (done.returncode, "did you mean METERHOUSE_PORT?" in done.stderr) == (1, True)
+
+    @pytest.mark.parametrize("line", ["METERHOUSE_PORT", "METERHOUSE_PORT='8000", "METERHOUSE_PORT 8000"])
+    def test_a_line_that_is_none_is_named(self, tmp_path: Path, line: str) -> None:
+        (tmp_path / ".env").write_text(f"A=1\n{line}\n")
+        done = meterhouse("org", "list", cwd=tmp_path)
+        assert (done.returncode, "line 2 of" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+    def test_of_other_programs_is_left_alone(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("PASSWORD=secret\nthis is no line\n")
+        done = meterhouse("org", "list", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        (tmp_path / ".env").unlink()
+        (tmp_path / ".env").mkdir()
+        assert meterhouse("org", "list", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "mysql://localhost/ledger",
+        "sqlite:////proc/nowhere/ledger",
+        "postgresql+psycopg://u:p@127.0.0.1:abc/db",
+        "postgresql+psycopg://u:p@127.0.0.1:99999/db",
+    ],
+)
 def test_a_ledger_that_cannot_be_had_is_explained(tmp_path: Path, url: str) -> None:
     done = meterhouse("org", "list", cwd=tmp_path, METERHOUSE_LEDGER_URL=url)
     assert done.returncode == 1

@@ -144,9 +144,20 @@ def test_a_key_is_shown_once_expires_and_is_revoked(server: Server) -> None:
     assert server.admin("DELETE", path.replace(org, other)).status_code == 404
     assert server.admin("DELETE", path).status_code == 204
     assert server.http.get("/org/get_usage", **read).status_code == 401
-    expired = server.key(org, expires_at="2026-03-15T12:00:00Z")
+    expired = server.expired_key(org)["key"]
     assert server.http.get("/org/get_usage", headers={"api-key": expired}).status_code == 401
     assert server.admin("POST", f"/v1/organizations/{org}/keys", {"scopes": ["root"]}).status_code == 400
+
+
+@pytest.mark.parametrize("expires_at", ["2026-03-15T12:00:00Z", "2026-03-15T13:00:00+02:00", "2001-01-01T00:00:00Z"])
+def test_an_expiry_that_has_passed_makes_no_key(server: Server, expires_at: str) -> None:
+    org = server.organization("unsiloed")
+    answer = server.admin("POST", f"/v1/organizations/{org}/keys", {"expires_at": expires_at})
+    assert answer.status_code == 400
+    assert "is not after now, 2026-03-15T12:00:00Z" in answer.json()["detail"]
+    assert server.admin("GET", f"/v1/organizations/{org}/keys").json() == []
+    later = server.admin("POST", f"/v1/organizations/{org}/keys", {"expires_at": "2026-03-15T12:00:01Z"})
+    assert later.status_code == 201
 
 
 def test_an_organization_reads_its_own_usage_and_no_other(server: Server) -> None:

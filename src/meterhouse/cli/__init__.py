@@ -10,6 +10,7 @@ from cyclopts import App
 from ..domain.errors import MeterhouseError
 from ..settings import from_environment
 from . import accounts, catalogs, corrections, events, moving, rollups, serve, usage
+from .env_file import read_env_file
 from .logs import configure_logging
 from .terminal import Failed, fail
 
@@ -29,6 +30,7 @@ for module in (serve, events, usage, corrections, accounts, catalogs, rollups, m
 def main(arguments: list[str] | None = None) -> None:
     """Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 done, but some events were not ingested."""
     try:
+        read_env_file()
         configure_logging(from_environment().log_level)
         code = app(arguments if arguments is not None else sys.argv[1:], exit_on_error=True)
     except (MeterhouseError, Failed) as wrong:

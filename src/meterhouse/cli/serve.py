@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import signal
 import socket
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter, validators
 
+from ..domain.errors import Invalid
 from ..domain.period import parse_instant
 from ..settings import Settings, from_environment
 from .terminal import Failed, out
@@ -59,7 +62,7 @@ def serve(
         data=data or settings.data,
         host=host or settings.host,
         port=settings.port if port is None else port,
-        now=parse_instant(now) if now is not None else settings.now,
+        now=_instant(now) or settings.now,
         catalogs=catalog or settings.catalogs,
     )
     check_port(settings)
@@ -96,7 +99,7 @@ def demo(
         settings,
         data=data,
         port=settings.port if port is None else port,
-        now=parse_instant(now) if now is not None else settings.now,
+        now=_instant(now) or settings.now,
         catalogs=(),
     )
     if not once:
@@ -112,6 +115,13 @@ def demo(
             run(meterhouse, settings)
 
 
+def _instant(now: str | None) -> datetime | None:
+    try:
+        return None if now is None else parse_instant(now)
+    except Invalid as wrong:
+        raise Failed(f"--now: {wrong}") from None
+
+
 def check_port(settings: Settings) -> None:
     """Raises `Failed` when somebody listens there already: the server itself would share the port silently."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -119,9 +129,12 @@ def check_port(settings: Settings) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
-        except OSError as wrong:
+        except (OSError, UnicodeError) as wrong:
+            of_port = isinstance(wrong, OSError) and wrong.errno in (errno.EADDRINUSE, errno.EACCES)
+            hint = "--port or METERHOUSE_PORT" if of_port else "--host or METERHOUSE_HOST"
+            reason = wrong.strerror if isinstance(wrong, OSError) else "that is no address"
             raise Failed(
-                f"cannot listen on {settings.host} port {settings.port}: {wrong.strerror}; choose another with --port"
+                f"cannot listen on {settings.host} port {settings.port}: {reason}; choose another with {hint}"
             ) from None
 
 

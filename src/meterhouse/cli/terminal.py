@@ -10,6 +10,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from ..domain.quantity import json_number
+
 out = Console()
 errors = Console(stderr=True)
 
@@ -25,7 +27,8 @@ def fail(message: str) -> None:
 
 def print_json(value: object) -> None:
     """One JSON value on standard output."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.Encoder(decimal_format="number").encode(value)).decode() + "\n")
+    encoded = msgspec.json.Encoder(decimal_format="number", enc_hook=json_number).encode(value)
+    sys.stdout.write(msgspec.json.format(encoded).decode() + "\n")
 
 
 def print_table(title: str, columns: list[str], rows: Iterable[Iterable[Any]]) -> None:

@@ -27,6 +27,7 @@ from ..services.usage import Usage
 from . import problems
 from .answers import AnswerCache, FromCache
 from .authentication import Authentication
+from .browsers import CrossOrigin, Head
 from .contracts import ContractEndpoints
 from .corrections import corrections_router
 from .documents import documents_router, openapi_config
@@ -36,6 +37,7 @@ from .health import health_router
 from .moving import moving_router
 from .observability import Metrics, Observability
 from .organizations import organizations_router
+from .query import check_query, declare_query
 from .regular_events import RegularEvents
 from .request import HttpRequest
 from .rollups import rollups_router
@@ -69,6 +71,7 @@ def create_app(
     clock: Clock,
     max_body_bytes: int,
     answer_cache_bytes: int,
+    cors_origins: tuple[str, ...],
 ) -> ASGIApp:
     """The ASGI application. Without `metering` it manages accounts only."""
     metrics = Metrics()
@@ -102,7 +105,7 @@ def create_app(
         shaped = endpoints.refuse_unrouted(request.url.path, request, refusal) if endpoints is not None else None
         return shaped or problems.http_error(request, error)
 
-    app: ASGIApp = _Litestar(
+    litestar = _Litestar(
         route_handlers=routers,
         exception_handlers={
             MeterhouseError: problems.meterhouse_error,
@@ -111,10 +114,17 @@ def create_app(
             HTTPException: problems.http_error,
             Exception: problems.unexpected_error,
         },
+        before_request=check_query,
         openapi_config=openapi_config(version, contracts),
         request_max_body_size=max_body_bytes,
         logging_config=None,
     )
+    declare_query(litestar)
+
+    def of_contract(path: str) -> bool:
+        return endpoints is not None and endpoints.owner(path) is not None
+
+    app: ASGIApp = CrossOrigin(Head(litestar, of_contract), cors_origins, of_contract)
     if answers is not None and intake is not None:
         app = RegularEvents(FromCache(app, answers, metrics, clock), intake, authentication)
     return Observability(app, metrics)

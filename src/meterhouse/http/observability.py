@@ -15,6 +15,10 @@ from ..services.ingest import Ingest
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+_ON_EVERY_ANSWER = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+"""An answer holds for this moment and this credential, and is what its content type says."""
+_OURS = frozenset({b"x-request-id", *(name for name, _ in _ON_EVERY_ANSWER)})
+
 _log = structlog.get_logger(__name__)
 _random = random.Random()  # noqa: S311 - tells requests apart, keeps nothing secret; the system's own costs ten times more
 
@@ -108,8 +112,8 @@ class Observability:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [pair for pair in message["headers"] if pair[0].lower() != b"x-request-id"]
-                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
+                headers = [pair for pair in message["headers"] if pair[0].lower() not in _OURS]
+                message["headers"] = [*headers, *_ON_EVERY_ANSWER, (b"x-request-id", request_id.encode())]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):

@@ -14,7 +14,7 @@ from ..domain.errors import Invalid
 from ..domain.meter import Meter
 from ..domain.organization import Key, Organization
 from ..domain.period import Interval, format_instant, parse_instant
-from ..domain.plan import Flex, Grant, Subscription
+from ..domain.plan import Flex, Grant, Plan, Subscription
 from ..domain.quantity import ZERO, parse_quantity, plain
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
@@ -178,7 +178,7 @@ def organizations_router(accounts: Accounts, catalogs: Catalogs, authentication:
             accounts.create_key, organization_id, wanted.scopes, wanted.user_id, expires_at
         )
         body = CreatedKey(**msgspec.structs.asdict(_key(key)), key=secret)
-        return Response(body, status_code=201, headers={"Cache-Control": "no-store"})
+        return Response(body, status_code=201)
 
     @get("/v1/organizations/{organization_id:str}/keys", operation_id="listKeys", tags=["Keys"])
     async def list_keys(organization_id: FromPath[str]) -> list[KeyBody]:
@@ -199,7 +199,7 @@ def organizations_router(accounts: Accounts, catalogs: Catalogs, authentication:
                     catalog.namespace,
                     catalog.contract,
                     [_meter(meter) for meter in catalog.meters.values()],
-                    [PlanBody(plan.slug, plan.description, plan.limits) for plan in catalog.plans.values()],
+                    [_plan(plan) for plan in catalog.plans.values()],
                 )
                 for catalog in catalogs
             ]
@@ -292,6 +292,10 @@ def _key(key: Key) -> KeyBody:
         format_instant(key.expires_at) if key.expires_at else None,
         format_instant(key.revoked_at) if key.revoked_at else None,
     )
+
+
+def _plan(plan: Plan) -> PlanBody:
+    return PlanBody(plan.slug, plan.description, {meter: plain(limit) for meter, limit in plan.limits.items()})
 
 
 def _meter(meter: Meter) -> MeterBody:

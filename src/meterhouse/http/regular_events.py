@@ -15,7 +15,7 @@ _PATH = "/v1/events"
 _QUERY = re.compile(rb"namespace=([a-z0-9_-]+)")
 _LINES = {name.encode(): lines for name, lines in MEDIA_TYPES.items()}
 _KNOWN_HEADERS = frozenset({b"authorization", b"content-type", b"content-length"})
-_ODD_HEADERS = frozenset({b"content-encoding", b"transfer-encoding", b"expect"})
+_ODD_HEADERS = frozenset({b"content-encoding", b"transfer-encoding", b"expect", b"origin"})
 
 
 class RegularEvents:

@@ -18,6 +18,7 @@ from ..domain.organization import (
     hash_secret,
     is_organization_id,
 )
+from ..domain.period import format_instant
 from ..domain.plan import Grant, Subscription
 from ..ports import Clock, Ledger
 from .catalogs import Catalogs
@@ -121,10 +122,16 @@ class Accounts:
         user_id: str | None = None,
         expires_at: datetime | None = None,
     ) -> tuple[Key, str]:
-        """A new key and its secret, which is nowhere else. Raises `NotFound`, `Invalid` for an unknown scope."""
+        """A new key and its secret, which is nowhere else.
+
+        Raises `NotFound`; `Invalid` for an unknown scope or an expiry that has passed.
+        """
         organization = self.organization(organization_id)
         if user_id is not None:
             check_name(user_id, "user_id")
+        now = self.clock.now()
+        if expires_at is not None and expires_at <= now:
+            raise Invalid(f"expires_at {format_instant(expires_at)} is not after now, {format_instant(now)}")
         policy = self.policies[organization.namespace]
         granted = policy.default_scopes if scopes is None else frozenset(scopes)
         if unknown := granted - policy.scopes:
@@ -138,7 +145,7 @@ class Accounts:
             secret_hash=hash_secret(secret),
             scopes=granted,
             user_id=user_id,
-            created_at=self.clock.now(),
+            created_at=now,
             expires_at=expires_at,
         )
         self.ledger.add_key(key)
