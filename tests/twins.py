@@ -156,6 +156,8 @@ def twins_at(
             max_body_bytes=1 << 20,
             answer_cache_bytes=size,
             cors_origins=("*",),
+            body_timeout_seconds=10,
+            body_bytes_per_second=10_000,
         )
         for size in (1 << 20, 0)
     ]

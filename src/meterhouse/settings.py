@@ -33,6 +33,14 @@ class Settings:
     """Freezes the clock at an RFC 3339 instant, for tests and demos."""
     max_body_bytes: int = field(default=32 * 1024 * 1024, metadata={"env": "METERHOUSE_MAX_BODY_BYTES"})
     """The largest request body, compressed or not; beyond it the answer is 413."""
+    max_connections: int = field(default=8192, metadata={"env": "METERHOUSE_MAX_CONNECTIONS"})
+    """How many connections may be open; others wait until one is closed."""
+    idle_timeout_seconds: int = field(default=30, metadata={"env": "METERHOUSE_IDLE_TIMEOUT_SECONDS"})
+    """How long a connection may go without a complete request header; then it is closed."""
+    body_timeout_seconds: int = field(default=10, metadata={"env": "METERHOUSE_BODY_TIMEOUT_SECONDS"})
+    """How long a body may take beside the time that its bytes take; beyond it the answer is 408."""
+    body_bytes_per_second: int = field(default=16_384, metadata={"env": "METERHOUSE_BODY_BYTES_PER_SECOND"})
+    """How slowly a body may come."""
     answer_cache_mib: int = field(default=32, metadata={"env": "METERHOUSE_ANSWER_CACHE_MIB"})
     """How many MiB of answers are kept to be given again; 0 keeps none."""
     fold_interval_seconds: int = field(default=1, metadata={"env": "METERHOUSE_FOLD_INTERVAL_SECONDS"})
@@ -82,6 +90,12 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         ledger_url=read.text("METERHOUSE_LEDGER_URL", "") or None,
         now=read.instant("METERHOUSE_NOW"),
         max_body_bytes=read.number("METERHOUSE_MAX_BODY_BYTES", default.max_body_bytes, 1024, 1024**3),
+        max_connections=read.number("METERHOUSE_MAX_CONNECTIONS", default.max_connections, 128, 100_000),
+        idle_timeout_seconds=read.number("METERHOUSE_IDLE_TIMEOUT_SECONDS", default.idle_timeout_seconds, 1, 3600),
+        body_timeout_seconds=read.number("METERHOUSE_BODY_TIMEOUT_SECONDS", default.body_timeout_seconds, 1, 3600),
+        body_bytes_per_second=read.number(
+            "METERHOUSE_BODY_BYTES_PER_SECOND", default.body_bytes_per_second, 1, 1_000_000_000
+        ),
         answer_cache_mib=read.number("METERHOUSE_ANSWER_CACHE_MIB", default.answer_cache_mib, 0, 64 * 1024),
         fold_interval_seconds=read.number("METERHOUSE_FOLD_INTERVAL_SECONDS", default.fold_interval_seconds, 1, 3600),
         cors_origins=read.origins("METERHOUSE_CORS_ORIGINS", default.cors_origins),

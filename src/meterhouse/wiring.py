@@ -196,6 +196,8 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             max_body_bytes=settings.max_body_bytes,
             answer_cache_bytes=settings.answer_cache_mib * 1024 * 1024,
             cors_origins=settings.cors_origins,
+            body_timeout_seconds=settings.body_timeout_seconds,
+            body_bytes_per_second=settings.body_bytes_per_second,
         )
         yield Meterhouse(app, admin_key, settings.admin_key is None, catalogs, contracts)
 

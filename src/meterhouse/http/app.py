@@ -41,6 +41,7 @@ from .query import check_query, declare_query
 from .regular_events import RegularEvents
 from .request import HttpRequest
 from .rollups import rollups_router
+from .slow_bodies import SlowBodies
 from .stories import stories_router
 from .usage import UsageEndpoints
 
@@ -72,6 +73,8 @@ def create_app(
     max_body_bytes: int,
     answer_cache_bytes: int,
     cors_origins: tuple[str, ...],
+    body_timeout_seconds: int,
+    body_bytes_per_second: int,
 ) -> ASGIApp:
     """The ASGI application. Without `metering` it manages accounts only."""
     metrics = Metrics()
@@ -127,7 +130,7 @@ def create_app(
     app: ASGIApp = CrossOrigin(Head(litestar, of_contract), cors_origins, of_contract)
     if answers is not None and intake is not None:
         app = RegularEvents(FromCache(app, answers, metrics, clock), intake, authentication)
-    return Observability(app, metrics)
+    return Observability(SlowBodies(app, body_timeout_seconds, body_bytes_per_second), metrics)
 
 
 class _Litestar(Litestar):

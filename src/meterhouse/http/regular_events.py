@@ -10,6 +10,7 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Receive, Scop
 
 from .authentication import Authentication
 from .events import MEDIA_TYPES, SMALL_BODY_BYTES, Intake
+from .slow_bodies import TooSlow
 
 _PATH = "/v1/events"
 _QUERY = re.compile(rb"namespace=([a-z0-9_-]+)")
@@ -40,6 +41,8 @@ class RegularEvents:
         try:
             body = await _body(receive, size, received)
             answer = await self._intake.report(self._intake.submit(namespace, body, lines, None))
+        except TooSlow:
+            raise
         except Exception:  # noqa: BLE001 - the route words every failure
             await self._app(scope, _again(received, receive), send)
             return
