@@ -145,6 +145,7 @@ def twins_at(
     apps = [
         create_app(
             version="0",
+            data=Path(),
             admin_key=ADMIN_KEY,
             accounts=accounts,
             catalogs=catalogs,

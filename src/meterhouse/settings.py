@@ -60,11 +60,17 @@ class Settings:
     """By namespace, in the environment `unsiloed=365,onepin=90`: after how many days events are reduced to what meters
     read of them. Those of other namespaces stay whole."""
     log_level: str = field(default="warning", metadata={"env": "METERHOUSE_LOG_LEVEL"})
-    """debug, info (a line per request), warning or error."""
+    """debug, info (start, stop, settings, and a line per request), warning or error."""
     contract_options: Mapping[str, str] = field(
         default_factory=dict, metadata={"env": "METERHOUSE_<CONTRACT>_<OPTION>"}, repr=False
     )
     """All other METERHOUSE_* variables. Each contract knows its own; one that none knows stops the start."""
+
+    def described(self) -> dict[str, str]:
+        """What can be told of the settings: all but secrets, of which only whether they are set."""
+        told = {each.name: str(getattr(self, each.name)) for each in fields(self) if each.repr}
+        kept = {each.name: "set" for each in fields(self) if not each.repr and getattr(self, each.name)}
+        return told | kept | {"contract_options": " ".join(sorted(self.contract_options))}
 
 
 _MOST_DAYS = 36_500

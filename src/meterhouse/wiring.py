@@ -77,11 +77,14 @@ class FrozenClock:
 class Meterhouse:
     """A running Meterhouse without its network side."""
 
+    version: str
     app: ASGIApp
     admin_key: str
     generated_admin_key: bool
     catalogs: Catalogs
     contracts: dict[str, Contract]
+    announce: Callable[[str], None]
+    """Is told the URL at which the app is served."""
 
 
 def load_catalogs(paths: tuple[Path, ...]) -> Catalogs:
@@ -185,6 +188,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
         admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
         app = create_app(
             version=VERSION,
+            data=settings.data,
             admin_key=admin_key,
             accounts=accounts,
             catalogs=catalogs,
@@ -199,7 +203,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             body_timeout_seconds=settings.body_timeout_seconds,
             body_bytes_per_second=settings.body_bytes_per_second,
         )
-        yield Meterhouse(app, admin_key, settings.admin_key is None, catalogs, contracts)
+        yield Meterhouse(VERSION, app, admin_key, settings.admin_key is None, catalogs, contracts, folder.announce)
 
 
 def _open_ledger(url: str | None, folder: DataFolder) -> SqlLedger:

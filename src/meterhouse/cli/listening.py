@@ -10,6 +10,8 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
+import structlog
+
 from ..settings import Settings
 from .terminal import Failed, errors, out
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 _OTHER_FILES = 1024
 """Open files that are no connections: the engine's, the ledger's, the journal's."""
 _FEWEST_CONNECTIONS = 128
+
+_log = structlog.get_logger(__name__)
 
 
 def check_port(settings: Settings) -> None:
@@ -35,6 +39,12 @@ def check_port(settings: Settings) -> None:
             raise Failed(
                 f"cannot listen on {settings.host} port {settings.port}: {reason}; choose another with {hint}"
             ) from None
+
+
+def base_url(settings: Settings) -> str:
+    """Where a server with these settings is found."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"
 
 
 def run(meterhouse: Meterhouse, settings: Settings) -> None:
@@ -60,15 +70,24 @@ def run(meterhouse: Meterhouse, settings: Settings) -> None:
             log_enabled=False,
         )
         loop = asyncio.get_running_loop()
-        for signal_number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(signal_number, server.stop)
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+
+        def stop(number: signal.Signals) -> None:
+            _log.info("stopping", signal=number.name)
+            server.stop()  # type: ignore[no-untyped-call]
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
+        url = base_url(settings)
         gc.collect()
         gc.freeze()  # what is there stays: looking through it again and again takes Python a tenth of a second each
-        server.on_startup(lambda: out.print(f"Meterhouse listens on http://{host}:{settings.port} (docs at /docs)"))
+        server.on_startup(lambda: meterhouse.announce(url))
+        server.on_startup(lambda: _log.info("listening", url=url, connections=connections))
+        server.on_startup(lambda: out.print(f"Meterhouse listens on {url} (docs at /docs)"))
         await server.serve()
 
+    _log.info("starting", version=meterhouse.version, **settings.described())
     asyncio.run(listen())
+    _log.info("stopped")
 
 
 def _most_connections(wanted: int) -> int:

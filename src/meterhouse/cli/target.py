@@ -39,8 +39,9 @@ class Target:
 
 
 @contextmanager
-def connect(target: Target, *, engine: bool) -> Iterator[Client]:
-    """A client for the target; `engine` says whether events are needed when the folder is opened here."""
+def connect(target: Target, *, engine: bool, makes: bool = False) -> Iterator[Client]:
+    """A client for the target. `engine` says whether events are needed when the folder is opened here, `makes` whether
+    the command may begin with a new one."""
     settings = from_environment()
     if target.url is not None:
         if settings.admin_key is None:
@@ -52,6 +53,11 @@ def connect(target: Target, *, engine: bool) -> Iterator[Client]:
         with remote(target.url, settings.admin_key) as client:
             yield client
         return
+    if not makes and not target.data.exists():
+        raise Failed(
+            f"there is no data folder {target.data}: name a running server with --url or METERHOUSE_URL, or another "
+            "folder with --data or METERHOUSE_DATA"
+        )
     from ..wiring import open_meterhouse  # noqa: PLC0415 - see above
     from .client import client_of  # noqa: PLC0415 - see above
 

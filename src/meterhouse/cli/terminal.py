@@ -12,7 +12,10 @@ from rich.table import Table
 
 from ..domain.quantity import json_number
 
-out = Console()
+_WHOLE = 10_000
+"""Columns of what is no terminal: files and other programs get every text whole, whatever COLUMNS says."""
+
+out = Console(width=None if sys.stdout.isatty() else _WHOLE)
 errors = Console(stderr=True)
 
 
@@ -35,7 +38,9 @@ def print_table(title: str, columns: list[str], rows: Iterable[Iterable[Any]]) -
     """A table; columns whose name ends in ` #` are aligned as numbers."""
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column.removesuffix(" #"), justify="right" if column.endswith(" #") else "left")
+        table.add_column(
+            column.removesuffix(" #"), justify="right" if column.endswith(" #") else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*("—" if cell is None else str(cell) for cell in row))
     out.print(table)

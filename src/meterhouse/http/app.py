@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, Response
@@ -62,6 +63,7 @@ class Metering:
 def create_app(
     *,
     version: str,
+    data: Path,
     admin_key: str,
     accounts: Accounts,
     catalogs: Catalogs,
@@ -77,7 +79,8 @@ def create_app(
     body_bytes_per_second: int,
 ) -> ASGIApp:
     """The ASGI application. Without `metering` it manages accounts only."""
-    metrics = Metrics()
+    metrics = Metrics(version)
+    metrics.watch_disk(data)
     authentication = Authentication(hash_secret(admin_key), accounts)
     routers = [
         organizations_router(accounts, catalogs, authentication),
@@ -86,7 +89,7 @@ def create_app(
     ]
     endpoints = answers = intake = None
     if metering is not None:
-        metrics.watch(metering.ingest)
+        metrics.watch(metering.ingest, [catalog.namespace for catalog in catalogs])
         answers = AnswerCache(metering.store, accounts.ledger, contracts.values(), answer_cache_bytes)
         endpoints = ContractEndpoints(
             contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock, answers, metrics

@@ -20,6 +20,7 @@ from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
 from .authentication import Authentication
 from .bodies import json_response
+from .request import HttpRequest
 
 
 class NewOrganization(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,8 +126,9 @@ def organizations_router(accounts: Accounts, catalogs: Catalogs, authentication:
     """The routes, closed over what they need. Without `usage` (no engine was opened) there is no usage route."""
 
     @post("/v1/organizations", operation_id="createOrganization", tags=["Organizations"])
-    async def create_organization(data: JSONBody[NewOrganization]) -> Response[OrganizationBody]:
+    async def create_organization(request: HttpRequest, data: JSONBody[NewOrganization]) -> Response[OrganizationBody]:
         """Adds an organization; 409 when the id is taken."""
+        request.state.organization = data.id
         created_at = parse_instant(data.created_at) if data.created_at is not None else None
         added = await asyncio.to_thread(accounts.create_organization, data.id, data.name, data.namespace, created_at)
         return Response(_organization(added), status_code=201)

@@ -40,7 +40,7 @@ class RegularEvents:
         received: list[HTTPReceiveMessage] = []
         try:
             body = await _body(receive, size, received)
-            answer = await self._intake.report(self._intake.submit(namespace, body, lines, None))
+            answer = await self._intake.report(namespace, self._intake.submit(namespace, body, lines, None))
         except TooSlow:
             raise
         except Exception:  # noqa: BLE001 - the route words every failure

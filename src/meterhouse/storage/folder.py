@@ -18,6 +18,7 @@ _READ_AS_IT_IS = ("1",)
 """Older layouts that lack what has been added, and nothing else."""
 
 LEDGER = "ledger.sqlite"
+_ADDRESS = "address"
 
 
 class DataFolder:
@@ -48,9 +49,11 @@ class DataFolder:
             lock.seek(0)
             holder = lock.read(20).decode("ascii", "replace").strip() or "unknown"
             lock.close()
+            url = _announced(lock_path.parent, holder)
+            hint = f"Talk to the running server with --url {url}" if url else "Wait until it has ended"
             raise FolderError(
                 f"the data folder {lock_path.parent} is in use by process {holder}: one process owns a folder. "
-                "Talk to the running server with --url http://127.0.0.1:8000, or name another folder with --data"
+                f"{hint}, or name another folder with --data"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()).encode())
@@ -94,9 +97,22 @@ class DataFolder:
         """The SQLite ledger, as a database URL."""
         return URL.create("sqlite", database=str(self.path / LEDGER))
 
+    def announce(self, url: str) -> None:
+        """Writes down where this process serves the folder, for whoever finds it in use."""
+        address = self.path / _ADDRESS
+        address.touch(0o600)
+        address.write_text(f"{os.getpid()} {url}", "ascii", "backslashreplace")
+
     def close(self) -> None:
         """Lets another process have the folder."""
         self._lock.close()
+
+
+def _announced(folder: Path, holder: str) -> str | None:
+    """Where a process serves the folder; None when it has not said so."""
+    address = folder / _ADDRESS
+    process, _, url = (address.read_text("ascii", "replace") if address.exists() else "").partition(" ")
+    return url[:200] if process == holder and url else None
 
 
 def sync_folder(folder: Path) -> None:
