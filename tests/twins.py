@@ -159,6 +159,7 @@ def twins_at(
             cors_origins=("*",),
             body_timeout_seconds=10,
             body_bytes_per_second=10_000,
+            failed_keys_per_minute=0,
         )
         for size in (1 << 20, 0)
     ]

@@ -45,6 +45,9 @@ class Settings:
     """How many MiB of answers are kept to be given again; 0 keeps none."""
     fold_interval_seconds: int = field(default=1, metadata={"env": "METERHOUSE_FOLD_INTERVAL_SECONDS"})
     """How often to look for events to fold into rollups."""
+    failed_keys_per_minute: int = field(default=100, metadata={"env": "METERHOUSE_FAILED_KEYS_PER_MINUTE"})
+    """How many wrong keys Meterhouse's own API takes from one address in a minute before the answer is 429; 0 for no
+    limit."""
     cors_origins: tuple[str, ...] = field(default=("*",), metadata={"env": "METERHOUSE_CORS_ORIGINS"})
     """Pages of which origins may call Meterhouse's own API from a browser, in the environment separated by `,`: `*` for
     all, `none` for none. A call needs its key all the same."""
@@ -104,6 +107,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         ),
         answer_cache_mib=read.number("METERHOUSE_ANSWER_CACHE_MIB", default.answer_cache_mib, 0, 64 * 1024),
         fold_interval_seconds=read.number("METERHOUSE_FOLD_INTERVAL_SECONDS", default.fold_interval_seconds, 1, 3600),
+        failed_keys_per_minute=read.number(
+            "METERHOUSE_FAILED_KEYS_PER_MINUTE", default.failed_keys_per_minute, 0, 1_000_000
+        ),
         cors_origins=read.origins("METERHOUSE_CORS_ORIGINS", default.cors_origins),
         commit_delay_ms=read.number("METERHOUSE_COMMIT_DELAY_MS", default.commit_delay_ms, 0, 1000),
         commit_events=read.number("METERHOUSE_COMMIT_EVENTS", default.commit_events, 1, 1_000_000),

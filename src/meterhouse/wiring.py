@@ -202,6 +202,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             cors_origins=settings.cors_origins,
             body_timeout_seconds=settings.body_timeout_seconds,
             body_bytes_per_second=settings.body_bytes_per_second,
+            failed_keys_per_minute=settings.failed_keys_per_minute,
         )
         yield Meterhouse(VERSION, app, admin_key, settings.admin_key is None, catalogs, contracts, folder.announce)
 

@@ -216,13 +216,16 @@ class Books:
 
     def subscribe(self, organization: Organization, body: dict[str, Json]) -> None:
         granted = {}
+        organization.subscription = body
+        running = self.period(organization, self.now)
         for meter, grant in body.get("addons", {}).items():
             amount = quantity(grant.get("one_time", Decimal(0)))
             assert amount is not None
             before = organization.granted_at.get(meter)
             if amount:
-                granted[meter] = before if before is not None and before[0] == amount else (amount, self.now)
-        organization.subscription, organization.granted_at = body, granted
+                again = before is not None and before[0] == amount and within(before[1], *running)
+                granted[meter] = before if before is not None and again else (amount, self.now)
+        organization.granted_at = granted
 
     def caller(self, secret: str | None, contract: str | None = None) -> Key | None:
         """Whose valid key this is; with a contract, only if it is one of its keys."""

@@ -27,6 +27,7 @@ from ..services.stories import Stories
 from ..services.usage import Usage
 from . import problems
 from .answers import AnswerCache, FromCache
+from .attempts import Attempts
 from .authentication import Authentication
 from .browsers import CrossOrigin, Head
 from .contracts import ContractEndpoints
@@ -77,11 +78,12 @@ def create_app(
     cors_origins: tuple[str, ...],
     body_timeout_seconds: int,
     body_bytes_per_second: int,
+    failed_keys_per_minute: int,
 ) -> ASGIApp:
     """The ASGI application. Without `metering` it manages accounts only."""
     metrics = Metrics(version)
     metrics.watch_disk(data)
-    authentication = Authentication(hash_secret(admin_key), accounts)
+    authentication = Authentication(hash_secret(admin_key), accounts, Attempts(failed_keys_per_minute))
     routers = [
         organizations_router(accounts, catalogs, authentication),
         health_router(metering.store if metering else None, accounts.ledger, metrics),

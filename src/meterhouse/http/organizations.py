@@ -42,10 +42,12 @@ class OrganizationBody(msgspec.Struct):
 
 
 class GrantBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Extra allowance: once, in the usage period it was granted in, or in every one."""
+    """Extra allowance: once, in the usage period of `granted_at`, or in every one. Without `granted_at` it is granted
+    now, unless the same amount was granted in the period that runs."""
 
     one_time: Decimal = ZERO
     recurring: Decimal = ZERO
+    granted_at: str | None = None
 
 
 class FlexBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -239,6 +241,7 @@ def _read_subscription(body: SubscriptionBody) -> Subscription:
             meter: Grant(
                 _amount(grant.one_time, f"addons.{meter}.one_time"),
                 _amount(grant.recurring, f"addons.{meter}.recurring"),
+                _read_granted_at(grant, f"addons.{meter}.granted_at"),
             )
             for meter, grant in body.addons.items()
         },
@@ -259,6 +262,17 @@ def _read_anchor(text: str) -> datetime:
         raise Invalid(f"anchor {text!r} is neither a date nor an RFC 3339 instant") from None
 
 
+def _read_granted_at(grant: GrantBody, place: str) -> datetime | None:
+    if grant.granted_at is None:
+        return None
+    if not grant.one_time:
+        raise Invalid(f"{place} is about one_time, which is 0")
+    try:
+        return parse_instant(grant.granted_at)
+    except Invalid as wrong:
+        raise Invalid(f"{place}: {wrong}") from None
+
+
 def _amount(value: Decimal, place: str) -> Decimal:
     try:
         amount = parse_quantity(str(value))
@@ -277,7 +291,11 @@ def _subscription(subscription: Subscription) -> SubscriptionBody:
         interval=str(subscription.interval) if subscription.interval is not None else None,
         limits={meter: plain(limit) for meter, limit in subscription.limits.items()},
         addons={
-            meter: GrantBody(plain(grant.one_time), plain(grant.recurring))
+            meter: GrantBody(
+                plain(grant.one_time),
+                plain(grant.recurring),
+                format_instant(grant.granted_at) if grant.granted_at else None,
+            )
             for meter, grant in subscription.addons.items()
         },
         flex=FlexBody(flex.enabled, plain(flex.budget_cents), plain(flex.unit_price_cents)) if flex else None,

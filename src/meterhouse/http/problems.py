@@ -37,6 +37,12 @@ class Unauthorized(HTTPException):
     status_code = 401
 
 
+class TooManyFailures(HTTPException):
+    """Too many wrong keys came from where this request comes from."""
+
+    status_code = 429
+
+
 class Forbidden(HTTPException):
     """A valid credential that may not do this."""
 

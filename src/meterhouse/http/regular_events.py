@@ -64,7 +64,7 @@ class RegularEvents:
         size = known.get(b"content-length", b"")
         if query is None or lines is None or not size.isdigit() or int(size) > SMALL_BODY_BYTES:
             return None
-        if not self._authentication.is_operator(known.get(b"authorization", b"")):
+        if not self._authentication.is_operator(known.get(b"authorization", b""), scope):
             return None
         return query[1].decode(), lines, int(size)
 
