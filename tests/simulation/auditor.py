@@ -95,6 +95,11 @@ def written(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def in_seconds(moment: datetime) -> str | None:
+    """As contracts write it: cut to whole seconds."""
+    return written(moment.replace(microsecond=0))
+
+
 def parsed(text: str | bytes) -> Json:
     """JSON with every number as the decimal that it is written as."""
     return json.loads(text, parse_float=Decimal, parse_int=Decimal)

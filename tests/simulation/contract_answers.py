@@ -19,11 +19,11 @@ from simulation.auditor import (
     cycle,
     exact,
     half_up,
+    in_seconds,
     latest,
     quantity,
     text_at,
     within,
-    written,
 )
 from simulation.catalogs_by_hand import METERS, Meter
 
@@ -128,7 +128,7 @@ def aitronos(books: Books, secret: str | None, organization_id: str) -> Answer:
         status, code, message, system_message = refusals.get(found, denied)
         error = {"code": code, "message": message, "system_message": system_message, "status": Decimal(status)}
         error |= {"type": "client_error" if status == 401 else "authorization_error"}
-        return status, {"success": False, "error": error | {"trace_id": ANYTHING, "timestamp": written(books.now)}}
+        return status, {"success": False, "error": error | {"trace_id": ANYTHING, "timestamp": in_seconds(books.now)}}
     _, organization = found
     reader = Reader(books, organization)
     cost, requests = reader.total("cost", None, None), reader.total("requests", None, None)
@@ -188,7 +188,7 @@ def autoposting(books: Books, secret: str | None, *, sdk: bool) -> Answer:
     now = reader.histories("posts", None, None, "now")
     allocated, used = floor(reader.limit("credits") or ZERO), floor(reader.total("credits", start, end))
     data: dict[str, Json] = {
-        "period": {"start": written(start), "end": written(end)},
+        "period": {"start": in_seconds(start), "end": in_seconds(end)},
         "posts": {
             "published": Decimal(changed.get("published", 0)),
             "failed": Decimal(changed.get("failed", 0)),

@@ -15,7 +15,7 @@ import msgspec
 from ..domain.local_time import end_of_date
 from ..domain.organization import Caller, KeyFormat
 from ..domain.period import ALL_TIME, Period, add_months
-from ..domain.quantity import ZERO, Plain, add, divide, percentage, plain, round_half_up
+from ..domain.quantity import ZERO, Plain, divide, percentage, plain, round_half_up
 from ..ports import UsageReader
 from .contract import HEX, Answer, Contract, Date, DateTime, Options, Refusal, Refused, Request, Route, timestamp
 
@@ -98,12 +98,10 @@ def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answ
     now = usage.now
     month_start = datetime(now.year, now.month, 1, tzinfo=UTC)
     month = Period(month_start, add_months(month_start, 1))
-    by_model = usage.groups(("cost", "requests", "synapses", "neurons"), ALL_TIME, "model")
-    costs, requests, *_ = by_model
-    cost, count, synapses, neurons = (add(values.values()) for values in by_model)
+    cost, count, synapses, neurons = usage.totals(("cost", "requests", "synapses", "neurons"), ALL_TIME)
+    top = usage.top(("cost", "requests"), ALL_TIME, "model", request.options.top_models)
     month_cost, month_requests = usage.totals(("cost", "requests"), month)
     began = min(organization.created_at, usage.first_event_at() or organization.created_at)
-    ranked = sorted(requests, key=lambda model: (-costs.get(model, ZERO), -requests[model], model))
     body = Body(
         organization_id=organization.id,
         totalRequests=int(count),
@@ -114,11 +112,11 @@ def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answ
         topModels=[
             TopModel(
                 model=model,
-                cost=_rounded(costs.get(model, ZERO), 2),
-                requests=int(requests[model]),
-                percentage=_rounded(percentage(costs.get(model, ZERO), cost) if cost else ZERO, 1),
+                cost=_rounded(model_cost, 2),
+                requests=int(requests),
+                percentage=_rounded(percentage(model_cost, cost) if cost else ZERO, 1),
             )
-            for model in ranked[: request.options.top_models]
+            for model, (model_cost, requests) in top
         ],
         currentMonth=CurrentMonth(_rounded(month_cost, 2), int(month_requests)),
         timeRange=TimeRange(began.date().isoformat(), now.date().isoformat(), "all_time"),

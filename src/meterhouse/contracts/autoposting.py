@@ -229,7 +229,9 @@ def _add_sdk_keys(data: Data, usage: UsageReader, period: Period) -> datetime:
                 output_tokens=plain(outputs.get(model, ZERO)),
                 requests=int(requests[model]),
             )
-            for model in sorted(requests, key=lambda model: (-costs.get(model, ZERO), -requests[model], model))
+            for model in sorted(
+                requests, key=lambda model: (costs.get(model, ZERO).copy_negate(), -requests[model], model)
+            )
         ],
     )
     edges = _days(period, usage.now)
@@ -333,6 +335,7 @@ CONTRACT = Contract(
                     "schema": {"type": "string"},
                 },
             ),
+            refusals=(Refusal.INVALID,),
         ),
     ),
 )

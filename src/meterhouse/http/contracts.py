@@ -15,6 +15,7 @@ from litestar.types import Method
 
 from ..contracts import contract as shape
 from ..contracts.contract import Answer, Contract, Refusal, Refused, Route
+from ..domain.errors import TooManyGroups
 from ..domain.organization import Caller
 from ..domain.period import earliest
 from ..ports import Clock
@@ -110,6 +111,8 @@ class ContractEndpoints:
             return response_of(enveloped(answer, request.request_id, now), allowance)
         except Refused as refused:
             return _refuse(contract, request, refused, allowance)
+        except TooManyGroups as many:
+            return _refuse(contract, request, Refused(Refusal.INVALID, "range", str(many)))
         except Exception as failure:  # noqa: BLE001 - the boundary: everything unforeseen ends here
             _log.error("unexpected error", contract=contract.name, exc_info=failure)
             return _refuse(contract, request, Refused(Refusal.INTERNAL))

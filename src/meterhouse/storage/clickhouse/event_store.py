@@ -20,7 +20,7 @@ from ...domain import correction
 from ...domain.event import OWN, Event, Identity, Outcome
 from ...domain.export import ExportForm, Selection
 from ...domain.listing import EventQuery, Place, Saying, StoredEvent
-from ...domain.meter import Measure, Meter, MeterQuery
+from ...domain.meter import Measure, Meter, MeterQuery, Top
 from ...domain.retention import Reduction
 from ...ports import Chunks, Measuring
 from . import native, queries
@@ -308,6 +308,10 @@ class ClickHouseEventStore:
     def measure(self, query: MeterQuery) -> list[Measure]:
         """See `ports.EventStore`."""
         return self._rollups.measure(query)
+
+    def top(self, query: MeterQuery, count: int) -> list[Top]:
+        """See `ports.EventStore`."""
+        return self._rollups.top(query, count)
 
     def rewrite(self, saying: Saying, rewritten: Callable[[Event], Event]) -> int:
         """See `ports.EventStore`."""

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
+from ...domain.errors import TooManyGroups
+from ...domain.meter import Aggregation, Measure, Meter, MeterQuery, Top
 from ...domain.period import FIRST_INSTANT
-from ...domain.quantity import add, divide
+from ...domain.quantity import ZERO, add, divide
 from .queries import instant, micros, moment_of
 from .series import Segment, slot_at
 
@@ -173,3 +174,18 @@ class EntityCounts:
 def counted(counts: Mapping[State, int]) -> list[Measure]:
     """Entities by window, group and state."""
     return [Measure(window, Decimal(count), group, state) for (window, group, state), count in counts.items() if count]
+
+
+def check_groups(groups: Iterable[object], most: int | None) -> None:
+    """Raises `TooManyGroups` when there are more different ones than that; None takes any number."""
+    if most is not None and len(set(groups)) > most:
+        raise TooManyGroups(f"there are more than {most:,} groups; ask for a shorter time, or for fewer")
+
+
+def ranked(measures: Iterable[Measure], meters: int, count: int) -> list[Top]:
+    """The groups that have most, as `ports.EventStore.top` says, from all measures of their meters."""
+    found: defaultdict[str, list[Decimal]] = defaultdict(lambda: [ZERO] * meters)
+    for measure in measures:
+        found[measure.group[0]][measure.meter] = measure.value
+    groups = sorted(found, key=lambda group: ([value.copy_negate() for value in found[group]], group))
+    return [(group, tuple(found[group])) for group in groups[:count]]

@@ -298,6 +298,13 @@ class MeterStatement(Statement):
             conditions.append(self._not_voided(self._table, query.namespace, query.organization, query.as_of_commit))
         return conditions + self._part_conditions(part)
 
+    def _limit(self, rows_per_cell: int = 1) -> str:
+        """Bounds the rows to those of one group more than the query may have."""
+        if self._query.most_groups is None:
+            return ""
+        rows = (self._query.most_groups + 1) * len(self.windows) * rows_per_cell
+        return f" LIMIT {self._parameter('UInt64', rows)}"
+
     def _inside(self, microseconds: str) -> str:
         """Whether an instant is in any of the windows."""
         sides = zip((self._query.edges[0], self._query.edges[-1]), (">=", "<"), strict=True)
@@ -335,7 +342,9 @@ class MeasureQuery(MeterStatement):
         keys = ", ".join(["window", *(f"g{n}" for n in range(len(query.group_by)))])
         for meter in query.meters:
             columns += self._value(meter)
-        self.sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {' AND '.join(conditions)} GROUP BY {keys}"
+        self.sql = (
+            f"SELECT {', '.join(columns)} FROM {table} WHERE {' AND '.join(conditions)} GROUP BY {keys}{self._limit()}"
+        )
 
     def _value(self, meter: Meter) -> tuple[str, str]:
         """The terms of the meter's aggregate, and how many events it had."""

@@ -18,7 +18,8 @@ from typing import Any
 
 import xxhash
 
-from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
+from ...domain.errors import TooManyGroups
+from ...domain.meter import Aggregation, Measure, Meter, MeterQuery, Top
 from . import fold_queries, queries
 from .engine import Engine
 from .fold_queries import FoldSteps
@@ -27,7 +28,7 @@ from .held_events import Held, HeldEvents
 from .held_measures import Unclear, first_of, readings
 from .kept_answers import Kept, KeptAnswers
 from .masks import Masks
-from .partials import Cell, Entity, EntityCounts, Partials, Sum, Windows, counted
+from .partials import Cell, Entity, EntityCounts, Partials, Sum, Windows, check_groups, counted, ranked
 from .queries import ALL, FirstEventQuery, MeasureQuery, Part, Statement, StateQuery, micros, moment_of
 from .rollup_queries import (
     CountedStates,
@@ -36,6 +37,7 @@ from .rollup_queries import (
     FoldedValues,
     FreshEntities,
     RollupQuery,
+    TopQuery,
     UniqueQuery,
     ValuesInSlots,
 )
@@ -49,6 +51,8 @@ _COMMITS_PER_FOLD = 100_000
 """How many commits at most: each is a row to count."""
 _EVENTS_IN_MEMORY = 250_000
 """How many events are folded in memory; with more, rows go to disk as they are made."""
+_FEW_GROUPS = 1_000
+"""Up to how many groups are ranked in memory; more are ranked in the engine."""
 _LOOKED_UP_AT_ONCE = 5_000
 """How many entities or values are looked up in one statement: what one takes grows faster than they do."""
 _PLACES = 1 << 16
@@ -210,6 +214,7 @@ class Rollups:
         if kept is None or not self._add_held(partials, query, kept.commit):
             partials = self._read_singles(query)
         sums = partials.sums()
+        check_groups((group for _, group, _ in sums), query.most_groups)
         self._sums.keep(question, Kept(query.as_of_commit, sums, len(query.edges) + len(sums)), age)
         return partials.measures()
 
@@ -263,7 +268,9 @@ class Rollups:
     ) -> None:
         by_id = {each.id: each for each in readers}
         statement = RollupQuery(query, list(readers), segments)
-        for series, edge, key, events, *terms in self._folded(statement):
+        rows = self._folded(statement)
+        check_groups((row[2] for row in rows), query.most_groups)
+        for series, edge, key, events, *terms in rows:
             group = (key,) if query.group_by else ()
             kind = statement.kinds.index(by_id[series].kind)
             for number in readers[by_id[series]]:
@@ -277,11 +284,32 @@ class Rollups:
         corrected = bool(self._masked(query)) or table != "events"
         statement = MeasureQuery(asked, part, corrected=corrected, table=table)
         engine = self._direct if part.within and not corrected else self._engine
-        for edge, *texts in engine.rows(statement.sql, statement.parameters):
+        rows = engine.rows(statement.sql, statement.parameters)
+        check_groups((tuple(row[1 : groups + 1]) for row in rows), query.most_groups)
+        for edge, *texts in rows:
             group, values = tuple(texts[:groups]), texts[groups:]
             for place, number in enumerate(numbers):
                 terms, events = values[2 * place : 2 * place + 2]
                 partials.add(number, statement.windows[edge], group, events, terms)
+
+    def top(self, query: MeterQuery, count: int) -> list[Top]:
+        """See `ports.EventStore`."""
+        try:  # few groups are gone on with in memory, and ask nothing of the engine
+            return ranked(self._measure_singles(replace(query, most_groups=_FEW_GROUPS)), len(query.meters), count)
+        except TooManyGroups:
+            return self._top(query, count)
+
+    def _top(self, query: MeterQuery, count: int) -> list[Top]:
+        series, masked = [rolled_up(query, number) for number in range(len(query.meters))], self._masked(query)
+        pieces = cut(query.edges, masked)
+        with self._table.reading():
+            watermark = self._folded_to(query, [one for each in series for one in each], pieces) if all(series) else 0
+            parts = self._unfolded(query, watermark, pieces) if watermark else [ALL]
+            segments = pieces.segments if watermark else ()
+            if not count or not (parts or segments):
+                return []
+            rows = self._rows(TopQuery(query, count, series, segments, parts, corrected=bool(masked)))
+        return [(group, tuple(map(Decimal, values))) for group, *values in rows]
 
     def measure_drafts(self, query: MeterQuery) -> list[Measure]:
         """What `measure` answers, of the events and the drafts together."""
