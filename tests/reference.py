@@ -14,7 +14,7 @@ from meterhouse.domain.correction import RESTORE, VOID
 from meterhouse.domain.event import Event, Outcome, decode_data, read_text
 from meterhouse.domain.listing import EventQuery, Place, StoredEvent
 from meterhouse.domain.loss import Loss
-from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
+from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow, Top
 from meterhouse.domain.quantity import divide
 
 
@@ -98,6 +98,14 @@ class ReferenceStore:
                 if value is not None:
                     measures.append(Measure(window, value, group, meter=number))
         return measures
+
+    def top(self, query: MeterQuery, count: int) -> list[Top]:
+        zeros = [Decimal(0)] * len(query.meters)
+        found: defaultdict[str, list[Decimal]] = defaultdict(zeros.copy)
+        for measure in self.measure(query):
+            found[measure.group[0]][measure.meter] = measure.value
+        ranked = sorted(found, key=lambda group: ([value.copy_negate() for value in found[group]], group))
+        return [(group, tuple(found[group])) for group in ranked[:count]]
 
     def newest(self, query: EventQuery) -> list[StoredEvent]:
         listed = [

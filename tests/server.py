@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -63,6 +64,13 @@ class Server:
         made = self.admin("POST", f"/v1/organizations/{organization}/keys", fields)
         assert made.status_code == 201, made.text
         return str(made.json()["key"])
+
+    def expired_key(self, organization: str, **fields: Any) -> dict[str, Any]:
+        """A new key as it is after its time: it expires at the instant at which it was made, where the clock stands."""
+        made: dict[str, Any] = self.admin("POST", f"/v1/organizations/{organization}/keys", fields).json()
+        with closing(sqlite3.connect(self.data / "ledger.sqlite")) as ledger, ledger:
+            ledger.execute("UPDATE keys SET expires_at = created_at WHERE id = ?", (made["id"],))
+        return made
 
     def send(self, namespace: str, events: list[dict[str, Any]]) -> dict[str, Any]:
         sent = self.admin("POST", "/v1/events", events, params={"namespace": namespace})

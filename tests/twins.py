@@ -145,6 +145,7 @@ def twins_at(
     apps = [
         create_app(
             version="0",
+            data=Path(),
             admin_key=ADMIN_KEY,
             accounts=accounts,
             catalogs=catalogs,
@@ -155,6 +156,10 @@ def twins_at(
             clock=clock,
             max_body_bytes=1 << 20,
             answer_cache_bytes=size,
+            cors_origins=("*",),
+            body_timeout_seconds=10,
+            body_bytes_per_second=10_000,
+            failed_keys_per_minute=0,
         )
         for size in (1 << 20, 0)
     ]

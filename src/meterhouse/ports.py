@@ -13,7 +13,7 @@ from .domain.event import Event, Identity, Outcome
 from .domain.export import ExportForm, Selection
 from .domain.listing import EventPage, EventQuery, Place, Saying, StoredEvent
 from .domain.loss import Loss
-from .domain.meter import Measure, MeterQuery, StateWindow
+from .domain.meter import Measure, MeterQuery, StateWindow, Top
 from .domain.organization import Key, Organization
 from .domain.period import Period
 from .domain.plan import Subscription
@@ -84,6 +84,14 @@ class EventStore(Protocol):
         STATE_COUNT takes each entity's latest event by the same rule, and counts the entity in the window that
         holds the moment the query's state window names (`NOW` puts every entity in window 0). Events that are voided
         as of the query's commit do not count, and are not listed by `newest` nor seen by `first_event_at`.
+        """
+        ...
+
+    def top(self, query: MeterQuery, count: int) -> list[Top]:
+        """The groups of a query that have most of its first meter, at most `count`, in order: among equals by the
+        second meter and so on, then by name. The query is about one window and group, and about COUNT and SUM.
+
+        Costs little more however many groups there are: only those that are answered leave the engine.
         """
         ...
 
@@ -309,7 +317,13 @@ class UsageReader(Protocol):
         ...
 
     def groups(self, meters: Sequence[str], period: Period, by: str) -> list[dict[str, Decimal]]:
-        """For each meter its total over the period by the text of a property; "" stands for events without it."""
+        """For each meter its total over the period by the text of a property; "" stands for events without it. Raises
+        `TooManyGroups` for more than 10,000."""
+        ...
+
+    def top(self, meters: Sequence[str], period: Period, by: str, count: int) -> list[Top]:
+        """The groups of `groups` that have most of the first meter, at most `count`, each with its total of every
+        meter: among equals by the second meter and so on, then by name. For COUNT and SUM."""
         ...
 
     def state_windows(self, meter: str, edges: Sequence[datetime | None], by: StateWindow) -> list[dict[str, Decimal]]:

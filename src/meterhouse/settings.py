@@ -33,10 +33,24 @@ class Settings:
     """Freezes the clock at an RFC 3339 instant, for tests and demos."""
     max_body_bytes: int = field(default=32 * 1024 * 1024, metadata={"env": "METERHOUSE_MAX_BODY_BYTES"})
     """The largest request body, compressed or not; beyond it the answer is 413."""
+    max_connections: int = field(default=8192, metadata={"env": "METERHOUSE_MAX_CONNECTIONS"})
+    """How many connections may be open; others wait until one is closed."""
+    idle_timeout_seconds: int = field(default=30, metadata={"env": "METERHOUSE_IDLE_TIMEOUT_SECONDS"})
+    """How long a connection may go without a complete request header; then it is closed."""
+    body_timeout_seconds: int = field(default=10, metadata={"env": "METERHOUSE_BODY_TIMEOUT_SECONDS"})
+    """How long a body may take beside the time that its bytes take; beyond it the answer is 408."""
+    body_bytes_per_second: int = field(default=16_384, metadata={"env": "METERHOUSE_BODY_BYTES_PER_SECOND"})
+    """How slowly a body may come."""
     answer_cache_mib: int = field(default=32, metadata={"env": "METERHOUSE_ANSWER_CACHE_MIB"})
     """How many MiB of answers are kept to be given again; 0 keeps none."""
     fold_interval_seconds: int = field(default=1, metadata={"env": "METERHOUSE_FOLD_INTERVAL_SECONDS"})
     """How often to look for events to fold into rollups."""
+    failed_keys_per_minute: int = field(default=100, metadata={"env": "METERHOUSE_FAILED_KEYS_PER_MINUTE"})
+    """How many wrong keys Meterhouse's own API takes from one address in a minute before the answer is 429; 0 for no
+    limit."""
+    cors_origins: tuple[str, ...] = field(default=("*",), metadata={"env": "METERHOUSE_CORS_ORIGINS"})
+    """Pages of which origins may call Meterhouse's own API from a browser, in the environment separated by `,`: `*` for
+    all, `none` for none. A call needs its key all the same."""
     commit_delay_ms: int = field(default=2, metadata={"env": "METERHOUSE_COMMIT_DELAY_MS"})
     """How long a commit waits, at most, for as many requests as were under way at the end of the last one."""
     commit_events: int = field(default=50_000, metadata={"env": "METERHOUSE_COMMIT_EVENTS"})
@@ -49,23 +63,33 @@ class Settings:
     """By namespace, in the environment `unsiloed=365,onepin=90`: after how many days events are reduced to what meters
     read of them. Those of other namespaces stay whole."""
     log_level: str = field(default="warning", metadata={"env": "METERHOUSE_LOG_LEVEL"})
-    """debug, info (a line per request), warning or error."""
+    """debug, info (start, stop, settings, and a line per request), warning or error."""
     contract_options: Mapping[str, str] = field(
         default_factory=dict, metadata={"env": "METERHOUSE_<CONTRACT>_<OPTION>"}, repr=False
     )
-    """What the environment says of contracts, by the variables' full names; each contract knows its own."""
+    """All other METERHOUSE_* variables. Each contract knows its own; one that none knows stops the start."""
+
+    def described(self) -> dict[str, str]:
+        """What can be told of the settings: all but secrets, of which only whether they are set."""
+        told = {each.name: str(getattr(self, each.name)) for each in fields(self) if each.repr}
+        kept = {each.name: "set" for each in fields(self) if not each.repr and getattr(self, each.name)}
+        return told | kept | {"contract_options": " ".join(sorted(self.contract_options))}
 
 
 _MOST_DAYS = 36_500
 _DAYS_OF_NAMESPACE = re.compile(r"\s*([^=\s]+)\s*=\s*([1-9][0-9]{0,4})\s*", re.ASCII)
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", re.ASCII)
 LOG_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+VARIABLES = frozenset(each.metadata["env"] for each in fields(Settings)) | {"METERHOUSE_URL"}
+"""The names of all variables but those of contracts; METERHOUSE_URL is the clients'."""
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings that the environment gives. Raises `Invalid`, naming the variable."""
     read = _Environment(environment)
     default = Settings()
-    own = {each.metadata["env"] for each in fields(Settings)} | {"METERHOUSE_URL"}  # the latter is the client's
     return Settings(
         data=Path(read.text("METERHOUSE_DATA", str(default.data))),
         host=read.text("METERHOUSE_HOST", default.host),
@@ -75,8 +99,18 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         ledger_url=read.text("METERHOUSE_LEDGER_URL", "") or None,
         now=read.instant("METERHOUSE_NOW"),
         max_body_bytes=read.number("METERHOUSE_MAX_BODY_BYTES", default.max_body_bytes, 1024, 1024**3),
+        max_connections=read.number("METERHOUSE_MAX_CONNECTIONS", default.max_connections, 128, 100_000),
+        idle_timeout_seconds=read.number("METERHOUSE_IDLE_TIMEOUT_SECONDS", default.idle_timeout_seconds, 1, 3600),
+        body_timeout_seconds=read.number("METERHOUSE_BODY_TIMEOUT_SECONDS", default.body_timeout_seconds, 1, 3600),
+        body_bytes_per_second=read.number(
+            "METERHOUSE_BODY_BYTES_PER_SECOND", default.body_bytes_per_second, 1, 1_000_000_000
+        ),
         answer_cache_mib=read.number("METERHOUSE_ANSWER_CACHE_MIB", default.answer_cache_mib, 0, 64 * 1024),
         fold_interval_seconds=read.number("METERHOUSE_FOLD_INTERVAL_SECONDS", default.fold_interval_seconds, 1, 3600),
+        failed_keys_per_minute=read.number(
+            "METERHOUSE_FAILED_KEYS_PER_MINUTE", default.failed_keys_per_minute, 0, 1_000_000
+        ),
+        cors_origins=read.origins("METERHOUSE_CORS_ORIGINS", default.cors_origins),
         commit_delay_ms=read.number("METERHOUSE_COMMIT_DELAY_MS", default.commit_delay_ms, 0, 1000),
         commit_events=read.number("METERHOUSE_COMMIT_EVENTS", default.commit_events, 1, 1_000_000),
         waiting_events=read.number("METERHOUSE_WAITING_EVENTS", default.waiting_events, 1, 10_000_000),
@@ -84,7 +118,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         retention_days=read.days("METERHOUSE_RETENTION_DAYS"),
         log_level=read.choice("METERHOUSE_LOG_LEVEL", default.log_level, LOG_LEVELS),
         contract_options={
-            name: text for name, text in environment.items() if name.startswith("METERHOUSE_") and name not in own
+            name: text for name, text in environment.items() if name.startswith("METERHOUSE_") and name not in VARIABLES
         },
     )
 
@@ -101,6 +135,18 @@ class _Environment:
         if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
             raise Invalid(f"{name} is {text[:40]!r}; it must be a whole number from {least} to {most}")
         return int(text)
+
+    def origins(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        text = self.text(name, ",".join(default))
+        if text in ("*", "none"):
+            return ("*",) if text == "*" else ()
+        origins = tuple(part.strip() for part in text.split(","))
+        for origin in origins:
+            if _ORIGIN.fullmatch(origin) is None:
+                raise Invalid(
+                    f"{name} has {origin[:80]!r}; it must be *, none, or origins like https://app.example.com"
+                )
+        return origins
 
     def days(self, name: str) -> dict[str, int]:
         found: dict[str, int] = {}

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import structlog
 from litestar.types import ASGIApp
 
-from .contracts import configured, installed
+from .contracts import configured, installed, refuse_unknown
 from .contracts.contract import BASE62, Contract, TokenOptions
 from .domain.catalog import Catalog, CatalogError, parse_catalog
-from .domain.errors import FolderError, MeterhouseError
+from .domain.errors import FolderError, MeterhouseError, NotFound
 from .domain.listing import CursorSeal
 from .domain.organization import KeyFormat
 from .http.app import Metering, create_app
@@ -40,7 +40,7 @@ from .services.retention import Retention
 from .services.stories import Stories
 from .services.upkeep import Upkeep
 from .services.usage import Usage
-from .settings import Settings
+from .settings import VARIABLES, Settings
 from .storage.clickhouse.engine import EngineError
 from .storage.folder import DataFolder
 from .storage.ledger.sql_ledger import SqlLedger
@@ -48,6 +48,7 @@ from .storage.pairing import begin_turn, hold_to_each_other
 from .storage.reserved_space import ReservedSpace
 
 if TYPE_CHECKING:
+    from .storage.clickhouse.event_store import ClickHouseEventStore
     from .storage.repair import Report
 
 _log = structlog.get_logger(__name__)
@@ -86,11 +87,14 @@ class FrozenClock:
 class Meterhouse:
     """A running Meterhouse without its network side."""
 
+    version: str
     app: ASGIApp
     admin_key: str
     generated_admin_key: bool
     catalogs: Catalogs
     contracts: dict[str, Contract]
+    announce: Callable[[str], None]
+    """Is told the URL at which the app is served."""
 
 
 def load_catalogs(paths: tuple[Path, ...]) -> Catalogs:
@@ -108,7 +112,7 @@ def _load_catalog(name: str, source: Path | resources.abc.Traversable) -> Catalo
     try:
         document = tomllib.loads(source.read_text("utf-8"), parse_float=Decimal)
     except OSError as wrong:
-        raise CatalogError(f"{name}: cannot be read: {wrong.strerror}") from None
+        raise CatalogError(f"{name}: cannot be read: {wrong.strerror}; see --catalog and METERHOUSE_CATALOGS") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
         raise CatalogError(f"{name}: not TOML: {wrong}") from None
     catalog = parse_catalog(document, name)
@@ -135,32 +139,27 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
     """
     catalogs = load_catalogs(settings.catalogs)
     for namespace in settings.retention_days:
-        catalogs.get(namespace)
+        try:
+            catalogs.get(namespace)
+        except NotFound as unknown:
+            raise NotFound(f"METERHOUSE_RETENTION_DAYS: {unknown}") from None
     contracts = {name: configured(contract, settings.contract_options) for name, contract in installed().items()}
+    refuse_unknown(settings.contract_options, contracts.values(), VARIABLES)
     policies = {catalog.namespace: _policy(catalog, contracts) for catalog in catalogs}
     clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
     with ExitStack() as cleanup:
         folder = DataFolder(settings.data)
         cleanup.callback(folder.close)
         reserved = ReservedSpace(folder.journal / "spare")
-        ledger = _open_ledger(settings, folder, reserved)
+        ledger = _open_ledger(settings.ledger_url, folder, reserved)
         cleanup.callback(ledger.close)
         grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
         accounts = Accounts(ledger, catalogs, policies, clock, os.urandom, grace)
         metering = None
         if engine:
             from .storage.backup import back_up  # noqa: PLC0415 - needs the engine
-            from .storage.clickhouse.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
-            from .storage.clickhouse.event_store import ClickHouseEventStore  # noqa: PLC0415 - with it comes numpy
-            from .storage.clickhouse.journal import JournalFiles  # noqa: PLC0415 - the same
 
-            try:
-                hold_to_each_other(folder.manifest, ledger)
-                meters = {catalog.namespace: tuple(catalog.meters.values()) for catalog in catalogs}
-                journal = JournalFiles(folder.journal, folder.manifest, reserved)
-                store = ClickHouseEventStore(ChdbEngine(folder.events), meters, folder.identities, journal)
-            except (EngineError, FolderError) as failure:
-                raise FolderError(f"{failure}{_what_to_do(folder)}") from failure
+            store = _open_store(folder, ledger, reserved, catalogs)
             cleanup.callback(_end_turn, folder, ledger)
             cleanup.callback(store.close)
             begin_turn(folder.manifest, ledger)
@@ -196,6 +195,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
         admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
         app = create_app(
             version=VERSION,
+            data=settings.data,
             admin_key=admin_key,
             accounts=accounts,
             catalogs=catalogs,
@@ -206,14 +206,39 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             clock=clock,
             max_body_bytes=settings.max_body_bytes,
             answer_cache_bytes=settings.answer_cache_mib * 1024 * 1024,
+            cors_origins=settings.cors_origins,
+            body_timeout_seconds=settings.body_timeout_seconds,
+            body_bytes_per_second=settings.body_bytes_per_second,
+            failed_keys_per_minute=settings.failed_keys_per_minute,
         )
-        yield Meterhouse(app, admin_key, settings.admin_key is None, catalogs, contracts)
+        yield Meterhouse(VERSION, app, admin_key, settings.admin_key is None, catalogs, contracts, folder.announce)
 
 
-def _open_ledger(settings: Settings, folder: DataFolder, reserved: ReservedSpace) -> SqlLedger:
-    if settings.ledger_url is None and folder.manifest.state.turn and not folder.ledger.exists():
-        raise FolderError(f"{folder.ledger} is gone, with all organizations and keys{_what_to_do(folder)}")
-    return SqlLedger.open(settings.ledger_url or folder.ledger_url, reserved)
+def _open_ledger(url: str | None, folder: DataFolder, reserved: ReservedSpace) -> SqlLedger:
+    if url is None:
+        if folder.manifest.state.turn and not folder.ledger.exists():
+            raise FolderError(f"{folder.ledger} is gone, with all organizations and keys{_what_to_do(folder)}")
+        return SqlLedger.open(folder.ledger_url, reserved)
+    try:
+        return SqlLedger.open(url)
+    except FolderError as wrong:
+        raise FolderError(f"METERHOUSE_LEDGER_URL: {wrong}") from wrong
+
+
+def _open_store(
+    folder: DataFolder, ledger: SqlLedger, reserved: ReservedSpace, catalogs: Catalogs
+) -> ClickHouseEventStore:
+    from .storage.clickhouse.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
+    from .storage.clickhouse.event_store import ClickHouseEventStore  # noqa: PLC0415 - with it comes numpy
+    from .storage.clickhouse.journal import JournalFiles  # noqa: PLC0415 - the same
+
+    try:
+        hold_to_each_other(folder.manifest, ledger)
+        meters = {catalog.namespace: tuple(catalog.meters.values()) for catalog in catalogs}
+        journal = JournalFiles(folder.journal, folder.manifest, reserved)
+        return ClickHouseEventStore(ChdbEngine(folder.events), meters, folder.identities, journal)
+    except (EngineError, FolderError) as failure:
+        raise FolderError(f"{failure}{_what_to_do(folder)}") from failure
 
 
 def _end_turn(folder: DataFolder, ledger: SqlLedger) -> None:

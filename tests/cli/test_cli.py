@@ -8,10 +8,13 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
+from meterhouse import cli
 from server import ADMIN_KEY, Server, event, serve
 
 
@@ -75,6 +78,45 @@ def test_talks_to_a_running_server(server: Server) -> None:
     assert org in gone.stderr
 
 
+def test_what_is_piped_is_whole(server: Server) -> None:
+    remote = {"METERHOUSE_URL": str(server.http.base_url), "METERHOUSE_ADMIN_KEY": ADMIN_KEY, "COLUMNS": "40"}
+    org = server.organization("onepin", id="o" * 100, name="A name of some length " * 6)
+    key = server.admin("POST", f"/v1/organizations/{org}/keys", {}).json()
+    listed = meterhouse("org", "list", **remote).stdout
+    assert org in listed
+    assert "A name of some length " * 5 in listed
+    assert key["id"] in meterhouse("key", "list", org, **remote).stdout
+
+
+def test_reading_commands_make_no_folder(tmp_path: Path) -> None:
+    for arguments in (("usage", "acme"), ("org", "list"), ("export", "-"), ("rebuild",), ("key", "list", "acme")):
+        assert meterhouse(*arguments, cwd=tmp_path).returncode == 1
+    for arguments in (("plan", "list"), ("meter", "list")):
+        assert meterhouse(*arguments, cwd=tmp_path).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_help_describes_every_argument() -> None:
+    for name, command in commands(cli.app):
+        for argument in command.assemble_argument_collection(parse_docstring=True):
+            if argument.show:
+                assert argument.parameter.help or argument.field_info.help, f"{name} {argument.names}"
+    shown = meterhouse("ingest", "--help").stdout + meterhouse("key", "add", "--help").stdout
+    assert not re.search(r"default: (\(\)|\{\}|False|None)", shown)
+    first = meterhouse("--help").stdout
+    assert "--json" in first
+    assert "CSV" in first
+
+
+def commands(app: App, path: tuple[str, ...] = ()) -> Iterator[tuple[str, App]]:
+    for name in app:
+        if not name.startswith("-"):
+            below = app[name]
+            if below.default_command is not None:
+                yield " ".join((*path, name)), below
+            yield from commands(below, (*path, name))
+
+
 def test_bad_events_end_with_3_and_lose_nothing(server: Server) -> None:
     remote = {"METERHOUSE_URL": str(server.http.base_url), "METERHOUSE_ADMIN_KEY": ADMIN_KEY}
     org = server.organization("unsiloed")
@@ -91,6 +133,8 @@ def test_lists_meters_and_plans_without_the_engine(tmp_path: Path) -> None:
     meters = meterhouse("meter", "list", "--namespace", "aitronos", "--json", cwd=tmp_path)
     assert {each["slug"] for each in json.loads(meters.stdout)} == {"requests", "neurons", "synapses", "cost"}
     assert "Pro_v3" in meterhouse("plan", "list", cwd=tmp_path).stdout
+    assert not (tmp_path / "meterhouse-data").exists()
+    assert meterhouse("org", "add", "acme", "--namespace", "onepin", cwd=tmp_path).returncode == 0
     assert not (tmp_path / "meterhouse-data" / "events").exists()
     assert not imported("plan", "list", cwd=tmp_path) & {
         "chdb",
@@ -121,7 +165,10 @@ def imported(*arguments: str, cwd: Path | None = None, **env: str) -> set[str]:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("usage", "nobody"), 1, "no organization 'nobody'"),
+        (("usage", "nobody"), 1, "there is no data folder meterhouse-data: name a running server with --url"),
+        (("org", "list"), 1, "there is no data folder meterhouse-data"),
+        (("why", "a", "b", "--namespace", "onepin"), 1, "there is no data folder meterhouse-data"),
+        (("backup", "b.tar"), 1, "there is no data folder meterhouse-data"),
         (("ingest", "absent.ndjson", "--namespace", "onepin"), 1, "absent.ndjson cannot be read"),
         (("ingest", "-", "--namespace", "nowhere"), 1, "unknown namespace 'nowhere'"),
         (("org", "add", "a/b", "--namespace", "onepin"), 1, "organization id"),
@@ -129,7 +176,7 @@ def imported(*arguments: str, cwd: Path | None = None, **env: str) -> set[str]:
         (("frobnicate",), 2, "frobnicate"),
         (("serve", "--port", "many"), 2, "many"),
         (("serve", "--port", "99999"), 2, "65535"),
-        (("serve", "--now", "yesterday"), 1, "yesterday"),
+        (("serve", "--now", "yesterday"), 1, "--now: 'yesterday'"),
         (("plan", "list", "--namespace", "nowhere"), 1, "unknown namespace 'nowhere'"),
         (("org", "subscribe", "a", "--anchor", "2026-01-01", "--limit", "credits"), 1, "--limit credits"),
         (("usage", "a", "--url", "http://127.0.0.1:1"), 1, "METERHOUSE_ADMIN_KEY"),
@@ -142,6 +189,12 @@ def test_says_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...], code: in
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "http://", "http://[::1", "http://a:b", "ftp://a", "http://a?b"])
+def test_a_url_that_is_none_is_named(tmp_path: Path, url: str) -> None:
+    done = meterhouse("org", "list", cwd=tmp_path, METERHOUSE_URL=url, METERHOUSE_ADMIN_KEY=ADMIN_KEY)
+    assert (done.returncode, "METERHOUSE_URL" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
@@ -150,17 +203,83 @@ def test_says_what_is_wrong(tmp_path: Path, arguments: tuple[str, ...], code: in
         ("METERHOUSE_LOG_LEVEL", "loud"),
         ("METERHOUSE_MAX_BODY_BYTES", "1"),
         ("METERHOUSE_NOW", "noon"),
+        ("METERHOUSE_RETENTION_DAYS", "nowhere=3"),
+        ("METERHOUSE_RETENTION_DAYS", "onepin"),
+        ("METERHOUSE_CATALOGS", "absent.toml"),
+        ("METERHOUSE_LEDGER_URL", "postgresql+psycopg://u:p@h:abc/db"),
+        ("METERHOUSE_HOST", "no such host"),
+        ("METERHOUSE_HOST", "." * 70),
+        ("METERHOUSE_CORS_ORIGINS", "app.example.com"),
+        ("METERHOUSE_ONEPIN_END_STYLE", "upside_down"),
     ],
 )
 def test_names_the_variable_that_is_wrong(tmp_path: Path, variable: str, value: str) -> None:
     done = meterhouse("serve", cwd=tmp_path, **{variable: value})
     assert done.returncode == 1
     assert variable in done.stderr
+    assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("url", ["nonsense", "mysql://localhost/ledger", "sqlite:////proc/nowhere/ledger"])
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("METERHOUSE_ADMIN_KEI", "METERHOUSE_ADMIN_KEY"),
+        ("METERHOUSE_RETENTION_DAY", "METERHOUSE_RETENTION_DAYS"),
+        ("METERHOUSE_OKTOLENS_REQUESTS_PER_HOUR", "METERHOUSE_OCTOLENS_REQUESTS_PER_HOUR"),
+    ],
+)
+def test_a_variable_that_is_no_setting_stops_the_start(tmp_path: Path, variable: str, nearest: str) -> None:
+    done = meterhouse("serve", cwd=tmp_path, **{variable: "1"})
+    assert done.returncode == 1
+    assert f"{variable} is not a setting of Meterhouse; did you mean {nearest}?" in done.stderr
+    assert not (tmp_path / "meterhouse-data").exists()
+
+
+class TestEnvFile:
+    def test_is_read_and_said_and_the_environment_wins(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text(
+            "# of ours\nexport METERHOUSE_NOW='2026-03-15T12:00:00Z'\nMETERHOUSE_LOG_LEVEL=loud\nOTHER=secret\n"
+        )
+        done = meterhouse("demo", "--once", "--data", "data", cwd=tmp_path, METERHOUSE_LOG_LEVEL="error")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == f"settings from {tmp_path / '.env'}: METERHOUSE_NOW\n"
+        assert '"start": "2026-02-28T' in done.stdout
+
+    def test_its_values_are_held_to_the_same_rules(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("METERHOUSE_PORT=eighty\n")
+        done = meterhouse("plan", "list", cwd=tmp_path)
+        assert (done.returncode, "METERHOUSE_PORT" in done.stderr) == (1, True)
+        (tmp_path / ".env").write_text("METERHOUSE_PROT=80\n")
+        done = meterhouse("plan", "list", cwd=tmp_path)
+        assert (done.returncode, "did you mean METERHOUSE_PORT?" in done.stderr) == (1, True)
+
+    @pytest.mark.parametrize("line", ["METERHOUSE_PORT", "METERHOUSE_PORT='8000", "METERHOUSE_PORT 8000"])
+    def test_a_line_that_is_none_is_named(self, tmp_path: Path, line: str) -> None:
+        (tmp_path / ".env").write_text(f"A=1\n{line}\n")
+        done = meterhouse("org", "list", cwd=tmp_path)
+        assert (done.returncode, "line 2 of" in done.stderr, "Traceback" in done.stderr) == (1, True, False)
+
+    def test_of_other_programs_is_left_alone(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("PASSWORD=secret\nthis is no line\n")
+        done = meterhouse("plan", "list", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        (tmp_path / ".env").unlink()
+        (tmp_path / ".env").mkdir()
+        assert meterhouse("plan", "list", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "mysql://localhost/ledger",
+        "sqlite:////proc/nowhere/ledger",
+        "postgresql+psycopg://u:p@127.0.0.1:abc/db",
+        "postgresql+psycopg://u:p@127.0.0.1:99999/db",
+    ],
+)
 def test_a_ledger_that_cannot_be_had_is_explained(tmp_path: Path, url: str) -> None:
-    done = meterhouse("org", "list", cwd=tmp_path, METERHOUSE_LEDGER_URL=url)
+    done = meterhouse("org", "add", "a", "--namespace", "onepin", cwd=tmp_path, METERHOUSE_LEDGER_URL=url)
     assert done.returncode == 1
     assert "ledger" in done.stderr
     assert "Traceback" not in done.stderr
@@ -246,6 +365,12 @@ class TestFolder:
         assert "format 999" in done.stderr
         assert "newer" in done.stderr
 
+    def test_in_use_by_a_server_says_where_it_is(self, tmp_path: Path) -> None:
+        with serve(tmp_path / "data") as server:
+            done = meterhouse("usage", "acme", "--data", str(tmp_path / "data"))
+        assert done.returncode == 1
+        assert f"Talk to the running server with --url http://127.0.0.1:{server.port}, or name" in done.stderr
+
     def test_whose_events_cannot_be_opened(self, tmp_path: Path) -> None:
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "events").write_text("not a folder")
@@ -303,6 +428,9 @@ def test_every_curl_line_of_the_demo_works_when_pasted(tmp_path: Path) -> None:
                 printed += line
             lines = re.findall(r"^curl .*$", printed, re.MULTILINE)
             assert len(lines) == 9
+            [command] = re.findall(r"^METERHOUSE_ADMIN_KEY=.*$", printed, re.MULTILINE)
+            shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+            assert (shown.returncode, "credits" in shown.stdout) == (0, True), shown.stderr
             for line in lines:
                 pasted = subprocess.run(
                     ["bash", "-c", f"{line} --fail --retry 5 --retry-connrefused"],

@@ -25,8 +25,8 @@ from jsonschema.protocols import Validator
 from meterhouse.contracts import configured, installed
 from meterhouse.http.documents import contract_openapi
 
-METHOD_NOT_ALLOWED = 405
-"""Of no operation: OpenAPI documents the methods that there are."""
+NOT_ALLOWED = {"octolens": (404, None)}
+"""Status and `Allow` of another method, where it is not 405 and GET; OpenAPI documents the methods that there are."""
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _SHOWN_CHARACTERS = 300
@@ -115,10 +115,12 @@ class Operation:
     path: str
     responses: Mapping[int, DocumentedResponse]
     error: Validator
+    not_allowed: tuple[int, str | None]
+    """Status and `Allow` of another method than GET."""
 
     def owns(self, path: str) -> bool:
-        """Whether a request for that path is one for this operation; a slash at its end changes nothing."""
-        wanted, given = self.path.split("/"), path.rstrip("/").split("/")
+        """Whether a request for that path is one for this operation."""
+        wanted, given = self.path.split("/"), path.split("/")
         return len(wanted) == len(given) and all(
             part == there or (part.startswith("{") and there) for part, there in zip(wanted, given, strict=True)
         )
@@ -181,7 +183,7 @@ def _documents(variables: tuple[tuple[str, str], ...]) -> Documents:
                 )
                 for status, response in item["get"]["responses"].items()
             }
-            operations.append(Operation(name, path, responses, error))
+            operations.append(Operation(name, path, responses, error, NOT_ALLOWED.get(name, (405, "GET"))))
     return Documents(tuple(operations))
 
 
@@ -200,8 +202,8 @@ def _problems(operation: Operation, method: str, status: int, headers: httpx.Hea
         yield from _header_problems(response, headers)
         yield from _body_problems(response.body, content)
     else:
-        if (status, headers.get("allow")) != (METHOD_NOT_ALLOWED, "GET"):
-            yield f"it should be 405 and allow GET, not {headers.get('allow')!r}"
+        if (status, headers.get("allow")) != operation.not_allowed:
+            yield f"it should be {operation.not_allowed}, not {headers.get('allow')!r}"
         if method != "HEAD":
             yield from _body_problems(operation.error, content)
 

@@ -110,7 +110,11 @@ def test_nothing_to_run_is_no_success(tmp_path: Path) -> None:
     assert (code, output) == (1, f"error: {tmp_path} has no case: there is no *.json in it\n")
     write(tmp_path / "case.json")
     code, output = golden(tmp_path, tmp_path / "absent.toml")
-    assert (code, output) == (1, f"error: {tmp_path / 'absent.toml'}: cannot be read: No such file or directory\n")
+    assert (code, output) == (
+        1,
+        f"error: {tmp_path / 'absent.toml'}: cannot be read: No such file or directory; "
+        "see --catalog and METERHOUSE_CATALOGS\n",
+    )
 
 
 class Played:

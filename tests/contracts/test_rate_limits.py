@@ -60,7 +60,7 @@ def test_what_is_refused_uses_up_nothing(octolens: Server) -> None:
         octolens.http.get(PATH),
         octolens.http.post(PATH, headers={"authorization": f"Bearer {key}"}),
     ]
-    assert [answer.status_code for answer in refused] == [403, 401, 401, 405]
+    assert [answer.status_code for answer in refused] == [403, 401, 401, 404]
     assert all(limits(answer) == (None,) * 4 for answer in refused)
     assert ask(octolens, key, params={"unknown": "1"}).headers["x-ratelimit-remaining"] == "498"
 

@@ -62,6 +62,7 @@ def test_sql_is_spoken_in_one_place_only() -> None:
         "src/meterhouse/storage/clickhouse/chdb_engine.py",
         "src/meterhouse/storage/clickhouse/fold_queries.py",
         "src/meterhouse/storage/clickhouse/inspection_queries.py",
+        "src/meterhouse/storage/clickhouse/mutation_queries.py",
         "src/meterhouse/storage/clickhouse/queries.py",
         "src/meterhouse/storage/clickhouse/reduction_queries.py",
         "src/meterhouse/storage/clickhouse/rollup_queries.py",

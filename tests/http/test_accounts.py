@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from server import Server, event
+from server import Server, event, serve
 
 START = {"anchor": "2026-03-01", "interval": "P1M"}
 
@@ -67,6 +68,34 @@ def test_without_a_subscription_every_limit_is_zero_and_nothing_resets(server: S
     meter = server.usage(org)["meters"]["credits"]
     assert (meter["used"], meter["limit"], meter["remaining"], meter["overage"]) == (3, 0, 0, 3)
     assert (meter["percent"], meter["resets_at"], meter["period"]) == (None, None, {"start": None, "end": None})
+
+
+def test_the_same_top_up_in_a_later_period_is_another_purchase(tmp_path: Path) -> None:
+    body = {"plan": None, **START, "limits": {"credits": 500}, "addons": {"credits": {"one_time": 1000}}}
+
+    def limit(server: Server) -> int:
+        return int(server.usage("acme")["meters"]["credits"]["limit"])
+
+    with serve(tmp_path / "data", now="2026-03-10T00:00:00Z") as server:
+        server.organization("autoposting", body, id="acme")
+        server.subscribe("acme", body)  # a repeated request grants nothing twice
+        assert limit(server) == 1500
+        assert server.stop() == 0
+    with serve(tmp_path / "data", now="2026-04-10T00:00:00Z") as server:
+        assert limit(server) == 500
+        read = server.admin("GET", "/v1/organizations/acme/subscription").json()
+        assert read["addons"]["credits"]["granted_at"] == "2026-03-10T00:00:00Z"
+        server.subscribe("acme", {**read, "plan": "Starter"})  # what was read and is put back grants nothing
+        assert limit(server) == 500
+        for _ in range(2):
+            server.subscribe("acme", body)
+            assert limit(server) == 1500
+        other = {**body, "addons": {"credits": {"one_time": 7, "granted_at": "2026-04-01T00:00:00Z"}}}
+        server.subscribe("acme", other)
+        assert limit(server) == 507
+        for grant in ({"one_time": 7, "granted_at": "soon"}, {"recurring": 7, "granted_at": "2026-04-01T00:00:00Z"}):
+            refused = server.admin("PUT", "/v1/organizations/acme/subscription", {**body, "addons": {"credits": grant}})
+            assert (refused.status_code, "addons.credits.granted_at" in refused.json()["detail"]) == (400, True)
 
 
 def test_limits_are_plan_then_override_then_addons(server: Server) -> None:
@@ -144,9 +173,20 @@ def test_a_key_is_shown_once_expires_and_is_revoked(server: Server) -> None:
     assert server.admin("DELETE", path.replace(org, other)).status_code == 404
     assert server.admin("DELETE", path).status_code == 204
     assert server.http.get("/org/get_usage", **read).status_code == 401
-    expired = server.key(org, expires_at="2026-03-15T12:00:00Z")
+    expired = server.expired_key(org)["key"]
     assert server.http.get("/org/get_usage", headers={"api-key": expired}).status_code == 401
     assert server.admin("POST", f"/v1/organizations/{org}/keys", {"scopes": ["root"]}).status_code == 400
+
+
+@pytest.mark.parametrize("expires_at", ["2026-03-15T12:00:00Z", "2026-03-15T13:00:00+02:00", "2001-01-01T00:00:00Z"])
+def test_an_expiry_that_has_passed_makes_no_key(server: Server, expires_at: str) -> None:
+    org = server.organization("unsiloed")
+    answer = server.admin("POST", f"/v1/organizations/{org}/keys", {"expires_at": expires_at})
+    assert answer.status_code == 400
+    assert "is not after now, 2026-03-15T12:00:00Z" in answer.json()["detail"]
+    assert server.admin("GET", f"/v1/organizations/{org}/keys").json() == []
+    later = server.admin("POST", f"/v1/organizations/{org}/keys", {"expires_at": "2026-03-15T12:00:01Z"})
+    assert later.status_code == 201
 
 
 def test_an_organization_reads_its_own_usage_and_no_other(server: Server) -> None:

@@ -133,7 +133,7 @@ def test_a_contract_sees_no_header_that_it_does_not_declare() -> None:
     }
     seen = {name: set(_request(each, Request(scope), NOW).headers) for name, each in installed().items()}
     assert seen == {
-        "aitronos": {"x-api-key"},
+        "aitronos": {"user-agent", "x-api-key"},
         "autoposting": {"authorization", "x-api-key", "x-source"},
         "octolens": {"authorization"},
         "onepin": {"authorization", "x-workspace-id"},
@@ -224,7 +224,7 @@ class TestAnswerCache:
         def key(**other: Any) -> bytes:
             return cache.key({**asked, **other})  # type: ignore[typeddict-item]
 
-        assert key() == key(headers=[(b"user-agent", b"e"), (b"api-key", b"d")])
+        assert key() == key(headers=[(b"accept", b"e"), (b"api-key", b"d")])
         others = [
             key(path="/b"),
             key(path="/ab", query_string=b"=c"),

@@ -46,4 +46,4 @@ def test_a_refused_request_may_be_sent_again_and_shows_in_the_metrics(tmp_path: 
     assert figures["meterhouse_commit_events_sum"] == f"{count}.0"
     assert float(figures["meterhouse_commit_duration_seconds_sum"]) > 0
     assert figures["meterhouse_ingest_waiting_requests"] == figures["meterhouse_ingest_waiting_events"] == "0.0"
-    assert figures['meterhouse_events_total{outcome="ingested"}'] == f"{count}.0"
+    assert figures['meterhouse_events_total{namespace="unsiloed",outcome="ingested"}'] == f"{count}.0"

@@ -16,10 +16,11 @@ from meterhouse.domain.erasure import erase
 from meterhouse.domain.event import Event, parse_event
 from meterhouse.domain.listing import Saying
 from meterhouse.domain.meter import Aggregation, Meter, MeterQuery
-from meterhouse.storage.clickhouse import queries
+from meterhouse.storage.clickhouse import mutation_queries
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine import NO_PARAMETERS, EngineError, Parameters
 from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
+from meterhouse.storage.clickhouse.mutation_queries import REWRITE
 from server import Server, event, serve
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
@@ -132,7 +133,7 @@ METERS = {
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("statement", [queries.REPLACE_REWRITES, queries.REWRITE, queries.DROP_REWRITES])
+@pytest.mark.parametrize("statement", [mutation_queries.REPLACE_REWRITES, REWRITE, mutation_queries.DROP_REWRITES])
 def test_a_crash_at_any_step_leaves_nothing_behind(tmp_path: Path, statement: str, after: bool) -> None:
     engine = CrashingEngine(tmp_path / "events")
     store = ClickHouseEventStore(engine, METERS)
@@ -166,7 +167,7 @@ def test_a_crash_at_any_step_leaves_nothing_behind(tmp_path: Path, statement: st
 def test_a_rewrite_that_fails_does_not_hold_up_others(tmp_path: Path) -> None:
     class Failing(ChdbEngine):
         def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
-            if sql == queries.REWRITE:
+            if sql == REWRITE:
                 raise EngineError("disk full")
             super().execute(sql, parameters)
 

@@ -126,7 +126,7 @@ SMALL = body_of({**EVENT, "id": "small"})
         (b"{", [AUTH, JSON], b"namespace=unsiloed", 400),
         (SMALL, [AUTH, JSON], b"namespace=nobody", 404),
         (SMALL, [AUTH, JSON], b"", 400),
-        (SMALL, [AUTH, JSON], b"namespace=unsiloed&x=1", 200),
+        (SMALL, [AUTH, JSON], b"namespace=unsiloed&x=1", 400),
         (SMALL, [AUTH, JSON], b"namespace=%75nsiloed", 200),
         (SMALL, [(b"authorization", b"bearer  " + KEY.encode()), JSON], b"namespace=unsiloed", 200),
         (SMALL, [(b"authorization", b"Bearer wrong"), JSON], b"namespace=unsiloed", 401),

@@ -95,6 +95,11 @@ def written(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def in_seconds(moment: datetime) -> str | None:
+    """As contracts write it: cut to whole seconds."""
+    return written(moment.replace(microsecond=0))
+
+
 def parsed(text: str | bytes) -> Json:
     """JSON with every number as the decimal that it is written as."""
     return json.loads(text, parse_float=Decimal, parse_int=Decimal)
@@ -216,13 +221,16 @@ class Books:
 
     def subscribe(self, organization: Organization, body: dict[str, Json]) -> None:
         granted = {}
+        organization.subscription = body
+        running = self.period(organization, self.now)
         for meter, grant in body.get("addons", {}).items():
             amount = quantity(grant.get("one_time", Decimal(0)))
             assert amount is not None
             before = organization.granted_at.get(meter)
             if amount:
-                granted[meter] = before if before is not None and before[0] == amount else (amount, self.now)
-        organization.subscription, organization.granted_at = body, granted
+                again = before is not None and before[0] == amount and within(before[1], *running)
+                granted[meter] = before if before is not None and again else (amount, self.now)
+        organization.granted_at = granted
 
     def caller(self, secret: str | None, contract: str | None = None) -> Key | None:
         """Whose valid key this is; with a contract, only if it is one of its keys."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from math import floor
 
 from simulation.auditor import (
     ANYTHING,
@@ -18,11 +19,11 @@ from simulation.auditor import (
     cycle,
     exact,
     half_up,
+    in_seconds,
     latest,
     quantity,
     text_at,
     within,
-    written,
 )
 from simulation.catalogs_by_hand import METERS, Meter
 
@@ -127,7 +128,7 @@ def aitronos(books: Books, secret: str | None, organization_id: str) -> Answer:
         status, code, message, system_message = refusals.get(found, denied)
         error = {"code": code, "message": message, "system_message": system_message, "status": Decimal(status)}
         error |= {"type": "client_error" if status == 401 else "authorization_error"}
-        return status, {"success": False, "error": error | {"trace_id": ANYTHING, "timestamp": written(books.now)}}
+        return status, {"success": False, "error": error | {"trace_id": ANYTHING, "timestamp": in_seconds(books.now)}}
     _, organization = found
     reader = Reader(books, organization)
     cost, requests = reader.total("cost", None, None), reader.total("requests", None, None)
@@ -140,8 +141,8 @@ def aitronos(books: Books, secret: str | None, organization_id: str) -> Answer:
     return 200, {
         "organization_id": organization.id,
         "totalRequests": exact(requests),
-        "total_synapses": reader.whole("synapses", None, None),
-        "totalNeurons": reader.whole("neurons", None, None),
+        "total_synapses": with_decimals(reader.total("synapses", None, None)),
+        "totalNeurons": with_decimals(reader.total("neurons", None, None)),
         "totalCost": money(cost, 2),
         "averageCostPerRequest": money(cost / requests if requests else ZERO, 2),
         "topModels": [
@@ -167,7 +168,11 @@ def aitronos(books: Books, secret: str | None, organization_id: str) -> Answer:
 
 def money(value: Fraction, places: int) -> Decimal:
     """Rounded half up, and with one decimal at least."""
-    rounded = exact(half_up(value, places))
+    return with_decimals(half_up(value, places))
+
+
+def with_decimals(value: Fraction) -> Decimal:
+    rounded = exact(value)
     return rounded if "." in format(rounded, "f") else Decimal(f"{rounded:f}.0")
 
 
@@ -181,9 +186,9 @@ def autoposting(books: Books, secret: str | None, *, sdk: bool) -> Answer:
     start, end = cycle(anchor_of(found[1]), "P1M", books.now)
     changed = {state: len(each) for state, each in reader.histories("posts", start, end, "changed").items()}
     now = reader.histories("posts", None, None, "now")
-    allocated, used = reader.limit("credits") or ZERO, reader.total("credits", start, end)
+    allocated, used = floor(reader.limit("credits") or ZERO), floor(reader.total("credits", start, end))
     data: dict[str, Json] = {
-        "period": {"start": written(start), "end": written(end)},
+        "period": {"start": in_seconds(start), "end": in_seconds(end)},
         "posts": {
             "published": Decimal(changed.get("published", 0)),
             "failed": Decimal(changed.get("failed", 0)),
@@ -195,16 +200,16 @@ def autoposting(books: Books, secret: str | None, *, sdk: bool) -> Answer:
         },
         "agents": {
             "runs": reader.whole("agent_runs", start, end),
-            "postsGenerated": reader.whole("agent_posts_generated", start, end),
+            "postsGenerated": Decimal(floor(reader.total("agent_posts_generated", start, end))),
         },
         "credits": {
-            "allocated": exact(allocated),
-            "used": exact(used),
-            "remaining": exact(max(allocated - used, ZERO)),
+            "allocated": Decimal(allocated),
+            "used": Decimal(used),
+            "remaining": Decimal(max(allocated - used, 0)),
         },
         "aiTokens": {
-            "total": exact(reader.limit("ai_tokens") or ZERO),
-            "used": reader.whole("ai_tokens", start, end),
+            "total": Decimal(floor(reader.limit("ai_tokens") or ZERO)),
+            "used": Decimal(floor(reader.total("ai_tokens", start, end))),
         },
     }
     if sdk:
@@ -290,10 +295,12 @@ def octolens(books: Books, secret: str | None) -> Answer:
     if flex and flex["enabled"]:
         budget, price = quantity(flex["budget_cents"]) or ZERO, quantity(flex["unit_price_cents"]) or ZERO
         bought = Fraction(budget // price) if price else ZERO
+        flexed = min(max(count - limit, ZERO), bought)
+        answer["mentions"] |= {"count": exact(count - flexed)}
         answer["flex"] = {
             "enabled": True,
             "budgetCents": exact(budget),
-            "used": exact(min(max(count - limit, ZERO), bought)),
+            "used": exact(flexed),
             "resetAt": resets_at,
         }
     return 200, answer

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from simulation.auditor import ANYTHING, Answer, Books, Json, exact, half_even, months_after, written
+from simulation.auditor import ANYTHING, Answer, Books, Json, exact, half_even, in_seconds, months_after
 from simulation.catalogs_by_hand import RUN_STATES
 from simulation.contract_answers import Reader, caller
 
@@ -41,7 +41,7 @@ def buckets(view: str, today: date) -> list[date]:
 
 
 def last_second(moment: datetime) -> str | None:
-    return written(moment - timedelta(seconds=1))
+    return in_seconds(moment - timedelta(seconds=1))
 
 
 def counted(reader: Reader, start: datetime, end: datetime) -> dict[str, Json]:
@@ -56,7 +56,7 @@ def whole(value: Fraction) -> Decimal:
 
 
 def summary(books: Books, secret: str | None, range: str = "30d", view: str = "daily", zone: str = "UTC") -> Answer:
-    meta = {"request_id": ANYTHING, "timestamp": written(books.now)}
+    meta = {"request_id": ANYTHING, "timestamp": in_seconds(books.now)}
     found = caller(books, secret, "onepin")
     if isinstance(found, str):
         refusals = {
@@ -79,7 +79,7 @@ def summary(books: Books, secret: str | None, range: str = "30d", view: str = "d
             "range": range,
             "activity_view": view,
             "timezone": zone,
-            "period": {"start": written(start), "end": last_second(end)},
+            "period": {"start": in_seconds(start), "end": last_second(end)},
             "credits": own_credits(reader, key.user_id),
             "characters": {"total": whole(characters)},
             "lines": {
@@ -121,7 +121,7 @@ def activity(reader: Reader, view: str, zone: str, today: date) -> Json:
     for first, after in pairwise(edges):
         start, end = begin(first, zone), begin(after, zone)
         label = first.isoformat()[:7] if view == "monthly" else first.isoformat()
-        told = {"label": label, "start": written(start), "end": last_second(end)}
+        told = {"label": label, "start": in_seconds(start), "end": last_second(end)}
         rows.append({**told, **counted(reader, start, end)})
         value = reader.total("credits", start, end)
         if value > best:

@@ -4,7 +4,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from meterhouse.domain.errors import Invalid
@@ -12,8 +12,8 @@ from meterhouse.domain.local_time import days, edges, end_of_date, local_date, m
 
 TICK = timedelta(microseconds=1)
 
-# Where clocks were set back over midnight, a few local minutes belong to the day before once more although the new
-# day has begun; they stay in the window of the new day, which is whole.
+# Where clocks were set back over midnight, the first local minute or so of the new day came before the day before was
+# shown once more; it is in the window of the day before, which is whole.
 SET_BACK_OVER_MIDNIGHT = {
     "America/Goose_Bay",
     "America/Moncton",
@@ -145,10 +145,39 @@ def test_a_clock_set_back_over_midnight_begins_the_day_once() -> None:
     bounds = edges(days(date(2006, 10, 30), 3), zone("America/St_Johns"))  # 00:01 became 23:01 of the day before
     assert bounds == [
         utc(2006, 10, 28, 2, 30),
-        utc(2006, 10, 29, 2, 30),
+        utc(2006, 10, 29, 3, 30),  # the second midnight: the hour before it has the date of the 28th
         utc(2006, 10, 30, 3, 30),
         utc(2006, 10, 31, 3, 30),
     ]
+
+
+def begins_slowly(day: date, tz: ZoneInfo) -> datetime:
+    """The minute after the last one that has an earlier date, by looking at every minute of four days."""
+    noon = utc(day.year, day.month, day.day, 12)
+    minutes = (noon + timedelta(minutes=number) for number in range(-2 * 24 * 60, 2 * 24 * 60))
+    return max(minute for minute in minutes if minute.astimezone(tz).date() < day) + timedelta(minutes=1)
+
+
+@settings(max_examples=60)
+@given(zone_names | st.sampled_from(sorted(SET_BACK_OVER_MIDNIGHT)), st.dates(date(1972, 1, 3), date(2037, 12, 31)))
+@example("America/St_Johns", date(2006, 10, 29))
+@example("America/St_Johns", date(2010, 11, 7))
+@example("America/Goose_Bay", date(2009, 11, 1))
+@example("America/Havana", date(2024, 11, 3))  # 01:00 became 00:00 of the same day
+@example("America/Asuncion", date(2024, 3, 24))  # 00:00 became 23:00
+@example("Pacific/Apia", date(2011, 12, 30))  # never was
+def test_a_day_begins_after_the_last_minute_of_an_earlier_date(name: str, day: date) -> None:
+    assert start_of_day(day, zone(name)) == begins_slowly(day, zone(name))
+
+
+@pytest.mark.parametrize("name", ["America/St_Johns", "America/Goose_Bay"])
+def test_every_clock_change_at_a_minute_past_midnight_until_2011(name: str) -> None:
+    for year in range(1988, 2012):
+        for month in (10, 11):
+            for number in range(1, 9) if month == 11 else range(24, 32):
+                day = date(year, month, number)
+                if day.weekday() == 6:  # Sunday
+                    assert start_of_day(day, zone(name)) == begins_slowly(day, zone(name))
 
 
 @given(dates, st.integers(1, 100))

@@ -5,20 +5,26 @@ from __future__ import annotations
 import gc
 import sys
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from ..domain.errors import MeterhouseError
 from ..settings import from_environment
 from . import accounts, catalogs, corrections, events, integrity, moving, rollups, serve, usage
+from .arguments import shown_default
+from .env_file import read_env_file
 from .logs import configure_logging
 from .terminal import Failed, fail
 
 app = App(
     name="meterhouse",
-    help="Meters what organizations use and answers exactly and at once.",
+    help=(
+        "Meters what organizations use and answers exactly and at once.\n\n"
+        "Tables are for people; --json prints the same for scripts. `ingest` reads NDJSON and CSV files."
+    ),
     version_flags=["--version"],
     help_format="plaintext",
     result_action="return_value",
+    default_parameter=Parameter(show_default=shown_default),
 )
 
 
@@ -29,6 +35,7 @@ for module in (serve, events, usage, corrections, accounts, catalogs, rollups, m
 def main(arguments: list[str] | None = None) -> None:
     """Exit codes: 0 done · 1 refused or failed · 2 wrong usage · 3 done, but some events were not ingested."""
     try:
+        read_env_file()
         configure_logging(from_environment().log_level)
         code = app(arguments if arguments is not None else sys.argv[1:], exit_on_error=True)
     except (MeterhouseError, Failed) as wrong:

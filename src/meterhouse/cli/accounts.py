@@ -8,11 +8,11 @@ from cyclopts import App, Parameter
 
 from ..domain.errors import Invalid
 from ..domain.quantity import parse_quantity
+from .arguments import Json, Organization
 from .target import Target, connect
 from .terminal import Failed, out, print_json, print_table
 
 _LOCAL = Target()
-Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 org = App(name="org", help="Organizations and their subscriptions.")
 key = App(name="key", help="API keys of an organization.")
@@ -28,9 +28,19 @@ def register(app: App) -> None:
 def add_organization(
     organization: str, *, namespace: str, name: str | None = None, json: Json = False, target: Target = _LOCAL
 ) -> None:
-    """Adds an organization to a namespace; its name is its id unless one is given."""
+    """Adds an organization to a namespace. Makes the data folder when there is none.
+
+    Parameters
+    ----------
+    organization
+        Its id: letters, digits and . _ - : only, for good.
+    namespace
+        The namespace whose meters and plans are its.
+    name
+        Its name; its id when absent.
+    """
     body = {"id": organization, "name": name or organization, "namespace": namespace}
-    with connect(target, engine=False) as client:
+    with connect(target, engine=False, makes=True) as client:
         added = client.call("POST", "/v1/organizations", body)
     _print_organizations([added], json)
 
@@ -44,7 +54,7 @@ def list_organizations(*, json: Json = False, target: Target = _LOCAL) -> None:
 
 
 @org.command(name="delete")
-def delete_organization(organization: str, *, target: Target = _LOCAL) -> None:
+def delete_organization(organization: Organization, *, target: Target = _LOCAL) -> None:
     """Deletes an organization."""
     with connect(target, engine=False) as client:
         client.call("DELETE", f"/v1/organizations/{organization}")
@@ -52,7 +62,7 @@ def delete_organization(organization: str, *, target: Target = _LOCAL) -> None:
 
 
 @org.command(name="restore")
-def restore_organization(organization: str, *, target: Target = _LOCAL) -> None:
+def restore_organization(organization: Organization, *, target: Target = _LOCAL) -> None:
     """Takes the deletion of an organization back, while its events are still stored."""
     with connect(target, engine=False) as client:
         client.call("POST", f"/v1/organizations/{organization}/restore")
@@ -61,7 +71,7 @@ def restore_organization(organization: str, *, target: Target = _LOCAL) -> None:
 
 @org.command(name="subscribe")
 def subscribe(
-    organization: str,
+    organization: Organization,
     *,
     anchor: str,
     plan: str | None = None,
@@ -74,8 +84,6 @@ def subscribe(
 
     Parameters
     ----------
-    organization
-        Its id.
     anchor
         The date or RFC 3339 instant that usage periods are counted from.
     plan
@@ -84,8 +92,6 @@ def subscribe(
         P1M, P30D …; without one the usage never resets.
     limit
         METER=NUMBER, overrides the plan's; may be repeated.
-    json
-        Prints JSON.
     """
     limits = {}
     for pair in limit:
@@ -107,7 +113,7 @@ def subscribe(
 
 @key.command(name="add")
 def add_key(
-    organization: str,
+    organization: Organization,
     *,
     scope: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     user_id: str | None = None,
@@ -115,7 +121,17 @@ def add_key(
     json: Json = False,
     target: Target = _LOCAL,
 ) -> None:
-    """Makes a key; its secret is shown this once. Without --scope it gets what its contract needs for reading."""
+    """Makes a key; its secret is shown this once.
+
+    Parameters
+    ----------
+    scope
+        What it may do; may be repeated. What its contract needs for reading, when absent.
+    user_id
+        The user that it stands for.
+    expires_at
+        Until when it is good, an RFC 3339 instant; for good when absent.
+    """
     body = {"scopes": list(scope) or None, "user_id": user_id, "expires_at": expires_at}
     with connect(target, engine=False) as client:
         made = client.call("POST", f"/v1/organizations/{organization}/keys", body)
@@ -126,7 +142,7 @@ def add_key(
 
 
 @key.command(name="list")
-def list_keys(organization: str, *, json: Json = False, target: Target = _LOCAL) -> None:
+def list_keys(organization: Organization, *, json: Json = False, target: Target = _LOCAL) -> None:
     """Lists an organization's keys, without their secrets."""
     with connect(target, engine=False) as client:
         keys = client.call("GET", f"/v1/organizations/{organization}/keys")
@@ -139,8 +155,14 @@ def list_keys(organization: str, *, json: Json = False, target: Target = _LOCAL)
 
 
 @key.command(name="revoke")
-def revoke_key(organization: str, key_id: str, *, target: Target = _LOCAL) -> None:
-    """Ends a key at once."""
+def revoke_key(organization: Organization, key_id: str, *, target: Target = _LOCAL) -> None:
+    """Ends a key at once.
+
+    Parameters
+    ----------
+    key_id
+        The key's id, as `meterhouse key list` tells it.
+    """
     with connect(target, engine=False) as client:
         client.call("DELETE", f"/v1/organizations/{organization}/keys/{key_id}")
     out.print(f"revoked {key_id}", markup=False)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from .arguments import Json, Namespace
 from .target import Target, connect
 from .terminal import Failed, print_json, print_table
 
 _LOCAL = Target()
-Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 meter = App(name="meter", help="Meters of the catalogs.")
 plan = App(name="plan", help="Plans of the catalogs.")
@@ -23,7 +27,7 @@ def register(app: App) -> None:
 
 
 @meter.command(name="list")
-def list_meters(*, namespace: str | None = None, json: Json = False, target: Target = _LOCAL) -> None:
+def list_meters(*, namespace: Namespace = None, json: Json = False, target: Target = _LOCAL) -> None:
     """Lists the meters of all namespaces, or of one."""
     found = [{"namespace": each["namespace"], **row} for each in _catalogs(target, namespace) for row in each["meters"]]
     if json:
@@ -35,7 +39,7 @@ def list_meters(*, namespace: str | None = None, json: Json = False, target: Tar
 
 
 @plan.command(name="list")
-def list_plans(*, namespace: str | None = None, json: Json = False, target: Target = _LOCAL) -> None:
+def list_plans(*, namespace: Namespace = None, json: Json = False, target: Target = _LOCAL) -> None:
     """Lists the plans of all namespaces, or of one."""
     found = [{"namespace": each["namespace"], **row} for each in _catalogs(target, namespace) for row in each["plans"]]
     if json:
@@ -46,7 +50,10 @@ def list_plans(*, namespace: str | None = None, json: Json = False, target: Targ
 
 
 def _catalogs(target: Target, namespace: str | None) -> list[dict[str, Any]]:
-    with connect(target, engine=False) as client:
+    with ExitStack() as stack:
+        if target.url is None and not target.data.exists():  # catalogs need no data folder, so none is made
+            target = replace(target, data=Path(stack.enter_context(TemporaryDirectory(prefix="meterhouse-"))))
+        client = stack.enter_context(connect(target, engine=False))
         catalogs: list[dict[str, Any]] = client.call("GET", "/v1/namespaces")
     found = [each for each in catalogs if namespace in (None, each["namespace"])]
     if not found:

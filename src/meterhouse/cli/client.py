@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
 
+from ..domain.quantity import Plain
 from ..ports import Chunks
 from .in_process import InProcess
 from .target import BATCH_EVENTS
@@ -20,7 +20,7 @@ from .terminal import Failed
 if TYPE_CHECKING:
     from ..wiring import Meterhouse
 
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_decoder = msgspec.json.Decoder(float_hook=Plain)
 
 
 class Client:

@@ -10,11 +10,11 @@ from urllib.parse import quote
 import msgspec
 from cyclopts import App, Parameter
 
+from .arguments import Json
 from .target import Target, connect
 from .terminal import Failed, out, print_json, print_table
 
 _LOCAL = Target()
-_Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
 def register(app: App) -> None:
@@ -23,7 +23,7 @@ def register(app: App) -> None:
         app.command(command)
 
 
-def why(source: str, event_id: str, *, namespace: str, json: _Json = False, target: Target = _LOCAL) -> None:
+def why(source: str, event_id: str, *, namespace: str, json: Json = False, target: Target = _LOCAL) -> None:
     """Tells an event's whole story: when it came, where it counts, or why it does not.
 
     Parameters
@@ -34,8 +34,6 @@ def why(source: str, event_id: str, *, namespace: str, json: _Json = False, targ
         The event's id.
     namespace
         The namespace of the event.
-    json
-        Prints JSON.
     """
     place = "/".join(quote(part, safe="") for part in (namespace, "events", source, event_id))
     with connect(target, engine=True) as client:
@@ -59,8 +57,7 @@ class Correcting:
     """Why."""
     preview: Annotated[bool, Parameter(negative="")] = False
     """Only tells what would change."""
-    json: _Json = False
-    """Prints JSON."""
+    json: Json = False
 
 
 def void(source: str, event_id: str, *, correcting: Correcting, target: Target = _LOCAL) -> None:

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from cyclopts import App, Parameter
+from cyclopts import App
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .arguments import Json
 from .csv_events import CsvMapping, read_csv
 from .files import File, open_file
 from .target import BATCH_EVENTS, Target, connect
@@ -39,7 +39,7 @@ def ingest(
     *,
     namespace: str | None = None,
     csv: CsvMapping | None = None,
-    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    json: Json = False,
     target: Target = _LOCAL,
 ) -> int:
     """Ingests a file of CloudEvents, one JSON object a line, or a CSV file with a mapping (`--csv.…`).
@@ -52,8 +52,6 @@ def ingest(
         The file, or - for standard input.
     namespace
         The namespace of the events; else each event names its own, like those of an export.
-    json
-        Prints the totals as JSON.
     """
     if csv is not None and namespace is None:
         raise Failed("give the namespace of a CSV file's events with --namespace")
@@ -62,7 +60,7 @@ def ingest(
     with ExitStack() as stack:
         stream = open_file(file, stack)
         size_bytes = None if file == "-" else Path(file).stat().st_size
-        client = stack.enter_context(connect(target, engine=True))
+        client = stack.enter_context(connect(target, engine=True, makes=True))
         progress = stack.enter_context(_progress())
         task = progress.add_task("ingesting", total=size_bytes)
         lines = stream if csv is None else read_csv(stream, csv, "stdin" if file == "-" else Path(file).name)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import signal
-import socket
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import App, Parameter, validators
 
+from ..domain.errors import Invalid
 from ..domain.period import parse_instant
-from ..settings import Settings, from_environment
+from ..settings import from_environment
+from .listening import check_port, run
 from .terminal import Failed, out
-
-if TYPE_CHECKING:
-    from ..wiring import Meterhouse
 
 Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))]
 
@@ -36,7 +33,7 @@ def serve(
     now: str | None = None,
     catalog: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
 ) -> None:
-    """Serves a data folder until it is told to stop.
+    """Serves a data folder until SIGINT or SIGTERM. SIGHUP is ignored.
 
     Parameters
     ----------
@@ -53,13 +50,14 @@ def serve(
     """
     from ..wiring import open_meterhouse  # noqa: PLC0415 - see `target`
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = from_environment()
     settings = replace(
         settings,
         data=data or settings.data,
         host=host or settings.host,
         port=settings.port if port is None else port,
-        now=parse_instant(now) if now is not None else settings.now,
+        now=_instant(now) or settings.now,
         catalogs=catalog or settings.catalogs,
     )
     check_port(settings)
@@ -96,7 +94,7 @@ def demo(
         settings,
         data=data,
         port=settings.port if port is None else port,
-        now=parse_instant(now) if now is not None else settings.now,
+        now=_instant(now) or settings.now,
         catalogs=(),
     )
     if not once:
@@ -112,40 +110,8 @@ def demo(
             run(meterhouse, settings)
 
 
-def check_port(settings: Settings) -> None:
-    """Raises `Failed` when somebody listens there already: the server itself would share the port silently."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as wrong:
-            raise Failed(
-                f"cannot listen on {settings.host} port {settings.port}: {wrong.strerror}; choose another with --port"
-            ) from None
-
-
-def run(meterhouse: Meterhouse, settings: Settings) -> None:
-    """Serves until SIGINT or SIGTERM; requests that are under way are answered first."""
-    from granian.constants import Interfaces  # noqa: PLC0415 - only a server needs the server
-    from granian.server.embed import Server  # noqa: PLC0415 - the same
-
-    async def listen() -> None:
-        server = Server(
-            meterhouse.app,
-            address=settings.host,
-            port=settings.port,
-            interface=Interfaces.ASGI,
-            websockets=False,
-            log_enabled=False,
-        )
-        loop = asyncio.get_running_loop()
-        for signal_number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(signal_number, server.stop)
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        gc.collect()
-        gc.freeze()  # what is there stays: looking through it again and again takes Python a tenth of a second each
-        server.on_startup(lambda: out.print(f"Meterhouse listens on http://{host}:{settings.port} (docs at /docs)"))
-        await server.serve()
-
-    asyncio.run(listen())
+def _instant(now: str | None) -> datetime | None:
+    try:
+        return None if now is None else parse_instant(now)
+    except Invalid as wrong:
+        raise Failed(f"--now: {wrong}") from None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from shutil import which
 from typing import Any
 
 import msgspec
@@ -13,6 +17,7 @@ from ..contracts.contract import Contract
 from ..demo import ORGANIZATIONS, DemoOrganization, year_of_events
 from ..settings import Settings
 from .client import Client
+from .listening import base_url
 from .terminal import errors, out, print_json
 from .usage import print_usage
 
@@ -70,7 +75,7 @@ def print_answers(client: Client, shown: list[Shown]) -> None:
 
 def print_guide(client: Client, shown: list[Shown], settings: Settings, admin_key: str) -> None:
     """A curl line for each endpoint, and the usage of one organization as a table."""
-    base = f"http://{settings.host}:{settings.port}"
+    base = base_url(settings)
     out.print("\nFive organizations with a year of usage are ready. Paste any of these:\n", highlight=False)
     for each in shown:
         name, value = each.header
@@ -79,9 +84,17 @@ def print_guide(client: Client, shown: list[Shown], settings: Settings, admin_ke
     first: dict[str, Any] = client.call("GET", f"/v1/organizations/{shown[0].organization.id}/usage")
     out.print("\nMeterhouse's own answer, every meter at once:\n", highlight=False)
     _line(f"curl -s -H 'Authorization: Bearer {admin_key}' {base}/v1/organizations/{first['organization']}/usage")
-    _line(f"METERHOUSE_ADMIN_KEY={admin_key} meterhouse usage {first['organization']} --url {base}")
+    _line(f"METERHOUSE_ADMIN_KEY={admin_key} {_program()} usage {first['organization']} --url {base}")
     out.print()
     print_usage(first)
+
+
+def _program() -> str:
+    """How this program is called from here."""
+    if which("meterhouse") is not None:
+        return "meterhouse"
+    called = Path(sys.argv[0])
+    return shlex.quote(str(called)) if called.name == "meterhouse" else f"{shlex.quote(sys.executable)} -m meterhouse"
 
 
 def _line(text: str) -> None:

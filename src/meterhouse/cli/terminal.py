@@ -10,7 +10,12 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-out = Console()
+from ..domain.quantity import json_number
+
+_WHOLE = 10_000
+"""Columns of what is no terminal: files and other programs get every text whole, whatever COLUMNS says."""
+
+out = Console(width=None if sys.stdout.isatty() else _WHOLE)
 errors = Console(stderr=True)
 
 
@@ -25,14 +30,17 @@ def fail(message: str) -> None:
 
 def print_json(value: object) -> None:
     """One JSON value on standard output."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.Encoder(decimal_format="number").encode(value)).decode() + "\n")
+    encoded = msgspec.json.Encoder(decimal_format="number", enc_hook=json_number).encode(value)
+    sys.stdout.write(msgspec.json.format(encoded).decode() + "\n")
 
 
 def print_table(title: str, columns: list[str], rows: Iterable[Iterable[Any]]) -> None:
     """A table; columns whose name ends in ` #` are aligned as numbers."""
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column.removesuffix(" #"), justify="right" if column.endswith(" #") else "left")
+        table.add_column(
+            column.removesuffix(" #"), justify="right" if column.endswith(" #") else "left", overflow="fold"
+        )
     for row in rows:
         table.add_row(*("—" if cell is None else str(cell) for cell in row))
     out.print(table)

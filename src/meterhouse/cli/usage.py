@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
+from .arguments import Json, Organization
 from .target import Target, connect
 from .terminal import print_json, print_table
 
@@ -17,12 +18,7 @@ def register(app: App) -> None:
     app.command(usage)
 
 
-def usage(
-    organization: str,
-    *,
-    json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    target: Target = _LOCAL,
-) -> None:
+def usage(organization: Organization, *, json: Json = False, target: Target = _LOCAL) -> None:
     """Shows what an organization has used, its limits, what is left, and when it resets."""
     with connect(target, engine=True) as client:
         summary = client.call("GET", f"/v1/organizations/{organization}/usage")

@@ -6,8 +6,9 @@ All are found the same way, ours and those of other packages: by an entry point 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -70,10 +71,32 @@ def installed() -> dict[str, Contract]:
     return found
 
 
+def refuse_unknown(environment: Mapping[str, str], contracts: Iterable[Contract], others: Iterable[str]) -> None:
+    """Raises `Invalid` for a variable that is no option of a contract, and says which known one is nearest.
+
+    `others` are the variables that are not of contracts. Those without a value are passed over.
+    """
+    options = [variable for contract in contracts for variable in _variables(contract)]
+    for variable, text in environment.items():
+        if text and variable not in options:
+            nearest = get_close_matches(variable, [*others, *options], 1)
+            hint = f"did you mean {nearest[0]}?" if nearest else "docs/reference/settings.md lists them all"
+            raise Invalid(f"{variable[:100]} is not a setting of Meterhouse; {hint}")
+
+
+def _variables(contract: Contract) -> dict[str, str]:
+    """The names of the contract's options by their variables."""
+    prefix = _prefix(contract)
+    return {prefix + name.upper(): name for name in type(contract.options).__struct_fields__}
+
+
+def _prefix(contract: Contract) -> str:
+    return f"METERHOUSE_{contract.name}_".upper()
+
+
 def configured(contract: Contract, environment: Mapping[str, str]) -> Contract:
     """The contract with its options as the environment gives them. Raises `Invalid`, naming the variable."""
-    kind, prefix = type(contract.options), f"METERHOUSE_{contract.name}_".upper()
-    names = {prefix + name.upper(): name for name in kind.__struct_fields__}
+    kind, prefix, names = type(contract.options), _prefix(contract), _variables(contract)
     options = contract.options
     for variable, text in environment.items():
         if not variable.startswith(prefix) or not text:

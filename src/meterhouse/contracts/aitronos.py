@@ -1,4 +1,7 @@
-"""Aitronos: all-time totals in Swiss francs, no envelope, mixed case exactly as its page has it."""
+"""Aitronos: all-time totals in Swiss francs, no envelope, mixed case exactly as its page has it.
+
+The product's own SDK (`aitronos-sdk`) reads snake_case only, at the same path. It gets those keys beside the page's.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ import msgspec
 
 from ..domain.local_time import end_of_date
 from ..domain.organization import Caller, KeyFormat
-from ..domain.period import ALL_TIME, Period, add_months, format_instant
-from ..domain.quantity import ZERO, add, divide, percentage, plain, round_half_up
+from ..domain.period import ALL_TIME, Period, add_months
+from ..domain.quantity import ZERO, Plain, divide, percentage, plain, round_half_up
 from ..ports import UsageReader
-from .contract import HEX, Answer, Contract, Date, DateTime, Options, Refusal, Refused, Request, Route
+from .contract import HEX, Answer, Contract, Date, DateTime, Options, Refusal, Refused, Request, Route, timestamp
 
 
 class AitronosOptions(Options, frozen=True, kw_only=True):
@@ -48,7 +51,7 @@ class TimeRange(msgspec.Struct):
 
 
 class Body(msgspec.Struct):
-    """The 200 answer. Costs are in CHF."""
+    """The 200 answer. Costs are in CHF. What has two names is there twice for the SDK only, which reads the second."""
 
     organization_id: str
     totalRequests: int
@@ -59,6 +62,13 @@ class Body(msgspec.Struct):
     topModels: list[TopModel]
     currentMonth: CurrentMonth
     timeRange: TimeRange
+    total_requests: int | msgspec.UnsetType = msgspec.UNSET
+    total_neurons: Decimal | msgspec.UnsetType = msgspec.UNSET
+    total_cost: Decimal | msgspec.UnsetType = msgspec.UNSET
+    average_cost_per_request: Decimal | msgspec.UnsetType = msgspec.UNSET
+    top_models: list[TopModel] | msgspec.UnsetType = msgspec.UNSET
+    current_month: CurrentMonth | msgspec.UnsetType = msgspec.UNSET
+    time_range: TimeRange | msgspec.UnsetType = msgspec.UNSET
 
 
 class ErrorDetail(msgspec.Struct):
@@ -88,38 +98,59 @@ def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answ
     now = usage.now
     month_start = datetime(now.year, now.month, 1, tzinfo=UTC)
     month = Period(month_start, add_months(month_start, 1))
-    by_model = usage.groups(("cost", "requests", "synapses", "neurons"), ALL_TIME, "model")
-    costs, requests, *_ = by_model
-    cost, count, synapses, neurons = (add(values.values()) for values in by_model)
+    cost, count, synapses, neurons = usage.totals(("cost", "requests", "synapses", "neurons"), ALL_TIME)
+    top = usage.top(("cost", "requests"), ALL_TIME, "model", request.options.top_models)
     month_cost, month_requests = usage.totals(("cost", "requests"), month)
     began = min(organization.created_at, usage.first_event_at() or organization.created_at)
-    ranked = sorted(requests, key=lambda model: (-costs.get(model, ZERO), -requests[model], model))
     body = Body(
         organization_id=organization.id,
         totalRequests=int(count),
-        total_synapses=plain(synapses),
-        totalNeurons=plain(neurons),
+        total_synapses=_decimal(synapses),
+        totalNeurons=_decimal(neurons),
         totalCost=_rounded(cost, 2),
         averageCostPerRequest=_rounded(divide(cost, count) if count else ZERO, 2),
         topModels=[
             TopModel(
                 model=model,
-                cost=_rounded(costs.get(model, ZERO), 2),
-                requests=int(requests[model]),
-                percentage=_rounded(percentage(costs.get(model, ZERO), cost) if cost else ZERO, 1),
+                cost=_rounded(model_cost, 2),
+                requests=int(requests),
+                percentage=_rounded(percentage(model_cost, cost) if cost else ZERO, 1),
             )
-            for model in ranked[: request.options.top_models]
+            for model, (model_cost, requests) in top
         ],
         currentMonth=CurrentMonth(_rounded(month_cost, 2), int(month_requests)),
         timeRange=TimeRange(began.date().isoformat(), now.date().isoformat(), "all_time"),
     )
+    if _is_sdk(request):
+        _add_sdk_keys(body)
     return Answer(200, body, valid_until=end_of_date(now, UTC))
 
 
+def _is_sdk(request: Request) -> bool:
+    """Whether the product's SDK asks, which says so in one of two headers."""
+    agent = request.headers.get("user-agent", "")
+    return "x-fern-language" in request.headers or agent.startswith("aitronos/")
+
+
+def _add_sdk_keys(body: Body) -> None:
+    """The same under the names that the SDK reads."""
+    body.total_requests = body.totalRequests
+    body.total_neurons = body.totalNeurons
+    body.total_cost = body.totalCost
+    body.average_cost_per_request = body.averageCostPerRequest
+    body.top_models = body.topModels
+    body.current_month = body.currentMonth
+    body.time_range = body.timeRange
+
+
 def _rounded(value: Decimal, places: int) -> Decimal:
-    """Rounded half up; printed with at least one decimal, as the page prints `0.0` and `20.0`."""
-    rounded = plain(round_half_up(value, places))
-    return round_half_up(rounded, 1) if rounded == rounded.to_integral_value() else rounded
+    return _decimal(round_half_up(value, places))
+
+
+def _decimal(value: Decimal) -> Decimal:
+    """Printed with at least one decimal, as the page prints `0.0`, `20.0` and `75000000.0`."""
+    shown = plain(value)
+    return Plain(round_half_up(shown, 1)) if shown == shown.to_integral_value() else shown
 
 
 def credential(headers: Mapping[str, str]) -> str | None:
@@ -152,7 +183,7 @@ def refuse(request: Request, refused: Refused) -> Answer:
         type=kind,
         status=status,
         trace_id=request.request_id,
-        timestamp=format_instant(request.now),
+        timestamp=timestamp(request.now),
     )
     return Answer(status, Error(success=False, error=detail), {"x-request-id": request.request_id})
 
@@ -160,14 +191,19 @@ def refuse(request: Request, refused: Refused) -> Answer:
 EXAMPLE = Body(
     organization_id="org_abc123",
     totalRequests=15000,
-    total_synapses=Decimal(2_500_000),
-    totalNeurons=Decimal(1_200_000),
+    total_synapses=Decimal("2500000.0"),
+    totalNeurons=Decimal("1200000.0"),
     totalCost=Decimal("37500.0"),
     averageCostPerRequest=Decimal("2.5"),
     topModels=[TopModel("ftg-3.0", Decimal("7500.0"), 3000, Decimal("20.0"))],
     currentMonth=CurrentMonth(Decimal("1250.5"), 500),
     timeRange=TimeRange("2025-01-01", "2026-03-15", "all_time"),
 )
+
+
+def _header(name: str, description: str) -> dict[str, object]:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"}}
+
 
 CONTRACT = Contract(
     name="aitronos",
@@ -198,6 +234,8 @@ CONTRACT = Contract(
                     "description": "The organization; must be the key's own.",
                     "schema": {"type": "string"},
                 },
+                _header("X-Fern-Language", "Sent by the product's SDK; adds the snake_case keys that it reads."),
+                _header("User-Agent", "`aitronos/…` adds the same keys."),
             ),
         ),
     ),

@@ -6,6 +6,7 @@ those of the page. Their shape is that of the package @autoposting.ai/sdk, `pack
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,8 +16,8 @@ import msgspec
 
 from ..domain.meter import StateWindow
 from ..domain.organization import Caller, KeyFormat
-from ..domain.period import ALL_TIME, MONTHLY, Period, format_instant, period_at
-from ..domain.quantity import ZERO, add, plain, subtract
+from ..domain.period import ALL_TIME, MONTHLY, Period, period_at
+from ..domain.quantity import ZERO, add, plain
 from ..ports import UsageReader
 from .contract import (
     BASE62,
@@ -31,6 +32,7 @@ from .contract import (
     RequestsPerHour,
     Route,
     bearer,
+    timestamp,
 )
 
 SOURCES = ("dashboard", "api", "mcp", "cli", "agent")
@@ -47,8 +49,8 @@ class Posts(msgspec.Struct, rename="camel"):
     """Posts by their latest state. For the SDK also those created in the cycle, by where they came from."""
 
     published: int
-    failed: int
     scheduled: int
+    failed: int
     total: int | msgspec.UnsetType = msgspec.UNSET
     by_source: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
@@ -64,24 +66,25 @@ class Agents(msgspec.Struct, rename="camel"):
     """Agent runs in the period, and what they wrote. For the SDK also how many agents there are, and how many ran."""
 
     runs: int
-    posts_generated: Decimal
+    posts_generated: int
     total: int | msgspec.UnsetType = msgspec.UNSET
     active: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Credits(msgspec.Struct):
-    """Plan and grants, what of it is used in the period, and what is left, never negative."""
+    """Plan and grants, what of it is used in the period, and what is left of the two as they are shown, never
+    negative."""
 
-    allocated: Decimal
-    used: Decimal
-    remaining: Decimal
+    allocated: int
+    used: int
+    remaining: int
 
 
 class AiTokens(msgspec.Struct):
     """The plan's allowance, and input plus output tokens used in the period."""
 
-    total: Decimal
-    used: Decimal
+    total: int
+    used: int
 
 
 class Range(msgspec.Struct, rename={"from_": "from"}):
@@ -177,20 +180,20 @@ def usage_summary(request: Request, _caller: Caller, usage: UsageReader) -> Answ
     credits, tokens, uploaded, rendered, runs, generated = usage.totals(
         ("credits", "ai_tokens", "clips_uploaded", "clips_rendered", "agent_runs", "agent_posts_generated"), period
     )
-    allocated = usage.limit("credits") or ZERO
+    allocated, used = math.floor(usage.limit("credits") or ZERO), math.floor(credits)
     assert period.start is not None
     assert period.end is not None
     data = Data(
-        period=PeriodBody(format_instant(period.start), format_instant(period.end)),
+        period=PeriodBody(timestamp(period.start), timestamp(period.end)),
         posts=Posts(
             published=int(posts.get("published", ZERO)),
-            failed=int(posts.get("failed", ZERO)),
             scheduled=int(add(states.get("scheduled", ZERO) for states in changes)),
+            failed=int(posts.get("failed", ZERO)),
         ),
         clips=Clips(uploaded=int(uploaded), rendered=int(rendered)),
-        agents=Agents(int(runs), plain(generated)),
-        credits=Credits(plain(allocated), plain(credits), plain(max(ZERO, subtract(allocated, credits)))),
-        ai_tokens=AiTokens(plain(usage.limit("ai_tokens") or ZERO), plain(tokens)),
+        agents=Agents(int(runs), math.floor(generated)),
+        credits=Credits(allocated, used, max(0, allocated - used)),
+        ai_tokens=AiTokens(math.floor(usage.limit("ai_tokens") or ZERO), math.floor(tokens)),
     )
     valid_until = period.end
     if request.headers.get("x-source") == "sdk":
@@ -226,7 +229,9 @@ def _add_sdk_keys(data: Data, usage: UsageReader, period: Period) -> datetime:
                 output_tokens=plain(outputs.get(model, ZERO)),
                 requests=int(requests[model]),
             )
-            for model in sorted(requests, key=lambda model: (-costs.get(model, ZERO), -requests[model], model))
+            for model in sorted(
+                requests, key=lambda model: (costs.get(model, ZERO).copy_negate(), -requests[model], model)
+            )
         ],
     )
     edges = _days(period, usage.now)
@@ -289,11 +294,11 @@ EXAMPLE = Body(
     success=True,
     data=Data(
         period=PeriodBody("2026-02-28T00:00:00Z", "2026-03-31T00:00:00Z"),
-        posts=Posts(published=42, failed=1, scheduled=7),
+        posts=Posts(published=42, scheduled=7, failed=1),
         clips=Clips(uploaded=6, rendered=18),
-        agents=Agents(12, Decimal(30)),
-        credits=Credits(Decimal(5000), Decimal("1312.5"), Decimal("3687.5")),
-        ai_tokens=AiTokens(Decimal(5_000_000), Decimal(204_800)),
+        agents=Agents(12, 30),
+        credits=Credits(5000, 1312, 3688),
+        ai_tokens=AiTokens(5_000_000, 204_800),
     ),
 )
 
@@ -330,6 +335,7 @@ CONTRACT = Contract(
                     "schema": {"type": "string"},
                 },
             ),
+            refusals=(Refusal.INVALID,),
         ),
     ),
 )

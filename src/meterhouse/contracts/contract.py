@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from ..domain.organization import Caller, KeyFormat
-from ..domain.period import LAST_INSTANT
+from ..domain.period import LAST_INSTANT, format_instant
 from ..domain.summary import MeterSummary
 from ..ports import UsageReader
 
@@ -211,6 +211,11 @@ class Contract:
         if route.scope not in self.scope_order:
             return False
         return not caller.scopes.isdisjoint(self.scope_order[self.scope_order.index(route.scope) :])
+
+
+def timestamp(instant: datetime) -> str:
+    """An instant as contracts print it: in UTC with `Z`, cut to whole seconds."""
+    return format_instant(instant.replace(microsecond=0))
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:

@@ -29,6 +29,10 @@ from .contract import (
 
 MAX_SAFE_INTEGER = 2**53 - 1
 
+FLEX_COUNTS_TWICE = False
+"""Whether `mentions.count` has also the mentions that `flex.used` has. No public source says so; the documentation's
+alert at `count / limit > 0.9` fits a count that stops at the limit while the budget lasts."""
+
 SafeInteger = Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
 
 
@@ -39,8 +43,8 @@ ResetAt = Annotated[
 
 
 class ApiErrorCode(StrEnum):
-    """Every code the product's API answers with, by its status (github.com/octolens/skill, references/REST-API.md),
-    and one for what that list leaves out: another method."""
+    """Every code the product's API answers with, by its status (github.com/octolens/skill, references/REST-API.md).
+    The list is closed: a typed client fails on any other, so another method than GET is a path that is not there."""
 
     VALIDATION_ERROR = "VALIDATION_ERROR"
     KEYWORD_LIMIT_EXCEEDED = "KEYWORD_LIMIT_EXCEEDED"
@@ -63,11 +67,10 @@ class ApiErrorCode(StrEnum):
     SETTINGS_NOT_FOUND = "SETTINGS_NOT_FOUND"
     RATE_LIMITED = "RATE_LIMITED"
     INTERNAL_ERROR = "INTERNAL_ERROR"
-    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
 
 
 class Mentions(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """Mentions of the cycle. `resetAt` is null for a plan without a reset schedule."""
+    """Mentions of the cycle but those in `flex`. `resetAt` is null for a plan without a reset schedule."""
 
     count: SafeInteger
     limit: SafeInteger
@@ -133,17 +136,19 @@ def get_org_usage(_request: Request, _caller: Caller, usage: UsageReader) -> Ans
     mentions = usage.total("mentions", period)
     subscription = usage.subscription
     limit = usage.limit("mentions") or ZERO
+    flex = subscription.flex if subscription is not None and subscription.flex and subscription.flex.enabled else None
+    flexed = min(max(ZERO, subtract(mentions, limit)), flex_capacity(flex)) if flex else ZERO
+    count = mentions if FLEX_COUNTS_TWICE else subtract(mentions, flexed)
     body = Body(
         plan=subscription.plan if subscription else None,
-        mentions=Mentions(_integer(mentions), _integer(limit), _reset_at(period)),
+        mentions=Mentions(_integer(count), _integer(limit), _reset_at(period)),
         keywords=Keywords(_integer(usage.total("keywords", period)), _integer(usage.limit("keywords") or ZERO)),
     )
-    if subscription is not None and subscription.flex is not None and subscription.flex.enabled:
-        overflow = max(ZERO, subtract(mentions, limit))
+    if flex is not None:
         body.flex = Flex(
             enabled=True,
-            budget_cents=_integer(subscription.flex.budget_cents),
-            used=_integer(min(overflow, flex_capacity(subscription.flex))),
+            budget_cents=_integer(flex.budget_cents),
+            used=_integer(flexed),
             reset_at=_reset_at(period),
         )
     return Answer(200, body, valid_until=FOREVER)
@@ -164,7 +169,7 @@ _REFUSALS = {
     Refusal.FORBIDDEN: (403, ApiErrorCode.FORBIDDEN, "This API key lacks the required scope"),
     Refusal.INVALID: (400, ApiErrorCode.VALIDATION_ERROR, "Invalid request"),
     Refusal.NOT_FOUND: (404, ApiErrorCode.NOT_FOUND, "Not found"),
-    Refusal.METHOD_NOT_ALLOWED: (405, ApiErrorCode.METHOD_NOT_ALLOWED, "Use GET"),
+    Refusal.METHOD_NOT_ALLOWED: (404, ApiErrorCode.NOT_FOUND, "Not found"),
     Refusal.RATE_LIMITED: (429, ApiErrorCode.RATE_LIMITED, "Rate limit exceeded"),
     Refusal.INTERNAL: (500, ApiErrorCode.INTERNAL_ERROR, "Internal error"),
 }

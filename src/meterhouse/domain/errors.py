@@ -15,6 +15,12 @@ class Invalid(MeterhouseError):
     code = "invalid"
 
 
+class TooManyGroups(Invalid):
+    """An answer would list more groups than it may."""
+
+    code = "too_many_groups"
+
+
 class NotFound(MeterhouseError):
     """The thing named does not exist (or is not the caller's to see)."""
 

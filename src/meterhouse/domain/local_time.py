@@ -28,10 +28,15 @@ def local_date(instant: datetime, tz: ZoneInfo) -> date:
 
 
 def start_of_day(day: date, tz: ZoneInfo) -> datetime:
-    """The first instant whose local date is `day`, also where the clock skips midnight."""
+    """From when on the local date is `day` or later, also where the clock skips midnight or is set back over it.
+
+    A clock that was set back over midnight showed it twice. The day begins with the second one: the hour that was
+    repeated before it has the date of the day before.
+    """
     midnight = datetime.combine(day, time(), tz).astimezone(UTC)
     if midnight.astimezone(tz).replace(tzinfo=None) == datetime.combine(day, time()):
-        return midnight
+        again = datetime.combine(day, time(), tz).replace(fold=1).astimezone(UTC)
+        return again if local_date(again - timedelta(microseconds=1), tz) < day else midnight
     # Midnight falls into a gap: find the jump. Local dates do not decrease across a gap, so bisection holds.
     reach = timedelta(hours=36)
     return _first(midnight - reach, midnight + reach, lambda instant: local_date(instant, tz) >= day)

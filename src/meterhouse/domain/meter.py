@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
 
 
 class Aggregation(StrEnum):
@@ -81,6 +82,12 @@ class MeterQuery:
     filters: tuple[tuple[str, str], ...] = ()
     state_window: StateWindow | None = None
     """STATE_COUNT: overrides the meter's own."""
+    most_groups: int | None = None
+    """Refuses an answer about COUNT, SUM and the like with more groups (`TooManyGroups`), before it is made."""
+
+
+Top: TypeAlias = tuple[str, tuple[Decimal, ...]]
+"""A group, and its total of each meter that was asked about."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, localcontext
 
+import msgspec
+
 from .errors import Invalid
 
 MAX_DIGITS = 38
@@ -50,11 +52,27 @@ def parse_quantity(text: str) -> Decimal:
     return EXACT.scaleb(Decimal((sign, digits, 0)), exponent)
 
 
-def plain(value: Decimal) -> Decimal:
+class Plain(Decimal):
+    """A number that is printed without an exponent: Python prints every `Decimal` below 0.000001 with one."""
+
+    def __str__(self) -> str:
+        """Its digits."""
+        return format(self, "f")
+
+
+def json_number(value: object) -> msgspec.Raw:
+    """A `Plain` in JSON; for msgspec's encoders, as `enc_hook`."""
+    if isinstance(value, Plain):
+        return msgspec.Raw(str(value).encode())
+    raise NotImplementedError(f"{type(value).__name__} has no form in JSON")
+
+
+def plain(value: Decimal) -> Plain:
     """The same number without exponent and without trailing zeros: `1E+3` → `1000`, `0.30` → `0.3`."""
     stripped = value.normalize(EXACT) or ZERO  # which has no sign
     exponent = stripped.as_tuple().exponent
-    return stripped.quantize(Decimal(1), context=EXACT) if isinstance(exponent, int) and exponent > 0 else stripped
+    whole = isinstance(exponent, int) and exponent > 0
+    return Plain(stripped.quantize(Decimal(1), context=EXACT) if whole else stripped)
 
 
 _UNITS: int = 10**MAX_DECIMAL_PLACES

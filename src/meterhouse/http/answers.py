@@ -70,7 +70,7 @@ class AnswerCache:
     def key(self, scope: HTTPScope) -> bytes:
         """Stands for all of a GET request that any contract can see. It has a credential in it that nobody gets out."""
         seen = [pair for pair in scope["headers"] if pair[0] in self._headers]
-        text = repr((scope["path"], scope["query_string"], seen))
+        text = repr((scope.get("raw_path") or scope["path"], scope["query_string"], seen))
         return hashlib.blake2b(text.encode(), key=self._hash_key, digest_size=32).digest()
 
     def find(self, key: bytes, now: datetime) -> KeptAnswer | None:

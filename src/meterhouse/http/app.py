@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, Response
@@ -26,7 +27,9 @@ from ..services.stories import Stories
 from ..services.usage import Usage
 from . import problems
 from .answers import AnswerCache, FromCache
+from .attempts import Attempts
 from .authentication import Authentication
+from .browsers import CrossOrigin, Head
 from .contracts import ContractEndpoints
 from .corrections import corrections_router
 from .documents import documents_router, openapi_config
@@ -36,9 +39,11 @@ from .health import health_router
 from .moving import moving_router
 from .observability import Metrics, Observability
 from .organizations import organizations_router
+from .query import check_query, declare_query
 from .regular_events import RegularEvents
 from .request import HttpRequest
 from .rollups import rollups_router
+from .slow_bodies import SlowBodies
 from .stories import stories_router
 from .usage import UsageEndpoints
 
@@ -59,6 +64,7 @@ class Metering:
 def create_app(
     *,
     version: str,
+    data: Path,
     admin_key: str,
     accounts: Accounts,
     catalogs: Catalogs,
@@ -69,10 +75,15 @@ def create_app(
     clock: Clock,
     max_body_bytes: int,
     answer_cache_bytes: int,
+    cors_origins: tuple[str, ...],
+    body_timeout_seconds: int,
+    body_bytes_per_second: int,
+    failed_keys_per_minute: int,
 ) -> ASGIApp:
     """The ASGI application. Without `metering` it manages accounts only."""
-    metrics = Metrics()
-    authentication = Authentication(hash_secret(admin_key), accounts)
+    metrics = Metrics(version)
+    metrics.watch_disk(data)
+    authentication = Authentication(hash_secret(admin_key), accounts, Attempts(failed_keys_per_minute))
     routers = [
         organizations_router(accounts, catalogs, authentication),
         health_router(metering.store if metering else None, accounts.ledger, metrics),
@@ -80,7 +91,7 @@ def create_app(
     ]
     endpoints = answers = intake = None
     if metering is not None:
-        metrics.watch(metering.ingest)
+        metrics.watch(metering.ingest, [catalog.namespace for catalog in catalogs])
         answers = AnswerCache(metering.store, accounts.ledger, contracts.values(), answer_cache_bytes)
         endpoints = ContractEndpoints(
             contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock, answers, metrics
@@ -102,7 +113,7 @@ def create_app(
         shaped = endpoints.refuse_unrouted(request.url.path, request, refusal) if endpoints is not None else None
         return shaped or problems.http_error(request, error)
 
-    app: ASGIApp = _Litestar(
+    litestar = _Litestar(
         route_handlers=routers,
         exception_handlers={
             MeterhouseError: problems.meterhouse_error,
@@ -111,13 +122,20 @@ def create_app(
             HTTPException: problems.http_error,
             Exception: problems.unexpected_error,
         },
+        before_request=check_query,
         openapi_config=openapi_config(version, contracts),
         request_max_body_size=max_body_bytes,
         logging_config=None,
     )
+    declare_query(litestar)
+
+    def of_contract(path: str) -> bool:
+        return endpoints is not None and endpoints.owner(path) is not None
+
+    app: ASGIApp = CrossOrigin(Head(litestar, of_contract), cors_origins, of_contract)
     if answers is not None and intake is not None:
         app = RegularEvents(FromCache(app, answers, metrics, clock), intake, authentication)
-    return Observability(app, metrics)
+    return Observability(SlowBodies(app, body_timeout_seconds, body_bytes_per_second), metrics)
 
 
 class _Litestar(Litestar):

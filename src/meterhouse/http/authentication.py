@@ -9,12 +9,13 @@ from typing import Any, TypeAlias
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
-from litestar.types import Guard
+from litestar.types import Guard, HTTPScope, Scope
 
 from ..contracts.contract import bearer
 from ..domain.organization import Caller, hash_secret
 from ..services.accounts import Accounts
-from .problems import Forbidden, Unauthorized
+from .attempts import Attempts
+from .problems import Forbidden, TooManyFailures, Unauthorized
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
@@ -25,6 +26,7 @@ class Authentication:
 
     admin_key_hash: str
     accounts: Accounts
+    attempts: Attempts
 
     def admin_guard(self) -> Guard:
         """A guard that raises unless the caller is the operator, before anything of the request is read."""
@@ -37,26 +39,52 @@ class Authentication:
 
     async def caller_of(self, request: Connection) -> Caller | None:
         """What `caller` answers. Only keys, which may have to be looked up, take another thread."""
-        return None if self._other_than_operator(request) is None else await asyncio.to_thread(self.caller, request)
+        if self._other_than_operator(request) is None:
+            return None
+        return await asyncio.to_thread(self.caller, request)
 
     def caller(self, request: Connection) -> Caller | None:
-        """The organization that calls, or None for the operator. Raises `Unauthorized` for anybody else."""
+        """The organization that calls, or None for the operator. Raises `Unauthorized` for anybody else, and
+        `TooManyFailures` where too many others came from."""
         secret = self._other_than_operator(request)
         if secret is None:
             return None
         caller = self.accounts.resolve(secret, list(self.accounts.policies))
         if caller is None or caller.organization.deleted_at is not None:
+            self.attempts.failed(_address(request.scope))
             raise Unauthorized("this key is not valid")
+        self.attempts.succeeded(hash_secret(secret))
         return caller
 
-    def is_operator(self, header: bytes) -> bool:
-        """Whether an `Authorization` header, written as it mostly is, has the admin key."""
+    def is_operator(self, header: bytes, scope: HTTPScope) -> bool:
+        """Whether an `Authorization` header, written as it mostly is, has the admin key. Also False where `caller`
+        would have the request wait."""
         scheme, _, secret = header.partition(b" ")
-        return scheme == b"Bearer" and hmac.compare_digest(hash_secret(secret.decode("latin-1")), self.admin_key_hash)
+        if scheme != b"Bearer":
+            return False
+        key_hash = hash_secret(secret.decode("latin-1"))
+        return hmac.compare_digest(key_hash, self.admin_key_hash) and not self._wait_s(scope, key_hash)
 
     def _other_than_operator(self, request: Connection) -> str | None:
         """None for the operator, else the secret that was sent. Raises `Unauthorized` when there is none."""
         secret = bearer(request.headers)
         if secret is None:
             raise Unauthorized("send the header 'Authorization: Bearer <key>'")
-        return None if hmac.compare_digest(hash_secret(secret), self.admin_key_hash) else secret
+        key_hash = hash_secret(secret)
+        if wait_s := self._wait_s(request.scope, key_hash):
+            raise TooManyFailures(
+                "too many wrong keys came from this address; wait (METERHOUSE_FAILED_KEYS_PER_MINUTE)",
+                headers={"Retry-After": str(wait_s)},
+            )
+        if not hmac.compare_digest(key_hash, self.admin_key_hash):
+            return secret
+        self.attempts.succeeded(key_hash)
+        return None
+
+    def _wait_s(self, scope: Scope, key_hash: str) -> int:
+        return self.attempts.wait_s(_address(scope), key_hash)
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""

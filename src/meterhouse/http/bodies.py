@@ -9,12 +9,12 @@ import msgspec
 from litestar import Response
 from litestar.exceptions import ClientException, HTTPException
 
-from ..domain.quantity import MAX_DECIMAL_PLACES, plain, round_half_even
+from ..domain.quantity import MAX_DECIMAL_PLACES, json_number, plain, round_half_even
 from .request import HttpRequest
 
 _GZIP = 16 + zlib.MAX_WBITS
 
-encode_body = msgspec.json.Encoder(decimal_format="number").encode
+encode_body = msgspec.json.Encoder(decimal_format="number", enc_hook=json_number).encode
 
 
 class TooLarge(HTTPException):

@@ -15,6 +15,7 @@ from litestar.types import Method
 
 from ..contracts import contract as shape
 from ..contracts.contract import Answer, Contract, Refusal, Refused, Route
+from ..domain.errors import TooManyGroups
 from ..domain.organization import Caller
 from ..domain.period import earliest
 from ..ports import Clock
@@ -25,6 +26,7 @@ from ..services.usage import Usage
 from .answers import AnswerCache, KeptAnswer, encoded, enveloped
 from .bodies import encode_body
 from .observability import Metrics
+from .query import READS_QUERY
 from .request import HttpRequest
 
 _METHODS: list[Method] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
@@ -59,8 +61,16 @@ class ContractEndpoints:
 
     def _handler(self, contract: Contract, operation: Route, path: str) -> HTTPRouteHandler:
         # Every method comes here: left to the framework, OPTIONS would be answered in no contract's shape.
-        @route(path.replace("}", ":str}"), http_method=_METHODS, name=f"{contract.name} {path}", status_code=200)
+        @route(
+            path.replace("}", ":str}"),
+            http_method=_METHODS,
+            name=f"{contract.name} {path}",
+            status_code=200,
+            opt=READS_QUERY,
+        )
         async def handler(request: HttpRequest) -> Response[bytes]:
+            if not _is_canonical(path, request):
+                return self._refuse_early(contract, request, Refusal.NOT_FOUND)
             if request.method != "GET":
                 return self._refuse_early(contract, request, Refusal.METHOD_NOT_ALLOWED)
             return await asyncio.to_thread(self.answer, contract, operation, request)
@@ -101,16 +111,22 @@ class ContractEndpoints:
             return response_of(enveloped(answer, request.request_id, now), allowance)
         except Refused as refused:
             return _refuse(contract, request, refused, allowance)
+        except TooManyGroups as many:
+            return _refuse(contract, request, Refused(Refusal.INVALID, "range", str(many)))
         except Exception as failure:  # noqa: BLE001 - the boundary: everything unforeseen ends here
             _log.error("unexpected error", contract=contract.name, exc_info=failure)
             return _refuse(contract, request, Refused(Refusal.INTERNAL))
 
     def refuse_unrouted(self, path: str, http_request: HttpRequest, refusal: Refusal) -> Response[bytes] | None:
         """The refusal in the shape of the contract that owns a path; None for paths of no contract."""
+        contract = self.owner(path)
+        return None if contract is None else self._refuse_early(contract, http_request, refusal)
+
+    def owner(self, path: str) -> Contract | None:
+        """The contract at whose path, or below or near it, a path is; None for paths of no contract."""
         for contract in self.contracts.values():
-            for operation in contract.routes:
-                if any(_matches(template, path) for template in operation.paths):
-                    return self._refuse_early(contract, http_request, refusal)
+            if any(_is_near(template, path) for operation in contract.routes for template in operation.paths):
+                return contract
         return None
 
     def _refuse_early(self, contract: Contract, request: HttpRequest, refusal: Refusal) -> Response[bytes]:
@@ -166,7 +182,7 @@ def _refuse(
 ) -> Response[bytes]:
     limited = refused.refusal is Refusal.RATE_LIMITED
     response = response_of(contract.refuse(request, refused), allowance if limited else None)
-    if refused.refusal is Refusal.METHOD_NOT_ALLOWED:
+    if response.status_code == 405:
         response.headers["allow"] = "GET"
     if limited and allowance is not None:
         wait = allowance.resets_at - request.now
@@ -184,8 +200,15 @@ def response_of(answer: Answer, allowance: Allowance | None = None) -> Response[
     return Response(encode_body(answer.body), status_code=answer.status, media_type="application/json", headers=headers)
 
 
-def _matches(template: str, path: str) -> bool:
-    wanted, given = template.split("/"), path.rstrip("/").split("/")
-    return len(wanted) == len(given) and all(
-        part.startswith("{") or part == there for part, there in zip(wanted, given, strict=True)
-    )
+def _is_near(template: str, path: str) -> bool:
+    """Whether a path begins as the template does up to its first parameter, however its slashes are repeated."""
+    wanted = [part for part in template.partition("{")[0].split("/") if part]
+    return [part for part in path.split("/") if part][: len(wanted)] == wanted
+
+
+def _is_canonical(template: str, request: HttpRequest) -> bool:
+    """Whether a path that was routed to the template has exactly its slashes: none encoded, repeated or at the end."""
+    raw = request.scope.get("raw_path") or request.scope["path"].encode()
+    path = raw.partition(b"?")[0]
+    parts = path.split(b"/")
+    return len(parts) == template.count("/") + 1 and all(parts[1:]) and b"%2f" not in path.lower()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, TypeVar
 
@@ -132,7 +131,8 @@ def corrections_router(corrections: Corrections, authentication: Authentication,
             [_amendment(each) for each in data.amend],
             [bytes(each) for each in data.add],
         )
-        return await _answer(lambda: corrections.correct(namespace, draft, preview=preview), applied=not preview)
+        made = await asyncio.to_thread(corrections.correct, namespace, draft, preview=preview)
+        return _answer(request, made, applied=not preview)
 
     @post(
         "/v1/corrections/{correction_id:str}/undo", status_code=200, operation_id="undoCorrection", tags=["Corrections"]
@@ -146,14 +146,15 @@ def corrections_router(corrections: Corrections, authentication: Authentication,
         """Takes back what a correction did, by another correction, which can be undone in turn."""
         data = await read(request, _undo_body)
         draft = Draft(data.actor, data.reason, data.id)
-        return await _answer(
-            lambda: corrections.undo(namespace, correction_id, draft, preview=preview), applied=not preview
-        )
+        made = await asyncio.to_thread(corrections.undo, namespace, correction_id, draft, preview=preview)
+        return _answer(request, made, applied=not preview)
 
     @get("/v1/corrections/{correction_id:str}", operation_id="getCorrection", tags=["Corrections"])
-    async def get_correction(correction_id: FromPath[str], namespace: _Namespace) -> Response[bytes]:
+    async def get_correction(
+        request: HttpRequest, correction_id: FromPath[str], namespace: _Namespace
+    ) -> Response[bytes]:
         """A correction that was made, without its effects."""
-        return await _answer(lambda: corrections.of(namespace, correction_id), applied=True)
+        return _answer(request, await asyncio.to_thread(corrections.of, namespace, correction_id), applied=True)
 
     return Router(
         "/",
@@ -162,8 +163,9 @@ def corrections_router(corrections: Corrections, authentication: Authentication,
     )
 
 
-async def _answer(work: Callable[[], Correction], *, applied: bool) -> Response[bytes]:
-    return json_response(_correction(await asyncio.to_thread(work), applied=applied))
+def _answer(request: HttpRequest, made: Correction, *, applied: bool) -> Response[bytes]:
+    request.state.organization = " ".join(sorted({step.event.organization for step in made.steps}))
+    return json_response(_correction(made, applied=applied))
 
 
 def _amendment(body: AmendmentBody) -> Amendment:

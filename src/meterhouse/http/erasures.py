@@ -12,6 +12,7 @@ from litestar.params import FromPath, JSONBody, Parameter
 from ..domain.period import format_instant
 from ..services.erasures import Erasure, Erasures, Request
 from .authentication import Authentication
+from .request import HttpRequest
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
@@ -46,11 +47,12 @@ def erasures_router(erasures: Erasures, authentication: Authentication) -> Route
     """Both routes."""
 
     @post("/v1/erasures", status_code=200, operation_id="erase", tags=["Erasures"])
-    async def erase(data: JSONBody[NewErasure]) -> ErasureBody:
+    async def erase(request: HttpRequest, data: JSONBody[NewErasure]) -> ErasureBody:
         """Replaces a text in a property of an organization's events by a word that says nothing, in place and for good.
         Every total stays the same; what is grouped by the property is grouped by that word."""
-        request = Request(data.id, data.organization, data.property, data.value, data.actor, data.reason)
-        return _body(await asyncio.to_thread(erasures.erase, request))
+        request.state.organization = data.organization
+        wanted = Request(data.id, data.organization, data.property, data.value, data.actor, data.reason)
+        return _body(await asyncio.to_thread(erasures.erase, wanted))
 
     @get("/v1/erasures/{erasure_id:str}", operation_id="getErasure", tags=["Erasures"])
     async def get_erasure(

@@ -17,7 +17,7 @@ from ..services.accounts import EVENTS_WRITE
 from ..services.ingest import Ingest, Report, split_events
 from .authentication import Authentication
 from .bodies import UnsupportedEncoding, read_body
-from .observability import Metrics
+from .observability import OUTCOMES, Metrics
 from .problems import Forbidden
 from .request import HttpRequest
 
@@ -76,19 +76,18 @@ class Intake:
     def __init__(self, ingest: Ingest, metrics: Metrics):
         self._ingest = ingest
         self._reports = _Reports()
-        names = ("ingested", "duplicates", "conflicts", "rejected")
-        self._outcomes = [(name, metrics.events.labels(name)) for name in names]
+        self._events = metrics.events
 
     def submit(self, namespace: str, body: bytes, lines: bool, organization: str | None) -> Future[Report]:
         """See `Ingest.submit`."""
         return self._ingest.submit(namespace, split_events(body, lines=lines), organization)
 
-    async def report(self, pending: Future[Report]) -> bytes:
+    async def report(self, namespace: str, pending: Future[Report]) -> bytes:
         """The report as JSON, counted, when it is there; raises what the commit raised."""
         report = await self._reports.of(pending)
-        for outcome, counter in self._outcomes:
+        for outcome in OUTCOMES:
             if count := getattr(report, outcome):
-                counter.inc(count)
+                self._events.labels(namespace, outcome).inc(count)
         return msgspec.json.encode(report)
 
 
@@ -130,6 +129,6 @@ def events_router(intake: Intake, authentication: Authentication, metrics: Metri
         except Overloaded:
             metrics.refused.inc()
             raise
-        return Response(cast("Report", await intake.report(pending)), media_type="application/json")
+        return Response(cast("Report", await intake.report(namespace, pending)), media_type="application/json")
 
     return Router("/", route_handlers=[send_events])

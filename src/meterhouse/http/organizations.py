@@ -14,12 +14,13 @@ from ..domain.errors import Invalid
 from ..domain.meter import Meter
 from ..domain.organization import Key, Organization
 from ..domain.period import Interval, format_instant, parse_instant
-from ..domain.plan import Flex, Grant, Subscription
+from ..domain.plan import Flex, Grant, Plan, Subscription
 from ..domain.quantity import ZERO, parse_quantity, plain
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
 from .authentication import Authentication
 from .bodies import json_response
+from .request import HttpRequest
 
 
 class NewOrganization(msgspec.Struct, forbid_unknown_fields=True):
@@ -41,10 +42,12 @@ class OrganizationBody(msgspec.Struct):
 
 
 class GrantBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Extra allowance: once, in the usage period it was granted in, or in every one."""
+    """Extra allowance: once, in the usage period of `granted_at`, or in every one. Without `granted_at` it is granted
+    now, unless the same amount was granted in the period that runs."""
 
     one_time: Decimal = ZERO
     recurring: Decimal = ZERO
+    granted_at: str | None = None
 
 
 class FlexBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -125,8 +128,9 @@ def organizations_router(accounts: Accounts, catalogs: Catalogs, authentication:
     """The routes, closed over what they need. Without `usage` (no engine was opened) there is no usage route."""
 
     @post("/v1/organizations", operation_id="createOrganization", tags=["Organizations"])
-    async def create_organization(data: JSONBody[NewOrganization]) -> Response[OrganizationBody]:
+    async def create_organization(request: HttpRequest, data: JSONBody[NewOrganization]) -> Response[OrganizationBody]:
         """Adds an organization; 409 when the id is taken."""
+        request.state.organization = data.id
         created_at = parse_instant(data.created_at) if data.created_at is not None else None
         added = await asyncio.to_thread(accounts.create_organization, data.id, data.name, data.namespace, created_at)
         return Response(_organization(added), status_code=201)
@@ -178,7 +182,7 @@ def organizations_router(accounts: Accounts, catalogs: Catalogs, authentication:
             accounts.create_key, organization_id, wanted.scopes, wanted.user_id, expires_at
         )
         body = CreatedKey(**msgspec.structs.asdict(_key(key)), key=secret)
-        return Response(body, status_code=201, headers={"Cache-Control": "no-store"})
+        return Response(body, status_code=201)
 
     @get("/v1/organizations/{organization_id:str}/keys", operation_id="listKeys", tags=["Keys"])
     async def list_keys(organization_id: FromPath[str]) -> list[KeyBody]:
@@ -199,7 +203,7 @@ def organizations_router(accounts: Accounts, catalogs: Catalogs, authentication:
                     catalog.namespace,
                     catalog.contract,
                     [_meter(meter) for meter in catalog.meters.values()],
-                    [PlanBody(plan.slug, plan.description, plan.limits) for plan in catalog.plans.values()],
+                    [_plan(plan) for plan in catalog.plans.values()],
                 )
                 for catalog in catalogs
             ]
@@ -237,6 +241,7 @@ def _read_subscription(body: SubscriptionBody) -> Subscription:
             meter: Grant(
                 _amount(grant.one_time, f"addons.{meter}.one_time"),
                 _amount(grant.recurring, f"addons.{meter}.recurring"),
+                _read_granted_at(grant, f"addons.{meter}.granted_at"),
             )
             for meter, grant in body.addons.items()
         },
@@ -257,6 +262,17 @@ def _read_anchor(text: str) -> datetime:
         raise Invalid(f"anchor {text!r} is neither a date nor an RFC 3339 instant") from None
 
 
+def _read_granted_at(grant: GrantBody, place: str) -> datetime | None:
+    if grant.granted_at is None:
+        return None
+    if not grant.one_time:
+        raise Invalid(f"{place} is about one_time, which is 0")
+    try:
+        return parse_instant(grant.granted_at)
+    except Invalid as wrong:
+        raise Invalid(f"{place}: {wrong}") from None
+
+
 def _amount(value: Decimal, place: str) -> Decimal:
     try:
         amount = parse_quantity(str(value))
@@ -275,7 +291,11 @@ def _subscription(subscription: Subscription) -> SubscriptionBody:
         interval=str(subscription.interval) if subscription.interval is not None else None,
         limits={meter: plain(limit) for meter, limit in subscription.limits.items()},
         addons={
-            meter: GrantBody(plain(grant.one_time), plain(grant.recurring))
+            meter: GrantBody(
+                plain(grant.one_time),
+                plain(grant.recurring),
+                format_instant(grant.granted_at) if grant.granted_at else None,
+            )
             for meter, grant in subscription.addons.items()
         },
         flex=FlexBody(flex.enabled, plain(flex.budget_cents), plain(flex.unit_price_cents)) if flex else None,
@@ -292,6 +312,10 @@ def _key(key: Key) -> KeyBody:
         format_instant(key.expires_at) if key.expires_at else None,
         format_instant(key.revoked_at) if key.revoked_at else None,
     )
+
+
+def _plan(plan: Plan) -> PlanBody:
+    return PlanBody(plan.slug, plan.description, {meter: plain(limit) for meter, limit in plan.limits.items()})
 
 
 def _meter(meter: Meter) -> MeterBody:

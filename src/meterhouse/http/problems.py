@@ -55,6 +55,12 @@ class Unauthorized(HTTPException):
     status_code = 401
 
 
+class TooManyFailures(HTTPException):
+    """Too many wrong keys came from where this request comes from."""
+
+    status_code = 429
+
+
 class Forbidden(HTTPException):
     """A valid credential that may not do this."""
 
@@ -65,9 +71,14 @@ def problem(
     request: HttpRequest, status: int, code: str, detail: str, headers: dict[str, str] | None = None
 ) -> Response[bytes]:
     """A problem as a response."""
-    body = Problem(HTTPStatus(status).phrase, status, detail, code, request.state.request_id)
-    content = msgspec.json.encode({"type": body.type, **msgspec.to_builtins(body)})
+    content = encode_problem(status, code, detail, request.state.request_id)
     return Response(content, status_code=status, media_type=PROBLEM_JSON, headers=headers)
+
+
+def encode_problem(status: int, code: str, detail: str, request_id: str) -> bytes:
+    """The body of a problem."""
+    body = Problem(HTTPStatus(status).phrase, status, detail, code, request_id)
+    return msgspec.json.encode({"type": body.type, **msgspec.to_builtins(body)})
 
 
 def meterhouse_error(request: HttpRequest, error: MeterhouseError) -> Response[bytes]:

@@ -10,12 +10,13 @@ from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Receive, Scop
 
 from .authentication import Authentication
 from .events import MEDIA_TYPES, SMALL_BODY_BYTES, Intake
+from .slow_bodies import TooSlow
 
 _PATH = "/v1/events"
 _QUERY = re.compile(rb"namespace=([a-z0-9_-]+)")
 _LINES = {name.encode(): lines for name, lines in MEDIA_TYPES.items()}
 _KNOWN_HEADERS = frozenset({b"authorization", b"content-type", b"content-length"})
-_ODD_HEADERS = frozenset({b"content-encoding", b"transfer-encoding", b"expect"})
+_ODD_HEADERS = frozenset({b"content-encoding", b"transfer-encoding", b"expect", b"origin"})
 
 
 class RegularEvents:
@@ -39,7 +40,9 @@ class RegularEvents:
         received: list[HTTPReceiveMessage] = []
         try:
             body = await _body(receive, size, received)
-            answer = await self._intake.report(self._intake.submit(namespace, body, lines, None))
+            answer = await self._intake.report(namespace, self._intake.submit(namespace, body, lines, None))
+        except TooSlow:
+            raise
         except Exception:  # noqa: BLE001 - the route words every failure
             await self._app(scope, _again(received, receive), send)
             return
@@ -61,7 +64,7 @@ class RegularEvents:
         size = known.get(b"content-length", b"")
         if query is None or lines is None or not size.isdigit() or int(size) > SMALL_BODY_BYTES:
             return None
-        if not self._authentication.is_operator(known.get(b"authorization", b"")):
+        if not self._authentication.is_operator(known.get(b"authorization", b""), scope):
             return None
         return query[1].decode(), lines, int(size)
 

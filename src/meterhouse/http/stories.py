@@ -116,6 +116,9 @@ def _story(story: Story) -> StoryBody:
             "voided",
             f"{voided.step.actor} voided it by the correction {voided.step.correction}: {voided.step.reason}",
         )
+    elif counted and not story.known_organization:
+        state = "unmatched"
+        because = f"there is no organization {event.organization!r} in the namespace; it counts as soon as there is"
     elif counted:
         state, because = "counted", None
     elif story.meters:
@@ -123,8 +126,6 @@ def _story(story: Story) -> StoryBody:
     else:
         state = "unmatched"
         because = f"no meter of the namespace reads the type {event.type!r}; there are {', '.join(story.known_types)}"
-    if because is None and not story.known_organization:
-        because = f"there is no organization {event.organization!r} in the namespace; it counts as soon as there is"
     return StoryBody(
         namespace=event.namespace,
         source=event.source,

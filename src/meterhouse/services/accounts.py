@@ -18,7 +18,8 @@ from ..domain.organization import (
     hash_secret,
     is_organization_id,
 )
-from ..domain.plan import Grant, Subscription
+from ..domain.period import Period, format_instant
+from ..domain.plan import Grant, Subscription, usage_period
 from ..ports import Clock, Ledger
 from .catalogs import Catalogs
 
@@ -80,7 +81,8 @@ class Accounts:
         return self.organization(organization_id)
 
     def subscribe(self, organization_id: str, subscription: Subscription) -> Subscription:
-        """Replaces the subscription. A one-time grant counts from now, unless the same one was there before.
+        """Replaces the subscription. A one-time grant counts from its `granted_at`. Without one it counts from now,
+        unless the same amount was granted in the usage period that runs.
 
         Raises `NotFound` for the organization, `Invalid` for an unknown plan or meter.
         """
@@ -95,20 +97,15 @@ class Accounts:
                 raise Invalid(f"unknown meter {meter[:60]!r}; the namespace {catalog.namespace} has {known}")
         before = self.ledger.subscription(organization_id)
         known_grants = before.addons if before is not None else {}
+        now = self.clock.now()
+        period = usage_period(subscription, now)
         addons = {
-            meter: replace(grant, granted_at=self._granted_at(grant, known_grants.get(meter)))
+            meter: replace(grant, granted_at=_granted_at(grant, known_grants.get(meter), period, now))
             for meter, grant in subscription.addons.items()
         }
         subscription = replace(subscription, addons=addons)
         self.ledger.put_subscription(organization_id, subscription)
         return subscription
-
-    def _granted_at(self, grant: Grant, before: Grant | None) -> datetime | None:
-        if not grant.one_time:
-            return None
-        if before is not None and before.one_time == grant.one_time:
-            return before.granted_at
-        return self.clock.now()
 
     def subscription(self, organization_id: str) -> Subscription | None:
         """The organization's subscription, if it has one."""
@@ -121,10 +118,16 @@ class Accounts:
         user_id: str | None = None,
         expires_at: datetime | None = None,
     ) -> tuple[Key, str]:
-        """A new key and its secret, which is nowhere else. Raises `NotFound`, `Invalid` for an unknown scope."""
+        """A new key and its secret, which is nowhere else.
+
+        Raises `NotFound`; `Invalid` for an unknown scope or an expiry that has passed.
+        """
         organization = self.organization(organization_id)
         if user_id is not None:
             check_name(user_id, "user_id")
+        now = self.clock.now()
+        if expires_at is not None and expires_at <= now:
+            raise Invalid(f"expires_at {format_instant(expires_at)} is not after now, {format_instant(now)}")
         policy = self.policies[organization.namespace]
         granted = policy.default_scopes if scopes is None else frozenset(scopes)
         if unknown := granted - policy.scopes:
@@ -138,7 +141,7 @@ class Accounts:
             secret_hash=hash_secret(secret),
             scopes=granted,
             user_id=user_id,
-            created_at=self.clock.now(),
+            created_at=now,
             expires_at=expires_at,
         )
         self.ledger.add_key(key)
@@ -168,3 +171,13 @@ class Accounts:
             return None
         organization = self.ledger.organization(organization_id)
         return organization if organization is not None and organization.namespace in namespaces else None
+
+
+def _granted_at(grant: Grant, before: Grant | None, period: Period, now: datetime) -> datetime | None:
+    """When a one-time grant was made. The amount of an earlier period, named again, is a new purchase."""
+    if not grant.one_time:
+        return None
+    if grant.granted_at is not None:
+        return grant.granted_at
+    granted_at = before.granted_at if before is not None and before.one_time == grant.one_time else None
+    return granted_at if granted_at is not None and period.contains(granted_at) else now

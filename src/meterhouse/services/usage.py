@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from ..domain.errors import Invalid
 from ..domain.listing import CursorSeal, EventPage, EventQuery, Position, StoredEvent
-from ..domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
+from ..domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow, Top
 from ..domain.organization import Organization
 from ..domain.period import ALL_TIME, Period, format_instant
 from ..domain.plan import Subscription, limit_of, usage_period
@@ -56,6 +56,10 @@ class Usage:
             now=now,
             commit=commit,
         )
+
+
+MOST_GROUPS = 10_000
+"""That an answer lists; `top` ranks any number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +109,13 @@ class OrganizationUsage:
         values: list[dict[str, Decimal]] = [{} for _ in meters]
         for measure in self._measure(found, (period.start, period.end), group_by=(by,)):
             row, [text] = values[measure.meter], measure.group
-            row[text] = add((row.get(text, ZERO), measure.value))
+            row[text] = add((row[text], measure.value)) if text in row else measure.value
         return values
+
+    def top(self, meters: Sequence[str], period: Period, by: str, count: int) -> list[Top]:
+        """See `ports.UsageReader`."""
+        found = tuple(self._meter(meter) for meter in meters)
+        return self.store.top(self._query(found, (period.start, period.end), (by,), None), count)
 
     def state_windows(self, meter: str, edges: Sequence[datetime | None], by: StateWindow) -> list[dict[str, Decimal]]:
         """See `ports.UsageReader`."""
@@ -270,6 +279,7 @@ class OrganizationUsage:
             as_of_commit=self.commit,
             group_by=group_by,
             filters=tuple((filters or {}).items()),
+            most_groups=MOST_GROUPS if group_by else None,
         )
 
     def _meter(self, slug: str) -> Meter:

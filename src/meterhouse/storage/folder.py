@@ -23,6 +23,7 @@ _OLDER = ("1", "2")
 LEDGER = "ledger.sqlite"
 RESTORING = "restoring"
 """Holds what a restore has not finished."""
+_ADDRESS = "address"
 
 _log = structlog.get_logger(__name__)
 
@@ -62,9 +63,11 @@ class DataFolder:
             lock.seek(0)
             holder = lock.read(20).decode("ascii", "replace").strip() or "unknown"
             lock.close()
+            url = _announced(lock_path.parent, holder)
+            hint = f"Talk to the running server with --url {url}" if url else "Wait until it has ended"
             raise FolderError(
                 f"the data folder {lock_path.parent} is in use by process {holder}: one process owns a folder. "
-                "Talk to the running server with --url http://127.0.0.1:8000, or name another folder with --data"
+                f"{hint}, or name another folder with --data"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()).encode())
@@ -134,6 +137,12 @@ class DataFolder:
         """The SQLite ledger, as a database URL."""
         return URL.create("sqlite", database=str(self.ledger))
 
+    def announce(self, url: str) -> None:
+        """Writes down where this process serves the folder, for whoever finds it in use."""
+        address = self.path / _ADDRESS
+        address.touch(0o600)
+        address.write_text(f"{os.getpid()} {url}", "ascii", "backslashreplace")
+
     def close(self) -> None:
         """Lets another process have the folder."""
         self._lock.close()
@@ -156,3 +165,10 @@ def _refuse_unread_journal(folder: Path) -> None:
             f"{folder} has commits in the format of an earlier version: start the folder once with the version of "
             "meterhouse that wrote it, stop it in order, and start this one again"
         )
+
+
+def _announced(folder: Path, holder: str) -> str | None:
+    """Where a process serves the folder; None when it has not said so."""
+    address = folder / _ADDRESS
+    process, _, url = (address.read_text("ascii", "replace") if address.exists() else "").partition(" ")
+    return url[:200] if process == holder and url else None

@@ -135,6 +135,14 @@ class Manifest:
         """Writes that the commits up to one are in the table, with so many more events. Raises `OSError`."""
         self.change(lambda state: msgspec.structs.replace(state, commit=commit, events=state.events + events))
 
+    def hold_to(self, events: int) -> None:
+        """Raises `FolderError` unless so many events are what there must be."""
+        if events != self._state.events:
+            raise FolderError(
+                f"there are {events:,} events, and there must be {self._state.events:,}: stop the server, and run "
+                "`meterhouse repair`"
+            )
+
     def lost(self, loss: Loss, *, commit: int, events: int) -> None:
         """Writes what was lost, and what is there. Raises `OSError`."""
         losses = [*self._state.losses, loss][-_MOST_LOSSES:]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..domain.errors import FolderError, MeterhouseError
 from ..domain.loss import Loss
-from .clickhouse import inspection_queries, queries
+from .clickhouse import inspection_queries, mutation_queries, queries
 from .clickhouse.chdb_engine import ChdbEngine
 from .clickhouse.engine import NO_PARAMETERS, Engine, EngineError
 from .clickhouse.inspection import count_events, damaged_parts, differences
@@ -82,7 +82,7 @@ class Repair:
                 engine.rows(inspection_queries.HAS_EVENTS, NO_PARAMETERS) != [[0]]
                 or not self._folder.manifest.state.events
             ):
-                engine.execute(queries.KILL_MUTATIONS)
+                engine.execute(mutation_queries.KILL_MUTATIONS)
                 engine.execute(queries.CREATE_EVENTS)
                 return engine
             engine.close()

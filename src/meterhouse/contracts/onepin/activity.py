@@ -9,9 +9,9 @@ import msgspec
 from ...domain.errors import Invalid
 from ...domain.event import Event, Property, decode_data, read_text
 from ...domain.organization import MAX_NAME, Caller
-from ...domain.period import ALL_TIME, format_instant
+from ...domain.period import ALL_TIME
 from ...ports import UsageReader
-from ..contract import Answer, DateTime, Refusal, Refused, Request
+from ..contract import Answer, DateTime, Refusal, Refused, Request, timestamp
 from .window import RANGES, Meta, check_workspace, meta, zone
 
 EVENT_TYPE = "workspace.activity"
@@ -121,7 +121,7 @@ def _entry(event: Event) -> Entry:
     user_id, metadata = read_text(data, "user.id"), data.get("metadata")
     return Entry(
         id=event.id,
-        timestamp=format_instant(event.time),
+        timestamp=timestamp(event.time),
         user=User(user_id, read_text(data, "user.name")) if user_id else None,
         action=read_text(data, "action"),
         kind=read_text(data, "kind"),

@@ -67,7 +67,9 @@ def usage_by_language(request: Request, _caller: Caller, usage: UsageReader) -> 
     credits, characters, corrected, lines = usage.groups(meters, period, "locale")
     total = add(credits.values())
     # Every line has a locale or none, so `lines` knows them all.
-    locales = sorted((locale for locale in lines if locale), key=lambda locale: (-credits.get(locale, ZERO), locale))
+    locales = sorted(
+        (locale for locale in lines if locale), key=lambda locale: (credits.get(locale, ZERO).copy_negate(), locale)
+    )
     data = ByLanguage(
         range=None if view else length,
         activity_view=view,

@@ -12,9 +12,9 @@ import msgspec
 
 from ...domain import local_time
 from ...domain.errors import Invalid
-from ...domain.period import Period, format_instant
+from ...domain.period import Period
 from ...ports import UsageReader
-from ..contract import Answer, DateTime, Refusal, Refused, Request, TokenOptions
+from ..contract import Answer, DateTime, Refusal, Refused, Request, TokenOptions, timestamp
 
 Range: TypeAlias = Literal["30d", "60d", "90d"]
 View: TypeAlias = Literal["daily", "weekly", "monthly"]
@@ -118,12 +118,12 @@ def span(request: Request, start: datetime, end: datetime) -> Span:
     """Start and end as they are printed: what is counted is the same in either style."""
     if request.options.end_style == "last_second":
         end -= timedelta(seconds=1)
-    return Span(format_instant(start), format_instant(end))
+    return Span(timestamp(start), timestamp(end))
 
 
 def meta(request: Request) -> Meta:
     """The answer's id and moment."""
-    return Meta(request.request_id, format_instant(request.now))
+    return Meta(request.request_id, timestamp(request.now))
 
 
 def lasting(data: object, until: datetime) -> Answer:
@@ -132,4 +132,4 @@ def lasting(data: object, until: datetime) -> Answer:
 
 
 def _envelope(data: msgspec.Raw, request_id: str, now: datetime) -> object:
-    return _Envelope(data, Meta(request_id, format_instant(now)))
+    return _Envelope(data, Meta(request_id, timestamp(now)))

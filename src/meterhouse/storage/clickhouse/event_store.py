@@ -19,16 +19,16 @@ from ...domain.event import OWN, Event, Identity, Outcome
 from ...domain.export import ExportForm, Selection
 from ...domain.listing import EventQuery, Place, Saying, StoredEvent
 from ...domain.loss import Loss
-from ...domain.meter import Measure, Meter, MeterQuery
+from ...domain.meter import Measure, Meter, MeterQuery, Top
 from ...domain.retention import Reduction
 from ...ports import Chunks, Measuring
 from ..manifest import Removal
-from . import native, queries
+from . import mutation_queries, native, queries
 from .engine import DamagedStorage, Engine, EngineError, Parameters
 from .flushing_engine import FlushingEngine
 from .held_events import HeldEvents, positions_of
 from .identity_filter import Hashes, IdentityFilter, Mark, Saved, Snapshot
-from .inspection import Incomplete, damaged_parts, hold_to_manifest
+from .inspection import damaged_parts, hold_to_manifest
 from .journal import Journal, JournalFiles
 from .last_commits import LastCommits
 from .masks import Masks
@@ -326,6 +326,10 @@ class ClickHouseEventStore:
         """See `ports.EventStore`."""
         return self._rollups.measure(query)
 
+    def top(self, query: MeterQuery, count: int) -> list[Top]:
+        """See `ports.EventStore`."""
+        return self._rollups.top(query, count)
+
     def rewrite(self, saying: Saying, rewritten: Callable[[Event], Event]) -> int:
         """See `ports.EventStore`."""
         latest, count = self._latest_commit, 0
@@ -353,7 +357,7 @@ class ClickHouseEventStore:
                 self._remove(begun)
                 count += begun.events if (begun.namespace, begun.organization) == (namespace, organization) else 0
             whole = Removal(namespace, organization, self._latest_commit, 0)
-            [[left]] = self._engine.rows(queries.REMOVABLE, parameters_of(whole))
+            [[left]] = self._engine.rows(mutation_queries.REMOVABLE, parameters_of(whole))
             if left:
                 self._remove(msgspec.structs.replace(whole, events=left))
         return count + int(left)
@@ -468,18 +472,14 @@ class ClickHouseEventStore:
             with self._erasing, self._writing:
                 parts = self._engine.freeze("events", name)
                 frozen = Frozen(parts, self._commit, self.count(), self.losses())
-                if self._manifest is not None and self._manifest.state.events != frozen.events:
-                    raise Incomplete(
-                        f"there are {frozen.events:,} events, and there must be {self._manifest.state.events:,}: "
-                        "stop the server, and run `meterhouse repair`"
-                    )
+                if self._manifest is not None:
+                    self._manifest.hold_to(frozen.events)
             yield frozen
         finally:
             self._engine.thaw(name)
 
     def check(self) -> None:
-        """Reads every stored byte of events. Raises `DamagedStorage`, naming what is not as it was written, but for
-        indexes."""
+        """Reads every stored byte of events. Raises `DamagedStorage` for what is not as it was written, but for indexes."""
         if damaged := [str(part) for part in damaged_parts(self._engine) if not part.only_its_index]:
             raise DamagedStorage("; ".join(damaged))
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ...domain.errors import FolderError
 from ..manifest import Manifest, State
-from . import inspection_queries, queries
+from . import inspection_queries, mutation_queries
 from .engine import NO_PARAMETERS, DamagedStorage, Engine, EngineError
 from .mutations import parameters_of
 from .queries import instant
@@ -73,7 +73,7 @@ def count_events(engine: Engine, state: State) -> int:
     [[found]] = engine.rows(inspection_queries.COUNT_EVENTS_UPTO, {"commit": state.commit or 0})
     removed = 0
     if (removal := state.removal) is not None:
-        [[left]] = engine.rows(queries.REMOVABLE, parameters_of(removal))
+        [[left]] = engine.rows(mutation_queries.REMOVABLE, parameters_of(removal))
         removed = removal.events - left
     return int(found + removed)
 

@@ -64,7 +64,8 @@ REPLACE_SALVAGED = "CREATE OR REPLACE TABLE salvaged AS events"
 DROP_SALVAGED = "DROP TABLE salvaged"
 COUNT_SALVAGED = "SELECT count() FROM salvaged"
 ROWS_OF_PART = """
-SELECT rows FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active AND name = {part:String}
+SELECT rows FROM system.parts
+WHERE database = currentDatabase() AND table = 'events' AND active AND name = {part:String}
 """
 SALVAGE = """
 INSERT INTO salvaged SELECT * FROM events

@@ -11,7 +11,7 @@ import msgspec
 from ...domain.event import Event
 from ...domain.listing import StoredEvent
 from ..manifest import Manifest, Removal, State
-from . import native, queries
+from . import mutation_queries, native
 from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
 
 _LONGEST_WAIT_S = 0.25
@@ -48,12 +48,12 @@ class Mutations:
         )
         self._record(lambda state: msgspec.structs.replace(state, rewriting=True))
         self.rewriting = True
-        self._engine.execute(queries.REPLACE_REWRITES)
+        self._engine.execute(mutation_queries.REPLACE_REWRITES)
         try:
             self._engine.insert("rewrites", block)
-            self.change(queries.REWRITE, NO_PARAMETERS)
+            self.change(mutation_queries.REWRITE, NO_PARAMETERS)
         finally:
-            self._engine.execute(queries.DROP_REWRITES)
+            self._engine.execute(mutation_queries.DROP_REWRITES)
 
     def finish(self) -> None:
         """To be called when nothing that is derived from the events has what was rewritten any more."""
@@ -63,7 +63,7 @@ class Mutations:
     def remove(self, removal: Removal) -> None:
         """Removes what the removal names, and that it did: both are on the disk when it returns."""
         self._record(lambda state: msgspec.structs.replace(state, removal=removal))
-        self.change(queries.REMOVE, parameters_of(removal))
+        self.change(mutation_queries.REMOVE, parameters_of(removal))
         self._record(lambda state: msgspec.structs.replace(state, removal=None, events=state.events - removal.events))
 
     @property
@@ -76,7 +76,7 @@ class Mutations:
         try:
             self._engine.execute(sql, parameters)
             waited_s = 0.001
-            while unfinished := self._engine.rows(queries.MUTATIONS_LEFT, NO_PARAMETERS):
+            while unfinished := self._engine.rows(mutation_queries.MUTATIONS_LEFT, NO_PARAMETERS):
                 for [reason] in unfinished:
                     if reason:
                         raise EngineError(f"stored events could not be changed: {reason}")
@@ -94,8 +94,8 @@ class Mutations:
         self._closing.set()
 
     def _give_up(self) -> None:
-        self._engine.execute(queries.KILL_MUTATIONS)
-        self._engine.execute(queries.DROP_REWRITES)
+        self._engine.execute(mutation_queries.KILL_MUTATIONS)
+        self._engine.execute(mutation_queries.DROP_REWRITES)
 
     def _record(self, changed: Callable[[State], State]) -> None:
         if self._manifest is not None:
@@ -106,5 +106,5 @@ class Mutations:
 
 
 def parameters_of(removal: Removal) -> Parameters:
-    """What `queries.REMOVE` and `queries.REMOVABLE` take."""
+    """What `mutation_queries.REMOVE` and `mutation_queries.REMOVABLE` take."""
     return {"namespace": removal.namespace, "organization": removal.organization, "commit": removal.commit}

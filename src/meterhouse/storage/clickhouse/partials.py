@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import islice
 from typing import Any, TypeAlias
 
-from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
+from ...domain.errors import TooManyGroups
+from ...domain.meter import Aggregation, Measure, Meter, MeterQuery, Top
 from ...domain.period import FIRST_INSTANT
-from ...domain.quantity import add, divide
+from ...domain.quantity import ZERO, add, divide
 from .queries import instant, micros, moment_of
 from .series import Segment, slot_at
+
+_LOOKED_UP_AT_ONCE = 5_000
+"""How many entities or values are looked up in one statement: what one takes grows faster than they do."""
 
 
 class Windows:
@@ -173,3 +178,30 @@ class EntityCounts:
 def counted(counts: Mapping[State, int]) -> list[Measure]:
     """Entities by window, group and state."""
     return [Measure(window, Decimal(count), group, state) for (window, group, state), count in counts.items() if count]
+
+
+def check_groups(groups: Iterable[object], most: int | None) -> None:
+    """Raises `TooManyGroups` when there are more different ones than that; None takes any number."""
+    if most is not None and len(set(groups)) > most:
+        raise TooManyGroups(f"there are more than {most:,} groups; ask for a shorter time, or for fewer")
+
+
+def ranked(measures: Iterable[Measure], meters: int, count: int) -> list[Top]:
+    """The groups that have most, as `ports.EventStore.top` says, from all measures of their meters."""
+    found: defaultdict[str, list[Decimal]] = defaultdict(lambda: [ZERO] * meters)
+    for measure in measures:
+        found[measure.group[0]][measure.meter] = measure.value
+    groups = sorted(found, key=lambda group: ([value.copy_negate() for value in found[group]], group))
+    return [(group, tuple(found[group])) for group in groups[:count]]
+
+
+def entities_of(rows: Iterable[list[Any]]) -> dict[str, Entity]:
+    """Entities by their names, in rows as statements about them have them."""
+    return {name: (latest, created, said) for name, latest, created, said in rows}
+
+
+def few_of(texts: Iterable[str]) -> Iterator[list[str]]:
+    """As many as are looked up at once."""
+    left = iter(texts)
+    while few := list(islice(left, _LOOKED_UP_AT_ONCE)):
+        yield few

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ...domain.correction import ADD, CONFLICT, RESTORE, VOID
-from ...domain.erasure import REMOVAL
 from ...domain.event import OWN
 from ...domain.export import ExportForm, Selection
 from ...domain.listing import EventQuery, Place, Saying
@@ -133,32 +132,6 @@ DROP_DRAFTS = "DROP TABLE drafts"
 EVENTS_AND_DRAFTS = "(SELECT * FROM events UNION ALL SELECT * FROM drafts)"
 
 NOT_OWN = f"NOT startsWith(type, '{OWN}')"
-
-# Rewriting some events in place. What they become is in a table in memory, by where they stand.
-_PLACE = "commit * 4294967296 + position"
-REPLACE_REWRITES = """
-CREATE OR REPLACE TABLE rewrites (
-    place UInt64, data String, numbers Map(LowCardinality(String), Decimal(76, 28))
-) ENGINE = Join(ANY, LEFT, place) SETTINGS persistent = 0
-"""
-REWRITE = f"""
-ALTER TABLE events UPDATE data = joinGet('default.rewrites', 'data', {_PLACE}),
-    numbers = joinGet('default.rewrites', 'numbers', {_PLACE})
-WHERE {_PLACE} IN (SELECT place FROM default.rewrites) SETTINGS mutations_sync = 0
-"""
-DROP_REWRITES = "DROP TABLE IF EXISTS rewrites"
-MUTATIONS_LEFT = """
-SELECT latest_fail_reason FROM system.mutations
-WHERE database = currentDatabase() AND table = 'events' AND NOT is_done
-"""
-KILL_MUTATIONS = "KILL MUTATION WHERE database = currentDatabase() AND table = 'events' AND NOT is_done"
-
-_REMOVABLE = (
-    f"namespace = {{namespace:String}} AND organization = {{organization:String}} AND type != '{REMOVAL}'"
-    " AND commit <= {commit:UInt64}"
-)
-REMOVABLE = f"SELECT count() FROM events WHERE {_REMOVABLE}"
-REMOVE = f"ALTER TABLE events DELETE WHERE {_REMOVABLE} SETTINGS mutations_sync = 0"
 
 # How many events a commit has, and the sums of their identities and of when they were stored, modulo 2 ** 64.
 COMMIT_MARK = """
@@ -320,6 +293,13 @@ class MeterStatement(Statement):
             conditions.append(self._not_voided(self._table, query.namespace, query.organization, query.as_of_commit))
         return conditions + self._part_conditions(part)
 
+    def _limit(self, rows_per_cell: int = 1) -> str:
+        """Bounds the rows to those of one group more than the query may have."""
+        if self._query.most_groups is None:
+            return ""
+        rows = (self._query.most_groups + 1) * len(self.windows) * rows_per_cell
+        return f" LIMIT {self._parameter('UInt64', rows)}"
+
     def _inside(self, microseconds: str) -> str:
         """Whether an instant is in any of the windows."""
         sides = zip((self._query.edges[0], self._query.edges[-1]), (">=", "<"), strict=True)
@@ -357,7 +337,9 @@ class MeasureQuery(MeterStatement):
         keys = ", ".join(["window", *(f"g{n}" for n in range(len(query.group_by)))])
         for meter in query.meters:
             columns += self._value(meter)
-        self.sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {' AND '.join(conditions)} GROUP BY {keys}"
+        self.sql = (
+            f"SELECT {', '.join(columns)} FROM {table} WHERE {' AND '.join(conditions)} GROUP BY {keys}{self._limit()}"
+        )
 
     def _value(self, meter: Meter) -> tuple[str, str]:
         """The terms of the meter's aggregate, and how many events it had."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...domain.meter import MeterQuery
+from ...domain.meter import Aggregation, MeterQuery
 from .fold_queries import COLUMNS, FIRST_MICROS, SLOT_MICROS
 from .queries import NEVER_SAID, NOT_OWN, MeterStatement, Part, Statement, latest_terms, moment_of
 from .series import Kind, Segment, Series
@@ -49,6 +49,7 @@ class RollupQuery(_Reading):
         conditions += [f"key = {self._parameter('String', text)}" for _, text in query.filters]
         self.sql = (
             f"SELECT {', '.join(columns)} FROM rollups WHERE {' AND '.join(conditions)} GROUP BY {', '.join(keys)}"
+            f"{self._limit(len(series))}"
         )
 
 
@@ -58,6 +59,59 @@ def _terms(kind: Kind) -> list[str]:
     if kind is Kind.LATEST:
         return latest_terms("max(latest)")
     return [f"toString({kind.lower()}({COLUMNS[kind]}))"]
+
+
+class TopQuery(_Reading):
+    """The groups that have most of the first meter, among equals most of the second and so on, then by name. All of
+    them are added up in the engine, and only as many as are asked for leave it.
+
+    The meters are COUNT and SUM, in one window; `series` has those of each meter, and `parts` the events that whole
+    slots lack. Its rows: group, and each meter's value as text.
+    """
+
+    def __init__(
+        self,
+        query: MeterQuery,
+        count: int,
+        series: Sequence[Sequence[Series]],
+        segments: Sequence[Segment],
+        parts: Sequence[Part],
+        *,
+        corrected: bool,
+    ):
+        super().__init__(query, one_window=True, corrected=corrected)
+        meters = range(len(query.meters))
+        sources = [self._of_slots(number, each, segments) for number in meters for each in series[number] if segments]
+        sources += [source for part in parts for number in meters for source in self._of_events(number, part)]
+        counts = [meter.aggregation is Aggregation.COUNT for meter in query.meters]
+        columns = ["events" if counts[number] else "value" for number in meters]
+        sums = ", ".join(f"sumIf({columns[number]}, meter = {number}) AS m{number}" for number in meters)
+        order = ", ".join([*(f"m{number} DESC" for number in meters), "text"])
+        self.sql = (
+            f"SELECT text, {', '.join(f'toString(m{number})' for number in meters)} FROM ("
+            f"SELECT text, {sums} FROM ({' UNION ALL '.join(sources)}) GROUP BY text HAVING sum(events) > 0"
+            f" ORDER BY {order} LIMIT {self._parameter('UInt32', count)})"
+        )
+
+    def _of_slots(self, number: int, series: Series, segments: Sequence[Segment]) -> str:
+        return (
+            f"SELECT key AS text, {number} AS meter, total AS value, events FROM rollups"
+            f" WHERE {self._rows_of([series])} AND ({self._segments(segments)})"
+        )
+
+    def _of_events(self, number: int, part: Part) -> list[str]:
+        meter, [path] = self._query.meters[number], self._query.group_by
+        conditions = [
+            *self._events(part),
+            f"type = {self._parameter('String', meter.event_type)}",
+            *self._time_conditions("time", self._query.edges[0], self._query.edges[-1]),
+            *([] if meter.optional else self._has(meter.values)),
+        ]
+        return [
+            f"SELECT {self._text(path)} AS text, {number} AS meter, {self._number(name)} AS value, toInt64(1) AS events"
+            f" FROM events WHERE {' AND '.join(conditions)}"
+            for name in meter.values or ("",)  # of a COUNT the events alone matter
+        ]
 
 
 class UniqueQuery(_Reading):

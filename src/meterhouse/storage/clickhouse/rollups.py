@@ -8,41 +8,54 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import structlog
 
-from ...domain.meter import Aggregation, Measure, Meter, MeterQuery
+from ...domain.errors import TooManyGroups
+from ...domain.meter import Aggregation, Measure, Meter, MeterQuery, Top
 from ..manifest import Manifest
 from . import fold_queries, queries
 from .engine import DamagedStorage, Engine
+from .first_events import FirstEvents
 from .fold_queries import FoldSteps
 from .held_counts import Entities, Found, Values, entities_in, values_in
 from .held_events import Held, HeldEvents
-from .held_measures import Unclear, first_of, readings
+from .held_measures import Unclear, readings
 from .kept_answers import Kept, KeptAnswers
 from .last_commits import LastCommits
 from .masks import Masks
-from .partials import Cell, Entity, EntityCounts, Partials, Sum, Windows, counted
-from .queries import ALL, FirstEventQuery, MeasureQuery, Part, Statement, StateQuery, micros, moment_of
+from .partials import (
+    Cell,
+    Entity,
+    EntityCounts,
+    Partials,
+    Sum,
+    Windows,
+    check_groups,
+    counted,
+    entities_of,
+    few_of,
+    ranked,
+)
+from .queries import ALL, MeasureQuery, Part, Statement, StateQuery, micros, moment_of
 from .rollup_coverage import RollupCoverage
 from .rollup_queries import (
     CountedStates,
-    FirstQuery,
     FoldedEntities,
     FoldedValues,
     FreshEntities,
     RollupQuery,
+    TopQuery,
     UniqueQuery,
     ValuesInSlots,
 )
-from .series import Cut, Kind, Segment, Series, all_series, cut, rolled_up, slot_begin
+from .series import Cut, Segment, Series, all_series, cut, rolled_up, slot_begin
 from .shared_table import SharedTable
 from .tables import set_settings
 
@@ -55,8 +68,8 @@ _COMMITS_PER_FOLD = 100_000
 """How many commits at most: each is a row to count."""
 _EVENTS_IN_MEMORY = 250_000
 """How many events are folded in memory; with more, rows go to disk as they are made."""
-_LOOKED_UP_AT_ONCE = 5_000
-"""How many entities or values are looked up in one statement: what one takes grows faster than they do."""
+_FEW_GROUPS = 1_000
+"""Up to how many groups are ranked in memory; more are ranked in the engine."""
 _MOST_PIECES = 100
 """Of time, that a question is put together from besides whole slots; with more all of it is read from the events."""
 
@@ -86,7 +99,6 @@ class Rollups:
         self._sums: KeptAnswers[Mapping[Cell, Sum]] = KeptAnswers()
         self._values_kept: KeptAnswers[Values] = KeptAnswers()
         self._states_kept: KeptAnswers[Entities] = KeptAnswers()
-        self._firsts: KeptAnswers[int | None] = KeptAnswers()
         self._series = all_series(meters)
         self._folding = threading.Lock()
         self._leaving = threading.Event()
@@ -95,6 +107,9 @@ class Rollups:
         self._last_commits = last_commits
         for sql in fold_queries.CREATE_FOLD:
             engine.execute(sql)
+        self._first_events = FirstEvents(
+            engine, masks, held, last_commits, table=self._table, watermark_of=self.watermark_of
+        )
         self._watermarks: dict[int, int] = {}
         if engine.rows(fold_queries.LAYOUT_OF_ROLLUPS, {}) != [[fold_queries.LAYOUT]]:
             self._replace()
@@ -172,7 +187,7 @@ class Rollups:
         with self._folding, self._table.changing():
             self._leaving.clear()
             self._watermarks = {}
-            for kept in (self._sums, self._values_kept, self._states_kept, self._firsts):
+            for kept in (self._sums, self._values_kept, self._states_kept, self._first_events):
                 kept.forget_all()
             self._replace()
 
@@ -194,6 +209,10 @@ class Rollups:
 
     def _read_watermarks(self) -> dict[int, int]:
         return dict(self._direct.rows(fold_queries.WATERMARKS, {}))
+
+    def watermark_of(self, series: Series) -> int:
+        """The commit up to which a series is folded."""
+        return self._watermarks.get(series.id, 0)
 
     # Reading
 
@@ -232,6 +251,7 @@ class Rollups:
         if kept is None or not self._add_held(partials, query, kept.commit):
             partials = self._read_singles(query)
         sums = partials.sums()
+        check_groups((group for _, group, _ in sums), query.most_groups)
         self._sums.keep(question, Kept(query.as_of_commit, sums, len(query.edges) + len(sums)), age)
         return partials.measures()
 
@@ -285,7 +305,9 @@ class Rollups:
     ) -> None:
         by_id = {each.id: each for each in readers}
         statement = RollupQuery(query, list(readers), segments)
-        for series, edge, key, events, *terms in self._folded(statement):
+        rows = self._folded(statement)
+        check_groups((row[2] for row in rows), query.most_groups)
+        for series, edge, key, events, *terms in rows:
             group = (key,) if query.group_by else ()
             kind = statement.kinds.index(by_id[series].kind)
             for number in readers[by_id[series]]:
@@ -299,11 +321,32 @@ class Rollups:
         corrected = bool(self._masked(query)) or table != "events"
         statement = MeasureQuery(asked, part, corrected=corrected, table=table)
         engine = self._direct if part.within and not corrected else self._engine
-        for edge, *texts in engine.rows(statement.sql, statement.parameters):
+        rows = engine.rows(statement.sql, statement.parameters)
+        check_groups((tuple(row[1 : groups + 1]) for row in rows), query.most_groups)
+        for edge, *texts in rows:
             group, values = tuple(texts[:groups]), texts[groups:]
             for place, number in enumerate(numbers):
                 terms, events = values[2 * place : 2 * place + 2]
                 partials.add(number, statement.windows[edge], group, events, terms)
+
+    def top(self, query: MeterQuery, count: int) -> list[Top]:
+        """See `ports.EventStore`."""
+        try:  # few groups are gone on with in memory, and ask nothing of the engine
+            return ranked(self._measure_singles(replace(query, most_groups=_FEW_GROUPS)), len(query.meters), count)
+        except TooManyGroups:
+            return self._top(query, count)
+
+    def _top(self, query: MeterQuery, count: int) -> list[Top]:
+        series, masked = [rolled_up(query, number) for number in range(len(query.meters))], self._masked(query)
+        pieces = cut(query.edges, masked)
+        with self._table.reading():
+            watermark = self._folded_to(query, [one for each in series for one in each], pieces) if all(series) else 0
+            parts = self._unfolded(query, watermark, pieces) if watermark else [ALL]
+            segments = pieces.segments if watermark else ()
+            if not count or not (parts or segments):
+                return []
+            rows = self._rows(TopQuery(query, count, series, segments, parts, corrected=bool(masked)))
+        return [(group, tuple(map(Decimal, values))) for group, *values in rows]
 
     def measure_drafts(self, query: MeterQuery) -> list[Measure]:
         """What `measure` answers, of the events and the drafts together."""
@@ -353,7 +396,7 @@ class Rollups:
         """Which of some values are folded in their windows."""
         windows, slots = Windows(query), dict[str, tuple[int, int]]()
         wanted = [*wanted]
-        for few in _few(dict.fromkeys(value for _, value in wanted)):
+        for few in few_of(dict.fromkeys(value for _, value in wanted)):
             statement = FoldedValues(query, series, few)
             slots |= {value: (first, last) for value, first, last in self._folded(statement)}
         found = {
@@ -364,7 +407,7 @@ class Rollups:
         several = [
             value for window, value in wanted if (window, value) not in found and len({*slots.get(value, ())}) > 1
         ]
-        for few in _few(dict.fromkeys(several)):
+        for few in few_of(dict.fromkeys(several)):
             between = ValuesInSlots(query, series, whole.segments, few)
             found |= {(between.windows[edge], value) for edge, value in self._folded(between)}
         return found
@@ -414,7 +457,7 @@ class Rollups:
         for edge, *group, state, count in self._folded(statement):
             counts.add(statement.windows[edge], tuple(group), state, count)
         if parts := self._unfolded(query, watermark, pieces, since=since):
-            fresh = _entities(self._rows(FreshEntities(query, series, parts)))
+            fresh = entities_of(self._rows(FreshEntities(query, series, parts)))
             folded = self._folded_entities(query, series, fresh)
             for name, entity in fresh.items():
                 counts.move(entity, folded.get(name))
@@ -422,8 +465,8 @@ class Rollups:
 
     def _folded_entities(self, query: MeterQuery, series: Series, names: Iterable[str]) -> dict[str, Entity]:
         folded = dict[str, Entity]()
-        for few in _few(names):
-            folded |= _entities(self._folded(FoldedEntities(query, series, few)))
+        for few in few_of(names):
+            folded |= entities_of(self._folded(FoldedEntities(query, series, few)))
         return folded
 
     def _rows(self, statement: Statement) -> list[list[Any]]:
@@ -434,28 +477,7 @@ class Rollups:
 
     def first_event_at(self, namespace: str, organization: str) -> datetime | None:
         """See `ports.EventStore`."""
-        whose, age, upto = (namespace, organization), self._firsts.age, self._held.latest
-        kept = self._firsts.find(whose, upto)
-        if kept is not None and self._last_commits.of(namespace, organization) <= kept.commit:
-            first = kept.answer
-        elif kept is not None and (held := self._held.between(whose, kept.commit, upto)) is not None:
-            times = (kept.answer, first_of(held))
-            first = min((time for time in times if time is not None), default=None)
-        else:
-            first = self._read_first(namespace, organization)
-        self._firsts.keep(whose, Kept(upto, first, 1), age)
-        return None if first is None else queries.instant(first)
-
-    def _read_first(self, namespace: str, organization: str) -> int | None:
-        if self._masks.of(namespace, organization):
-            [[earliest, count]] = self._rows(FirstEventQuery(namespace, organization))
-        else:
-            series = Series(namespace, Kind.FIRST)
-            with self._table.reading():
-                watermark = self._watermarks.get(series.id, 0)
-                unfolded = self._last_commits.of(namespace, organization) > watermark
-                [[earliest, count]] = self._rows(FirstQuery(series, organization, watermark if unfolded else None))
-        return earliest if count else None
+        return self._first_events.at(namespace, organization)
 
     def _masked(self, query: MeterQuery) -> tuple[int, ...]:
         return self._masks.of(query.namespace, query.organization)
@@ -476,14 +498,3 @@ class Rollups:
         if since and self._last_commits.of(query.namespace, query.organization) > watermark:
             parts.append(Part(watermark))
         return parts
-
-
-def _entities(rows: Iterable[list[Any]]) -> dict[str, Entity]:
-    return {name: (latest, created, said) for name, latest, created, said in rows}
-
-
-def _few(texts: Iterable[str]) -> Iterator[list[str]]:
-    """As many as are looked up at once."""
-    left = iter(texts)
-    while few := list(islice(left, _LOOKED_UP_AT_ONCE)):
-        yield few

@@ -87,7 +87,7 @@ class SqlLedger:
             if address.get_backend_name() not in _INSERT:
                 raise FolderError(f"the ledger {address} must be sqlite:///… or postgresql+psycopg://…")
             ledger = cls(address, reserved)
-        except ArgumentError:
+        except (ArgumentError, ValueError):  # the latter for a port that is no number
             raise FolderError("the ledger's URL is not one: write sqlite:///… or postgresql+psycopg://…") from None
         except ModuleNotFoundError as missing:
             raise FolderError(f"{address} needs {missing.name}: pip install 'meterhouse[postgresql]'") from None

@@ -1,0 +1,16 @@
+"""What many commands take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Prints JSON, for scripts.")]
+Organization = Annotated[str, Parameter(help="The organization's id.")]
+Namespace = Annotated[str | None, Parameter(help="Only those of this namespace.")]
+
+
+def shown_default(value: Any) -> Any:
+    """A default as the help shows it; None for what says nothing: empty, or not set."""
+    return value or None

@@ -1,0 +1,90 @@
+"""Slows down who guesses keys: an address with too many failures waits, unless its key is known to be right."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
+from threading import Lock
+
+import structlog
+
+_WINDOW_S = 60
+_MOST_ADDRESSES = 10_000
+_MOST_KEYS = 10_000
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Failures:
+    began_s: float
+    count: int = 0
+
+
+class Attempts:
+    """Counts failures by address, in windows of a minute. May be used from many threads.
+
+    Memory is bounded: of addresses and of keys the latest 10,000 are remembered. An IPv6 address stands for its /64,
+    of which one client may have all.
+    """
+
+    def __init__(self, failures_per_minute: int, monotonic: Callable[[], float] = time.monotonic):
+        """With 0 failures a minute there is no limit."""
+        self._most = failures_per_minute
+        self._monotonic = monotonic
+        self._failures: OrderedDict[str, _Failures] = OrderedDict()
+        self._right: OrderedDict[str, None] = OrderedDict()
+        self._lock = Lock()
+
+    def wait_s(self, address: str, key_hash: str) -> int:
+        """How many seconds a request must wait before its key is looked at; 0: it need not."""
+        if key_hash in self._right or not self._failures:
+            return 0
+        with self._lock:
+            found = self._current(_network(address))
+            if found is None or not self._most or found.count < self._most:
+                return 0
+            return max(1, int(found.began_s + _WINDOW_S - self._monotonic()) + 1)
+
+    def failed(self, address: str) -> None:
+        """Remembers that a key from there was wrong."""
+        network = _network(address)
+        with self._lock:
+            found = self._current(network)
+            if found is None:
+                found = self._failures[network] = _Failures(self._monotonic())
+            found.count += 1
+            if found.count == self._most:
+                _log.warning("too many wrong keys from one address", address=address, failures=found.count)
+            while len(self._failures) > _MOST_ADDRESSES:
+                self._failures.popitem(last=False)
+
+    def succeeded(self, key_hash: str) -> None:
+        """Remembers that a key is right: its requests never wait for the failures of others."""
+        if key_hash in self._right:
+            return
+        with self._lock:
+            self._right[key_hash] = None
+            while len(self._right) > _MOST_KEYS:
+                self._right.popitem(last=False)
+
+    def _current(self, network: str) -> _Failures | None:
+        """The failures of an address in the minute that runs."""
+        found = self._failures.get(network)
+        if found is not None and self._monotonic() - found.began_s >= _WINDOW_S:
+            del self._failures[network]
+            return None
+        return found
+
+
+def _network(address: str) -> str:
+    try:
+        read = ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(read, IPv6Address):
+        return str(read.ipv4_mapped or read.exploded[:19])
+    return address

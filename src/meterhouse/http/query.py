@@ -1,0 +1,54 @@
+"""Refuses query parameters that an endpoint of our own does not declare. Ignoring one would answer another question."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import TypeAlias
+from urllib.parse import parse_qsl
+
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+
+from ..domain.errors import Invalid
+from .request import HttpRequest
+
+Declared: TypeAlias = Mapping[str, bool]
+"""The names of an endpoint's query parameters, and whether each may be repeated."""
+
+READS_QUERY = {"reads_query": True}
+"""The `opt` of a handler that judges its query itself, as those of contracts do."""
+
+
+def declare_query(app: Litestar) -> None:
+    """Reads from all handlers which query parameters they take, for `check_query`. Call it once, at the start."""
+    app.state.query = {
+        handler: {each.field_alias: each.is_sequence for each in parameters.expected_query_params}
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler, parameters in route.route_handler_map.values()
+    }
+
+
+async def check_query(request: HttpRequest) -> None:
+    """Raises `Invalid` for a parameter that is unknown, empty, or repeated where one value is taken."""
+    query, handler = request.scope["query_string"], request.scope["route_handler"]
+    if not query or handler.opt.get("reads_query"):
+        return
+    declared: Declared = request.app.state.query[handler]
+    given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    for name, value in given:
+        if name not in declared:
+            raise Invalid(f"unknown query parameter {name[:60]!r}; {_hint(name, declared)}")
+        if not value:
+            raise Invalid(f"the query parameter {name} is empty; give it a value, or leave it out")
+    for name, times in Counter(name for name, _ in given).items():
+        if times > 1 and not declared[name]:
+            raise Invalid(f"the query parameter {name} must be given once, not {times} times")
+
+
+def _hint(name: str, declared: Declared) -> str:
+    if nearest := get_close_matches(name[:60], declared, 1):
+        return f"did you mean {nearest[0]}?"
+    return f"there is {', '.join(declared)}" if declared else "this endpoint takes none"
