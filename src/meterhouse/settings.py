@@ -33,6 +33,8 @@ class Settings:
     """Freezes the clock at an RFC 3339 instant, for tests and demos."""
     max_body_bytes: int = field(default=32 * 1024 * 1024, metadata={"env": "METERHOUSE_MAX_BODY_BYTES"})
     """The largest request body, compressed or not; beyond it the answer is 413."""
+    decoding_mib: int = field(default=128, metadata={"env": "METERHOUSE_DECODING_MIB"})
+    """How many MiB of bodies are read and decoded at once, compressed and decompressed; beyond it the answer is 429."""
     answer_cache_mib: int = field(default=32, metadata={"env": "METERHOUSE_ANSWER_CACHE_MIB"})
     """How many MiB of answers are kept to be given again; 0 keeps none."""
     fold_interval_seconds: int = field(default=1, metadata={"env": "METERHOUSE_FOLD_INTERVAL_SECONDS"})
@@ -75,6 +77,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         ledger_url=read.text("METERHOUSE_LEDGER_URL", "") or None,
         now=read.instant("METERHOUSE_NOW"),
         max_body_bytes=read.number("METERHOUSE_MAX_BODY_BYTES", default.max_body_bytes, 1024, 1024**3),
+        decoding_mib=read.number("METERHOUSE_DECODING_MIB", default.decoding_mib, 1, 64 * 1024),
         answer_cache_mib=read.number("METERHOUSE_ANSWER_CACHE_MIB", default.answer_cache_mib, 0, 64 * 1024),
         fold_interval_seconds=read.number("METERHOUSE_FOLD_INTERVAL_SECONDS", default.fold_interval_seconds, 1, 3600),
         commit_delay_ms=read.number("METERHOUSE_COMMIT_DELAY_MS", default.commit_delay_ms, 0, 1000),

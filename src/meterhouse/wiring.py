@@ -151,7 +151,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             cleanup.callback(store.close)
             cleanup.callback(Folding(store, settings.fold_interval_seconds).close)
             flow = Flow(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
-            ingest = Ingest(store, catalogs, clock, flow)
+            ingest = Ingest(store, catalogs, clock, flow, ledger.deleted)
             cleanup.callback(ingest.close)
             retention = Retention(store, ingest, catalogs, clock, settings.retention_days)
             incomplete = retention.incomplete()
@@ -190,6 +190,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             metering=metering,
             clock=clock,
             max_body_bytes=settings.max_body_bytes,
+            decoding_bytes=settings.decoding_mib * 1024 * 1024,
             answer_cache_bytes=settings.answer_cache_mib * 1024 * 1024,
         )
         yield Meterhouse(app, admin_key, settings.admin_key is None, catalogs, contracts)

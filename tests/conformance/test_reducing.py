@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meterhouse.domain.errors import Invalid
-from meterhouse.domain.event import Event, Outcome, decode_data, parse_event
+from meterhouse.domain.event import Event, Outcome
+from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.export import ExportForm, Selection
+from meterhouse.domain.json_reading import decode_data
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery
 from meterhouse.domain.quantity import parse_quantity
 from meterhouse.domain.retention import Kept, Record, Reduction, complete_from, kept_by_type

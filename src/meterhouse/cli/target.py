@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from .client import Client
 
 BATCH_EVENTS = 5_000
-"""How many events are sent at once."""
+"""How many events are sent at once, if they have"""
+BATCH_BYTES = 4 * 1024 * 1024
+"""no more than this."""
 
 
 @Parameter(name="*")

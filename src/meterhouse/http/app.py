@@ -27,6 +27,7 @@ from ..services.usage import Usage
 from . import problems
 from .answers import AnswerCache, FromCache
 from .authentication import Authentication
+from .bodies import Bodies
 from .contracts import ContractEndpoints
 from .corrections import corrections_router
 from .documents import documents_router, openapi_config
@@ -68,6 +69,7 @@ def create_app(
     metering: Metering | None,
     clock: Clock,
     max_body_bytes: int,
+    decoding_bytes: int,
     answer_cache_bytes: int,
 ) -> ASGIApp:
     """The ASGI application. Without `metering` it manages accounts only."""
@@ -87,9 +89,10 @@ def create_app(
         )
         usage = UsageEndpoints(accounts, contracts, metering.usage, authentication)
         intake = Intake(metering.ingest, metrics)
-        events = events_router(intake, authentication, metrics, max_body_bytes)
+        bodies = Bodies(max_body_bytes, decoding_bytes)
+        events = events_router(intake, authentication, metrics, bodies)
         routers += [
-            corrections_router(metering.corrections, authentication, max_body_bytes),
+            corrections_router(metering.corrections, authentication, bodies),
             stories_router(metering.stories, authentication),
             erasures_router(metering.erasures, authentication),
         ]
@@ -116,7 +119,7 @@ def create_app(
         logging_config=None,
     )
     if answers is not None and intake is not None:
-        app = RegularEvents(FromCache(app, answers, metrics, clock), intake, authentication)
+        app = RegularEvents(FromCache(app, answers, metrics, clock), intake, authentication, max_body_bytes)
     return Observability(app, metrics)
 
 

@@ -7,13 +7,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 import numpy as np
+import structlog
 import xxhash
 
 from ...domain import correction
@@ -36,6 +37,7 @@ from .tables import prepare_tables
 
 _EXPORTED_AS = {ExportForm.NDJSON: "TSVRaw", ExportForm.PARQUET: "Parquet"}
 
+_log = structlog.get_logger(__name__)
 _hash = xxhash.xxh3_64_intdigest
 _LOOKUP_SIZE = 5_000
 _RECENT_EVENTS = 20_000
@@ -49,6 +51,8 @@ _SAVE_SHARE = 16
 
 
 _REWRITTEN_AT_ONCE = 100_000
+_CLOCK_SET_BACK = timedelta(days=7)
+"""How far a clock may go back and commits are still told to be stored in their order."""
 _FIRST_DRAFT = 1 << 31
 """Where drafts stand in the latest commit: behind whatever it holds."""
 
@@ -208,8 +212,7 @@ class ClickHouseEventStore:
         return _events_of(self._engine.rows(sql, parameters))
 
     def _insert(self, events: Sequence[Event], hashes: Hashes, received_at: datetime) -> None:
-        # Never before an earlier commit, whatever the clock does: what was known at an instant is told by it.
-        self._stored_at = max(received_at, self._stored_at)
+        self._stored_at = self._stored_at_after(received_at)
         block = native.block(len(events), _columns(events, hashes, Place(self._stored_at, self._commit + 1, 0)))
         self._masks.add(
             (event.namespace, event.organization, queries.instant(int(event.numbers["time"])))
@@ -238,6 +241,14 @@ class ClickHouseEventStore:
                 self._held.forget(self._commit)
             self._latest_commit = self._commit
         self._remember(events)
+
+    def _stored_at_after(self, received_at: datetime) -> datetime:
+        """When the next commit is stored: never before an earlier one when the clock was set back a little, because
+        what was known at an instant is told by it. One that was set back by more had been wrong until then."""
+        if (ahead := self._stored_at - received_at) <= _CLOCK_SET_BACK:
+            return max(received_at, self._stored_at)
+        _log.warning("the clock was ahead: what was stored meanwhile counts as known from now on", ahead=str(ahead))
+        return received_at
 
     def _forget_events(self) -> None:
         """Forgets what is held of events: some of them are otherwise now, or gone."""
