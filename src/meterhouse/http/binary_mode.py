@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import msgspec
 
 from ..domain.errors import Invalid
-from ..services.splitting import split_events
+from ..services.splitting import one_value
 
 BINARY_MODE = b"ce-"
 """What the headers of attributes begin with."""
@@ -35,6 +35,5 @@ def structured(headers: Iterable[tuple[bytes, bytes]], media_type: str, data: by
             raise Invalid(f"the header ce-{name[:60]} is there twice: say it once")
         event[name] = unquote(value.decode("latin-1"), errors="replace")
     if data.strip():
-        [text] = split_events(b"[" + data + b"]", lines=False)
-        event["data"] = msgspec.Raw(text)
+        event["data"] = msgspec.Raw(one_value(data))
     return msgspec.json.encode(event)

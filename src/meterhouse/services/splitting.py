@@ -33,7 +33,7 @@ def split_events(body: bytes, *, lines: bool) -> list[bytes]:
     if body.startswith(_BYTE_ORDER_MARK):
         body = body.lstrip(_BLANK)
     if body.lstrip()[:1] != b"[":
-        return [_single(body)]
+        return [one_value(body)]
     if body.count(b",") <= _SURELY_FEW_COMMAS:
         try:
             return _bounded(map(bytes, _batch.decode(body)))
@@ -51,7 +51,8 @@ def _bounded(events: Iterable[bytes]) -> list[bytes]:
     return taken
 
 
-def _single(body: bytes) -> bytes:
+def one_value(body: bytes) -> bytes:
+    """The JSON text of a body that holds one value. Raises `Invalid` when it is no JSON, or holds more."""
     try:
         return bytes(_any.decode(body))
     except RecursionError:
