@@ -345,3 +345,18 @@ def test_a_clock_that_is_set_back_does_not_set_back_what_was_known(tmp_path: Pat
         assert [commit for _, commit in known] == [0, 0, 3, 3, 4]
     finally:
         store.close()
+
+
+def test_a_clock_that_was_ahead_does_not_decide_for_years_what_was_known_when(store: ClickHouseEventStore) -> None:
+    day = timedelta(days=1)
+    store.append([event("1", {"n": 1})], NOW)
+    store.append([event("2", {"n": 1})], NOW + 7 * day)
+    store.append([event("3", {"n": 1})], NOW)
+    assert store.commit_at(NOW + 7 * day - timedelta(microseconds=1)) == 1, "a little back: as if it stood still"
+    assert store.commit_at(NOW + 7 * day) == 3
+    store.append([event("4", {"n": 1})], NOW + 36_500 * day)
+    store.append([event("5", {"n": 1})], NOW + 8 * day)
+    store.append([event("6", {"n": 1})], NOW + 9 * day)
+    assert store.commit_at(NOW + 8 * day - timedelta(microseconds=1)) == 3
+    assert store.commit_at(NOW + 8 * day) == 5
+    assert store.commit_at(NOW + 9 * day) == 6

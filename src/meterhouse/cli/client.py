@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import msgspec
 
+from ..domain.quantity import Plain
 from ..ports import Chunks
 from .in_process import InProcess
 from .target import BATCH_BYTES, BATCH_EVENTS
@@ -19,7 +19,7 @@ from .terminal import Failed
 if TYPE_CHECKING:
     from ..wiring import Meterhouse
 
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_decoder = msgspec.json.Decoder(float_hook=Plain)
 
 
 def batches(events: Iterable[bytes]) -> Iterator[list[bytes]]:

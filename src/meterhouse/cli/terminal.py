@@ -23,9 +23,12 @@ def fail(message: str) -> None:
     errors.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
+_encoder = msgspec.json.Encoder(enc_hook=lambda number: msgspec.Raw(str(number).encode()), decimal_format="number")
+
+
 def print_json(value: object) -> None:
-    """One JSON value on standard output."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.Encoder(decimal_format="number").encode(value)).decode() + "\n")
+    """One JSON value on standard output, numbers of `Plain` with all their digits."""
+    sys.stdout.write(msgspec.json.format(_encoder.encode(value)).decode() + "\n")
 
 
 def print_table(title: str, columns: list[str], rows: Iterable[Iterable[Any]]) -> None:

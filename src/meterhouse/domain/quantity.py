@@ -57,6 +57,14 @@ def plain(value: Decimal) -> Decimal:
     return stripped.quantize(Decimal(1), context=EXACT) if isinstance(exponent, int) and exponent > 0 else stripped
 
 
+class Plain(Decimal):
+    """A number that is written without an exponent: 0.00000011, not 1.1E-7."""
+
+    def __str__(self) -> str:
+        """All digits."""
+        return format(self, "f")
+
+
 _UNITS: int = 10**MAX_DECIMAL_PLACES
 
 

@@ -12,7 +12,7 @@ import msgspec
 from litestar import Response
 
 from ..domain.errors import Overloaded
-from ..domain.quantity import MAX_DECIMAL_PLACES, plain, round_half_even
+from ..domain.quantity import MAX_DECIMAL_PLACES, Plain, plain, round_half_even
 from .decompression import decompressed
 from .problems import TooLarge
 from .request import HttpRequest
@@ -87,13 +87,9 @@ class _Share:
         self._bodies.take(self, size)
 
 
-class Plain(Decimal):
-    """A number that is written without an exponent."""
-
-
 def _digits(value: object) -> msgspec.Raw:
     assert isinstance(value, Plain)
-    return msgspec.Raw(format(value, "f").encode())
+    return msgspec.Raw(str(value).encode())
 
 
 encode_body = msgspec.json.Encoder(enc_hook=_digits, decimal_format="number").encode
