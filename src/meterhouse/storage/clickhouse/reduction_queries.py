@@ -84,19 +84,21 @@ class Reduce(_Reducing):
             others = [(*place[:n], ".".join(place[n:])) for n in range(len(place) - 1)]
             cases += [arg for other in others for arg in (f"JSONHas({self._place_in_data(other)})", "''")]
             cases += [f"{kind} IN ('String', 'Bool')", raw]
-            cases += [f"{kind} IN ('Int64', 'UInt64', 'Double')", self._digits(".".join(place), raw)]
+            cases += [f"{kind} IN ('Int64', 'UInt64', 'Double')", self._digits(place)]
         if below := [path[1:] for path in kept if path[0] == name and len(path) > 1]:
             cases += [f"{kind} = 'Object'", self._object(below, place)]
         value = f"multiIf({', '.join(cases)}, '')"
         named = self._parameter("String", msgspec.json.encode(name).decode() + ":")
         return f"if({value} = '', '', concat({named}, {value}))"
 
-    def _digits(self, path: str, raw: str) -> str:
+    def _digits(self, place: _Path) -> str:
         """A number as it was written, not as a double; long integers in the spelling that any reader takes. Events of
-        earlier versions lack the digits of numbers in objects."""
+        earlier versions lack the digits of numbers in objects, of which integers are read all the same."""
+        path, arguments = ".".join(place), self._place_in_data(place)
+        otherwise = f"if(JSONType({arguments}) != 'Double', JSONExtractRaw({arguments}), '')" if place[1:] else "''"
         digits = f"toString({self._number(path)})"
         spelled = f"if(length({digits}) > 18 AND position({digits}, '.') = 0, concat({digits}, 'e0'), {digits})"
-        return f"if({self._has([path])[0]}, {spelled}, {raw if '.' in path else repr('')})"
+        return f"if({self._has([path])[0]}, {spelled}, {otherwise})"
 
     def _numbers(self, names: Iterable[str]) -> str:
         kept = f"has({self._parameter('Array(String)', sorted({*names}))}, name)"
