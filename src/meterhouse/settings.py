@@ -33,7 +33,7 @@ class Settings:
     """Freezes the clock at an RFC 3339 instant, for tests and demos."""
     max_body_bytes: int = field(default=32 * 1024 * 1024, metadata={"env": "METERHOUSE_MAX_BODY_BYTES"})
     """The largest request body, compressed or not; beyond it the answer is 413."""
-    decoding_mib: int = field(default=128, metadata={"env": "METERHOUSE_DECODING_MIB"})
+    decoding_mib: int = field(default=64, metadata={"env": "METERHOUSE_DECODING_MIB"})
     """How many MiB of bodies are read and decoded at once, compressed and decompressed; beyond it the answer is 429."""
     answer_cache_mib: int = field(default=32, metadata={"env": "METERHOUSE_ANSWER_CACHE_MIB"})
     """How many MiB of answers are kept to be given again; 0 keeps none."""

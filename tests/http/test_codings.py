@@ -100,8 +100,13 @@ def test_bodies_that_are_read_together_have_a_bound() -> None:
         await asyncio.sleep(0)
         large.may_end.set()
         await asyncio.sleep(0)
+        refused = Request(b"yy")
+        waiting = asyncio.create_task(read(bodies, refused, hold))
+        await asyncio.sleep(0)
+        assert not waiting.done(), "it is answered when the client has sent all of it"
+        refused.may_end.set()
         with pytest.raises(Overloaded, match="being read"):
-            await read(bodies, Request(b"y"), hold)
+            await waiting
         hold.set()
         assert await alone == 3_000_000, "one that finds no other is taken"
         two = [Request(b"x" * 400_000), Request(gzip.compress(b"x" * 700_000), "gzip")]

@@ -37,11 +37,7 @@ class Bodies:
         `Overloaded` when too much is held already: one that finds nobody else is taken, whatever its size."""
         share = _Share(self)
         try:
-            pieces = []
-            async for piece in request.stream():
-                share.take(len(piece))
-                pieces.append(piece)
-            body = b"".join(pieces)
+            body = await self._received(request, share)
             coding = request.headers.get("content-encoding", "identity").strip().lower()
             if coding == "identity":
                 yield body
@@ -50,8 +46,22 @@ class Bodies:
             else:
                 yield await asyncio.to_thread(self._decompressed, body, coding, share)
         finally:
-            with self._changing:
-                self._held -= share.taken
+            share.give_back()
+
+    async def _received(self, request: HttpRequest, share: _Share) -> bytes:
+        pieces: list[bytes] = []
+        stream = request.stream()
+        try:
+            async for piece in stream:
+                share.take(len(piece))
+                pieces.append(piece)
+        except Overloaded:
+            # A client that is still sending would not see the answer: the rest is received and forgotten.
+            pieces.clear()
+            async for _ in stream:
+                pass
+            raise
+        return b"".join(pieces)
 
     def _decompressed(self, body: bytes, coding: str, share: _Share) -> bytes:
         return b"".join(self._bounded(decompressed(body, coding), share))
@@ -67,24 +77,34 @@ class Bodies:
             share.take(len(piece))
             yield piece
 
-    def take(self, share: _Share, size: int) -> None:
-        """Counts bytes that one body needs. Raises `Overloaded`."""
+    def hold(self, size: int, own: int) -> bool:
+        """Counts bytes more, or less, for a body that holds `own` already. When that is too much, none of them are
+        held any more: so that of several bodies that are read side by side one always comes through."""
         with self._changing:
-            if self._held + size > self._decoding_bytes and self._held > share.taken:
-                raise Overloaded("too many large bodies are being read; send this one again")
+            if size > 0 and self._held + size > self._decoding_bytes and self._held > own:
+                self._held -= own
+                return False
             self._held += size
-            share.taken += size
+            return True
 
 
 class _Share:
-    """What one body takes."""
+    """What one body holds."""
 
     def __init__(self, bodies: Bodies):
         self._bodies = bodies
-        self.taken = 0
+        self._taken = 0
 
     def take(self, size: int) -> None:
-        self._bodies.take(self, size)
+        """Raises `Overloaded` when it is too much."""
+        if not self._bodies.hold(size, self._taken):
+            self._taken = 0
+            raise Overloaded("too many large bodies are being read; send this one again")
+        self._taken += size
+
+    def give_back(self) -> None:
+        self._bodies.hold(-self._taken, self._taken)
+        self._taken = 0
 
 
 def _digits(value: object) -> msgspec.Raw:

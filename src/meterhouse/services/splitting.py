@@ -36,9 +36,11 @@ def split_events(body: bytes, *, lines: bool) -> list[bytes]:
         return [one_value(body)]
     if body.count(b",") <= _SURELY_FEW_COMMAS:
         try:
-            return _bounded(map(bytes, _batch.decode(body)))
+            events = [bytes(raw) for raw in _batch.decode(body)]
         except (RecursionError, msgspec.DecodeError):
             pass  # one of them is bad, or the array itself is
+        else:
+            return events if len(events) <= MAX_EVENTS_PER_REQUEST else _bounded(events)
     return _bounded(_elements(body))
 
 
