@@ -101,6 +101,7 @@ class CorrectionBody(msgspec.Struct):
     effects: list[EffectBody]
 
 
+_MOST_COMMAS = 50 * MAX_STEPS
 _correction_body = msgspec.json.Decoder(NewCorrection)
 _undo_body = msgspec.json.Decoder(NewUndo)
 T = TypeVar("T")
@@ -112,6 +113,8 @@ def corrections_router(corrections: Corrections, authentication: Authentication,
     async def read(request: HttpRequest, decoder: msgspec.json.Decoder[T]) -> T:
         try:
             async with bodies.reading(request) as body:
+                if body.count(b",") > _MOST_COMMAS:  # before lists are made, however small what they hold
+                    raise Invalid(f"the body has more than {_MOST_COMMAS} commas: divide the correction")
                 return decoder.decode(body)
         except msgspec.DecodeError as wrong:
             raise Invalid(f"the body is no correction: {wrong}") from None
