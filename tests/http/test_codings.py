@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
 import zlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -55,6 +56,15 @@ def test_what_is_cut_short_or_followed_by_something_is_refused(coding: str, body
     for wrong in (body[:-1], body[:-9], body[:1], body + b"x", b"not compressed"):
         with pytest.raises(ClientException):
             list(decompressed(wrong, coding))
+
+
+@pytest.mark.parametrize(("coding", "compress"), [("gzip", gzip.compress), ("zstd", zstandard.compress)])
+def test_parts_without_end_are_stopped_early(coding: str, compress: Callable[[bytes], bytes]) -> None:
+    parts = compress(b"") * 1_000_000
+    began = time.perf_counter()
+    with pytest.raises(ClientException, match="parts"):
+        list(decompressed(parts, coding))
+    assert time.perf_counter() - began < 5
 
 
 @pytest.mark.parametrize("coding", ["br", "gzip, gzip", "", "zlib"])

@@ -226,6 +226,9 @@ def test_deleted_organizations_take_nothing(store: GatedStore) -> None:
     ingest = Ingest(store, load_catalogs(()), FrozenClock(NOW), deleted=lambda: gone)
     report = ingest.submit("unsiloed", [raw(1)]).result(10)
     assert [each.code for each in report.errors] == ["organization_deleted"]
+    odd = raw(2).replace(b"credit.used", b"of.nobody")
+    report = ingest.submit("unsiloed", [odd, raw(3).replace(b"acme", b"other")]).result(10)
+    assert (report.ingested, report.rejected, report.unmatched) == (1, 1, 0)
     gone.clear()
     assert ingest.submit("unsiloed", [raw(1)]).result(10).ingested == 1
     ingest.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import zstandard
 from litestar.exceptions import ClientException
@@ -12,10 +13,22 @@ from .problems import UnsupportedEncoding
 
 _CHUNK_BYTES = 1 << 16
 _GZIP = 16 + zlib.MAX_WBITS
+_MOST_STREAMS = 10_000
+"""Most parts of a body: each costs some time, however little it holds."""
 _ZSTD_BYTES_AT_ONCE = 256
 """Of these come no more than 8 MiB: the smallest block is 4 bytes, and none unfolds to more than 128 KiB."""
 _ZSTD_WINDOW_BYTES = 1 << 23
 """What RFC 9659 has every reader of the coding take, and no more."""
+
+
+class _Zlib(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
 def decompressed(body: bytes, coding: str) -> Iterator[bytes]:
@@ -33,44 +46,53 @@ def decompressed(body: bytes, coding: str) -> Iterator[bytes]:
 
 def _gzip(body: bytes) -> Iterator[bytes]:
     """All members: a gzip stream may have several (RFC 1952, 2.2), and zeros behind them."""
-    while body.strip(b"\0"):
-        body = yield from _member(body, _GZIP)
+    return _streams(body, lambda: zlib.decompressobj(_GZIP), padding=b"\0")
 
 
 def _deflate(body: bytes) -> Iterator[bytes]:
     """The zlib format, as RFC 9110 has it; or without its two bytes of header, as some clients send it."""
     wrapped = len(body) > 1 and body[0] & 15 == zlib.DEFLATED and (body[0] << 8 | body[1]) % 31 == 0
-    if (yield from _member(body, zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)):
-        raise ClientException("the deflate body has something behind its end")
+    wbits = zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
+    return _streams(body, lambda: zlib.decompressobj(wbits), most=1)
 
 
-def _member(body: bytes, wbits: int) -> Generator[bytes, None, bytes]:
-    """One compressed stream; returns what is behind it."""
-    stream = zlib.decompressobj(wbits)
-    left = body
+def _streams(
+    body: bytes, begin: Callable[[], _Zlib], *, most: int = _MOST_STREAMS, padding: bytes = b""
+) -> Iterator[bytes]:
+    """What one compressed stream after the other holds, but for `padding` between them. Little is handed to each at a
+    time, because what one leaves over is copied."""
+    stream, count, fresh = begin(), 1, True
+    for place in range(0, len(body), _CHUNK_BYTES):
+        left = body[place : place + _CHUNK_BYTES]
+        while left := left.lstrip(padding) if fresh else left:
+            if stream.eof:
+                stream, count = begin(), count + 1
+                if count > most:
+                    raise ClientException("the compressed body has something behind its end, or too many parts")
+            yield stream.decompress(left, _CHUNK_BYTES)
+            left = stream.unused_data if stream.eof else stream.unconsumed_tail
+            fresh = stream.eof
     while not stream.eof:
-        piece = stream.decompress(left, _CHUNK_BYTES)
-        left = stream.unconsumed_tail
-        if not piece and not left and not stream.eof:
+        piece = stream.decompress(b"", _CHUNK_BYTES)
+        if not piece:
             raise ClientException("the compressed body is cut short")
         yield piece
-    return stream.unused_data
 
 
 def _zstd(body: bytes) -> Iterator[bytes]:
+    """All frames."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
-    stream = decompressor.decompressobj()
-    for begin in range(0, len(body), _ZSTD_BYTES_AT_ONCE):
-        piece = body[begin : begin + _ZSTD_BYTES_AT_ONCE]
-        while piece:
-            yield stream.decompress(piece)
-            piece = stream.unused_data
+    stream, count = decompressor.decompressobj(), 1
+    for place in range(0, len(body), _ZSTD_BYTES_AT_ONCE):
+        left = body[place : place + _ZSTD_BYTES_AT_ONCE]
+        while left:
             if stream.eof:
-                stream = decompressor.decompressobj()
-                fresh = not piece
-            else:
-                fresh = False
-    if body and not fresh:
+                stream, count = decompressor.decompressobj(), count + 1
+                if count > _MOST_STREAMS:
+                    raise ClientException("the compressed body has too many parts")
+            yield stream.decompress(left)
+            left = stream.unused_data
+    if not stream.eof:
         raise ClientException("the compressed body is cut short")
 
 

@@ -109,14 +109,14 @@ class Ingest:
                     raise Rejected("forbidden", "this key may only send events of its own organization", event.id)
                 if event.time > latest:
                     raise _ahead(event, received_at)
+                if deleted and (namespace, event.organization) in deleted and not event.type.startswith(OWN):
+                    raise _of_deleted(event)
                 if event.type not in catalog.meters_by_event_type:
                     if event.type.startswith(OWN):
                         correction.check(event)
                     else:
                         submission.unmatched.append(len(submission.events))
                         self._tell_unmatched(namespace, event.type)
-                if deleted and (namespace, event.organization) in deleted and not event.type.startswith(OWN):
-                    raise _of_deleted(event)
             except Rejected as rejected:
                 submission.reject(index, rejected)
             else:
