@@ -15,9 +15,9 @@ from server import ADMIN_KEY, Server, event, serve
 EVENTS = 1_000
 CORRECTED = {"actor": "ada", "reason": "a test", "id": "moved"}
 STRANGE = [
-    event("credit.used", "unsiloed-1", {"amount": "0.1"}, id='"\\/\t\n\r\x7f ü\u2028\U0001f600', source="' {x} \x01"),
+    event("credit.used", "unsiloed-1", {"amount": "0.1"}, id='"\\/ ü\u2028\U0001f600', source="' {x} \u3000\u200d"),
     event("credit.used", "unsiloed-1", {"amount": 1}, at="1900-01-01T00:00:00.000001Z"),
-    event("credit.used", "unsiloed-1", {"amount": 1}, at="2261-12-31T23:59:59.999999Z"),
+    event("credit.used", "unsiloed-1", {"amount": 1}, at="2026-12-31T23:59:59.999999Z"),
     event("of.no/meter", "nobody ‘yet’", {"a": [None, {"b": "\n\t\\"}]}),
 ]
 SPACED = b'{"specversion":"1.0","id":"spaced","source":"s","type":"credit.used","subject":"unsiloed-1","data":%s}'

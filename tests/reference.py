@@ -11,7 +11,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 from meterhouse.domain.correction import RESTORE, VOID
-from meterhouse.domain.event import Event, Outcome, decode_data, read_text
+from meterhouse.domain.event import Event, Outcome
+from meterhouse.domain.json_reading import decode_data, read_text
 from meterhouse.domain.listing import EventQuery, Place, StoredEvent
 from meterhouse.domain.loss import Loss
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow, Top

@@ -74,8 +74,10 @@ class Server:
 
     def send(self, namespace: str, events: list[dict[str, Any]]) -> dict[str, Any]:
         sent = self.admin("POST", "/v1/events", events, params={"namespace": namespace})
-        assert sent.status_code == 200, sent.text
-        return sent.json()  # type: ignore[no-any-return]
+        report: dict[str, Any] = sent.json()
+        refused = (report["conflicts"] or report["rejected"]) and not (report["ingested"] or report["duplicates"])
+        assert sent.status_code == (422 if refused else 200), sent.text
+        return report
 
     def usage(self, organization: str) -> dict[str, Any]:
         """Meterhouse's own answer, numbers exact."""

@@ -19,7 +19,7 @@ import httpx
 from asgi import Client, client_of
 from meterhouse.contracts import configured, installed
 from meterhouse.contracts.contract import Contract
-from meterhouse.domain.event import parse_event
+from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.listing import CursorSeal
 from meterhouse.http.app import Metering, create_app
 from meterhouse.services.accounts import Accounts, KeyPolicy
@@ -113,7 +113,7 @@ def twins_at(
         ChdbEngine(folder / "events"), {each.namespace: tuple(each.meters.values()) for each in catalogs}
     )
     accounts = Accounts(ledger, catalogs, policies, clock, os.urandom)
-    ingest = Ingest(store, catalogs, clock)
+    ingest = Ingest(store, catalogs, clock, deleted=ledger.deleted)
     usage = Usage(store, ledger, catalogs, clock, CursorSeal(b"twins"))
     corrections = Corrections(
         store=store,
@@ -155,6 +155,7 @@ def twins_at(
             metering=metering,
             clock=clock,
             max_body_bytes=1 << 20,
+            decoding_bytes=1 << 24,
             answer_cache_bytes=size,
             cors_origins=("*",),
             body_timeout_seconds=10,

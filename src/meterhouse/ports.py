@@ -3,7 +3,7 @@ implementation to them. All methods may be called from many threads at once and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from datetime import datetime
 from decimal import Decimal
@@ -207,6 +207,10 @@ class Ledger(Protocol):
 
     def restore_organization(self, organization_id: str, deleted_after: datetime | None) -> None:
         """Takes back a deletion after that instant. Raises `NotFound` when there is none, or it is marked purged."""
+        ...
+
+    def deleted(self) -> Set[tuple[str, str]]:
+        """Namespace and id of every deleted organization, purged ones included. Mostly told from memory."""
         ...
 
     def purgeable(self, deleted_until: datetime) -> list[Organization]:

@@ -41,6 +41,8 @@ class Settings:
     """How long a body may take beside the time that its bytes take; beyond it the answer is 408."""
     body_bytes_per_second: int = field(default=16_384, metadata={"env": "METERHOUSE_BODY_BYTES_PER_SECOND"})
     """How slowly a body may come."""
+    decoding_mib: int = field(default=64, metadata={"env": "METERHOUSE_DECODING_MIB"})
+    """How many MiB of bodies are read and decoded at once, compressed and decompressed; beyond it the answer is 429."""
     answer_cache_mib: int = field(default=32, metadata={"env": "METERHOUSE_ANSWER_CACHE_MIB"})
     """How many MiB of answers are kept to be given again; 0 keeps none."""
     fold_interval_seconds: int = field(default=1, metadata={"env": "METERHOUSE_FOLD_INTERVAL_SECONDS"})
@@ -105,6 +107,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         body_bytes_per_second=read.number(
             "METERHOUSE_BODY_BYTES_PER_SECOND", default.body_bytes_per_second, 1, 1_000_000_000
         ),
+        decoding_mib=read.number("METERHOUSE_DECODING_MIB", default.decoding_mib, 1, 64 * 1024),
         answer_cache_mib=read.number("METERHOUSE_ANSWER_CACHE_MIB", default.answer_cache_mib, 0, 64 * 1024),
         fold_interval_seconds=read.number("METERHOUSE_FOLD_INTERVAL_SECONDS", default.fold_interval_seconds, 1, 3600),
         failed_keys_per_minute=read.number(

@@ -165,7 +165,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             begin_turn(folder.manifest, ledger)
             cleanup.callback(Folding(store, settings.fold_interval_seconds).close)
             flow = Flow(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
-            ingest = Ingest(store, catalogs, clock, flow)
+            ingest = Ingest(store, catalogs, clock, flow, ledger.deleted)
             cleanup.callback(ingest.close)
             retention = Retention(store, ingest, catalogs, clock, settings.retention_days)
             incomplete = retention.incomplete()
@@ -205,6 +205,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             metering=metering,
             clock=clock,
             max_body_bytes=settings.max_body_bytes,
+            decoding_bytes=settings.decoding_mib * 1024 * 1024,
             answer_cache_bytes=settings.answer_cache_mib * 1024 * 1024,
             cors_origins=settings.cors_origins,
             body_timeout_seconds=settings.body_timeout_seconds,

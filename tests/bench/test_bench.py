@@ -9,7 +9,7 @@ import pytest
 from bench.__main__ import app
 from bench.workload import CATALOGS, NOW, PRODUCTS, batches
 
-from meterhouse.domain.event import parse_event
+from meterhouse.domain.event_parser import parse_event
 from meterhouse.wiring import load_catalogs
 
 

@@ -40,7 +40,8 @@ from oracle import (
 )
 
 from meterhouse.contracts.contract import Contract, Request
-from meterhouse.domain.event import Outcome, parse_event
+from meterhouse.domain.event import Outcome
+from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.listing import CursorSeal
 from meterhouse.domain.organization import Caller, Organization
 from meterhouse.domain.period import MONTHLY, THIRTY_DAYS, Interval

@@ -155,6 +155,18 @@ class TestOrganizations:
         assert [each.id for each in ledger.organizations()] == ["0", "B", "Z", "a", "a-1", "a.1", "a_1", "b"]
         assert ledger.organizations()[0] == replace(ACME, id="0")
 
+    def test_deleted_ones_are_known_with_their_namespace_purged_or_not(self, ledger: Ledger) -> None:
+        assert ledger.deleted() == set()
+        for name in ("a", "b", "c"):
+            ledger.add_organization(replace(ACME, id=name))
+        assert ledger.deleted() == set()
+        for name in ("a", "b"):
+            ledger.delete_organization(name, NOW)
+        assert ledger.deleted() == {(ACME.namespace, "a"), (ACME.namespace, "b")}
+        ledger.mark_purged("a", LATER)
+        ledger.restore_organization("b", None)
+        assert ledger.deleted() == {(ACME.namespace, "a")}
+
     def test_deleting_marks_it_and_keeps_everything_known(self, acme: Ledger) -> None:
         acme.add_key(KEY)
         acme.put_subscription("acme", MONTHLY)

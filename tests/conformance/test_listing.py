@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meterhouse.domain.errors import Invalid
-from meterhouse.domain.event import Event, parse_event
+from meterhouse.domain.event import Event
+from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.listing import CursorSeal
 from meterhouse.domain.organization import Organization
 from meterhouse.domain.period import ALL_TIME, Period

@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meterhouse.domain.errors import Invalid
-from meterhouse.domain.event import Event, Outcome, decode_data, parse_event
+from meterhouse.domain.event import Event, Outcome
+from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.export import ExportForm, Selection
+from meterhouse.domain.json_reading import decode_data, places_of
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery
 from meterhouse.domain.quantity import parse_quantity
 from meterhouse.domain.retention import Kept, Record, Reduction, complete_from, kept_by_type
@@ -95,36 +97,39 @@ def exported(store: ClickHouseEventStore) -> bytes:
 def remains(found: Event, kept: Kept) -> dict[str, Any]:
     """What a reduced event says: members that are texts, truths or quantities, of those that are kept."""
 
-    def chosen(values: dict[str, Any], paths: set[tuple[str, ...]], *, top: bool) -> dict[str, Any]:
+    decoded = decode_data(found.data)
+    assert isinstance(decoded, dict)
+
+    def there(place: tuple[str, ...]) -> bool:
+        value: Any = decoded
+        for name in place:
+            if not isinstance(value, dict) or name not in value:
+                return False
+            value = value[name]
+        return True
+
+    def chosen(values: dict[str, Any], paths: set[tuple[str, ...]], around: tuple[str, ...]) -> dict[str, Any]:
         result = {}
         for name, value in values.items():
             below = {path[1:] for path in paths if path[0] == name and path[1:]}
+            place = (*around, name)
+            others = [(*place[:n], ".".join(place[n:])) for n in range(len(around))]
             if isinstance(value, dict) and below:
-                result[name] = chosen(value, below, top=False)
-            elif (name,) in paths:
+                result[name] = chosen(value, below, place)
+            elif (name,) in paths and not any(map(there, others)):
                 if isinstance(value, str | bool):
                     result[name] = value
                 elif isinstance(value, dict | list) or value is None:
                     continue
                 else:
                     try:
-                        result[name] = parse_quantity(str(value)) if top else float(value)
+                        result[name] = parse_quantity(str(value))
                     except Invalid:
                         continue
         return result
 
-    paths = {(name,) for name in kept.numbers} | {tuple(path.split(".")) for path in kept.texts}
-    decoded = decode_data(found.data)
-    assert isinstance(decoded, dict)
-    return {"meterhouse.reduced": True, **chosen(decoded, paths, top=True)}
-
-
-def as_numbers(value: Any) -> Any:
-    """With floats where nested numbers are, which are read as such."""
-    return {
-        name: {n: v if isinstance(v, str | bool) else float(v) for n, v in each.items()} if type(each) is dict else each
-        for name, each in value.items()
-    }
+    paths = {place for path in (*kept.numbers, *kept.texts) for place in places_of(path)}
+    return {"meterhouse.reduced": True, **chosen(decoded, paths, ())}
 
 
 @settings(max_examples=8, deadline=None)
@@ -156,7 +161,7 @@ def test_no_answer_changes_and_nothing_else_remains(
             sent = first[found.event.id]
             if sent.time < cut:
                 said = decode_data(found.event.data)
-                assert as_numbers(said) == as_numbers(remains(sent, kept.get(sent.type, Kept()))), sent.data
+                assert said == remains(sent, kept.get(sent.type, Kept())), sent.data
             else:
                 assert found.event.data == sent.data
             assert store.append([sent], NOW) == [Outcome.DUPLICATE]

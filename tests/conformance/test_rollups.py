@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meterhouse.domain.correction import RESTORE, VOID
-from meterhouse.domain.event import Event, parse_event
+from meterhouse.domain.event import Event
+from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
 from meterhouse.storage.clickhouse import fold_queries, rollups
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine

@@ -12,7 +12,8 @@ from pathlib import Path
 from random import Random
 
 from crash.harness import Crashes
-from meterhouse.domain.event import Event, parse_event
+from meterhouse.domain.event import Event
+from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.meter import Aggregation, Meter, MeterQuery
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine import EngineError

@@ -309,3 +309,11 @@ def test_own_types_are_for_the_operator_alone(acme: Server) -> None:
     removed = event("meterhouse.removal", "gone", {}, id="gone", source="meterhouse/removals")
     assert acme.send("acme", [void, removed])["ingested"] == 2
     assert used(acme, org)["calls"] == 0
+
+
+def test_a_body_of_many_small_things_is_refused_before_they_are_made(acme: Server) -> None:
+    body = b'{"actor": "ada", "reason": "r", "add": [' + b"0," * 600_000 + b"0]}"
+    headers = {"content-type": "application/json"}
+    answer = acme.admin("POST", "/v1/corrections?namespace=acme", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert "500000 commas" in answer.json()["detail"]

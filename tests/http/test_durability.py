@@ -33,7 +33,9 @@ def test_killed_and_restarted_it_answers_the_same_bytes(tmp_path: Path) -> None:
             "duplicates": 500,
             "conflicts": 0,
             "rejected": 0,
+            "unmatched": 0,
             "errors": [],
+            "errors_omitted": 0,
         }
         assert server.http.get(path, headers={"x-api-key": key}).content == before.content
 

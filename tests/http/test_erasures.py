@@ -13,7 +13,8 @@ import pytest
 
 from http_catalog import CATALOG
 from meterhouse.domain.erasure import erase
-from meterhouse.domain.event import Event, parse_event
+from meterhouse.domain.event import Event
+from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.listing import Saying
 from meterhouse.domain.meter import Aggregation, Meter, MeterQuery
 from meterhouse.storage.clickhouse import mutation_queries

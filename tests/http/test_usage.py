@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -91,3 +92,23 @@ def test_an_event_lacking_what_a_meter_needs_is_refused_by_name(acme: Server) ->
     assert report["rejected"] == 4
     for error, words in zip(report["errors"], ["user.id", "data.output", "data.gb", "data.state"], strict=True):
         assert words in error["message"]
+
+
+def test_numbers_are_written_without_an_exponent(server: Server) -> None:
+    amounts = {"0.00000011": "0.00000011", "1e20": "100000000000000000000", "1E-28": "0." + "0" * 27 + "1", "-0.0": "0"}
+    for sent, shown in amounts.items():
+        subscription = {"plan": None, "anchor": "2026-01-01", "interval": None, "limits": {"credits": "1" + "0" * 30}}
+        org = server.organization("unsiloed", subscription)
+        one = event("credit.used", org, {"amount": sent}, at="2026-03-01T00:00:00Z")
+        assert server.send("unsiloed", [one])["ingested"] == 1
+        story = server.admin("GET", f"/v1/namespaces/unsiloed/events/tests/{one['id']}").text
+        listed = server.admin("GET", f"/v1/organizations/{org}/events?meter=credits").text
+        usage = server.admin("GET", f"/v1/organizations/{org}/usage").text
+        quota = server.admin("GET", f"/v1/organizations/{org}/quota/credits?amount=0").text
+        void = {"actor": "a", "reason": "r", "void": [{"source": "tests", "id": one["id"]}]}
+        effects = server.admin("POST", "/v1/corrections?namespace=unsiloed&preview=true", void).text
+        for field, text in (("value", story), ("value", listed), ("used", usage)):
+            assert f'"{field}":{shown},' in text, text
+        if shown != "0":
+            assert f'"before":{shown},' in effects, effects
+        assert not re.search(r"[:[]-?[0-9.]+[eE]", usage + quota + effects)

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 
 from meterhouse.domain.errors import NotFound, Overloaded
 from meterhouse.domain.event import Event, Outcome
@@ -199,3 +200,35 @@ def test_closing_stores_what_waits_and_refuses_what_comes(store: GatedStore) -> 
 def test_an_unknown_namespace_is_refused_before_anything_is_stored(ingest: Ingest) -> None:
     with pytest.raises(NotFound):
         ingest.submit("nowhere", [raw(1)])
+
+
+def test_each_type_that_no_meter_reads_is_told_once_and_only_so_many(ingest: Ingest, store: GatedStore) -> None:
+    store.gate.set()
+    with structlog.testing.capture_logs() as logged:
+        for number in range(1_500):
+            strange = raw(number).replace(b"credit.used", b"type-%d" % (number % 1_200))
+            assert ingest.submit("unsiloed", [strange]).result(10).unmatched == 1
+    assert [each["type"] for each in logged] == [f"type-{number}" for number in range(1_000)]
+
+
+def test_conflicts_and_rejections_are_listed_together_by_place(ingest: Ingest, store: GatedStore) -> None:
+    store.gate.set()
+    ingest.submit("unsiloed", [raw(n) for n in range(90)]).result(10)
+    mixed = [each for n in range(90) for each in (b"{", raw(n, amount=2))]
+    report = ingest.submit("unsiloed", mixed).result(10)
+    assert (report.rejected, report.conflicts, report.errors_omitted, report.refused_whole) == (90, 90, 80, True)
+    assert [each.index for each in report.errors] == list(range(100))
+
+
+def test_deleted_organizations_take_nothing(store: GatedStore) -> None:
+    store.gate.set()
+    gone = {("unsiloed", "acme")}
+    ingest = Ingest(store, load_catalogs(()), FrozenClock(NOW), deleted=lambda: gone)
+    report = ingest.submit("unsiloed", [raw(1)]).result(10)
+    assert [each.code for each in report.errors] == ["organization_deleted"]
+    odd = raw(2).replace(b"credit.used", b"of.nobody")
+    report = ingest.submit("unsiloed", [odd, raw(3).replace(b"acme", b"other")]).result(10)
+    assert (report.ingested, report.rejected, report.unmatched) == (1, 1, 0)
+    gone.clear()
+    assert ingest.submit("unsiloed", [raw(1)]).result(10).ingested == 1
+    ingest.close()

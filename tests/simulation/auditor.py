@@ -242,7 +242,8 @@ class Books:
 
     def ingest(self, namespace: str, sent: list[Json], only: str | None = None) -> Json:
         """What is reported of a batch."""
-        report: dict[str, Json] = {"ingested": 0, "duplicates": 0, "conflicts": 0, "rejected": 0, "errors": []}
+        report: dict[str, Json] = {"ingested": 0, "duplicates": 0, "conflicts": 0, "rejected": 0, "unmatched": 0}
+        report |= {"errors": [], "errors_omitted": 0}
         fresh: list[Event] = []
         news = False
         for index, raw in enumerate(sent):
@@ -250,12 +251,15 @@ class Books:
             code = event if isinstance(event, str) else None
             if code is None and only is not None and raw["subject"] != only:
                 code = "forbidden"
+            if code is None and self.deleted(namespace, raw["subject"]):
+                code = "organization_deleted"
             if isinstance(event, Event) and code is None:
                 first = self.events.get((namespace, event.source, event.id))
                 if first is None:
                     self.events[namespace, event.source, event.id] = event
                     fresh.append(event)
                     report["ingested"] += 1
+                    report["unmatched"] += all(event.type != meter.type for meter in METERS[namespace])
                 elif (first.type, first.subject) == (event.type, event.subject) and same(first.data, event.data):
                     report["duplicates"] += 1
                 else:
@@ -272,6 +276,10 @@ class Books:
             for event in fresh:
                 event.stored_at = at
         return {name: Decimal(each) if isinstance(each, int) else each for name, each in report.items()}
+
+    def deleted(self, namespace: str, organization: str) -> bool:
+        known = self.organizations.get(organization)
+        return known is not None and known.deleted and known.namespace == namespace
 
     def event(self, namespace: str, raw: Json) -> Event | str:
         """The event in a CloudEvent, or the code that it is rejected with."""

@@ -113,6 +113,8 @@ def _steps(books: Books, namespace: str, body: Json) -> list[tuple[str, Event, s
         raise _Refused(400)
     if any((namespace, *each) in books.events for each in names):
         raise _Refused(409)
+    if any(books.deleted(namespace, raw["subject"]) for raw in body.get("add", [])):
+        raise _Refused(400)
     voided = [("void", books.events[namespace, each["source"], each["id"]], None) for each in body.get("void", [])]
     return [*(("add", event, None) for event in added), *voided, *steps]
 

@@ -155,7 +155,7 @@ class Life:
         key = self.books.caller(secret)
         text = encode(batch)
         if secret is None:
-            expected = 200, self.books.ingest(namespace, parsed(text))
+            expected = _answered(self.books.ingest(namespace, parsed(text)))
             given = self._call("POST", "/v1/events", body=text, admin=True, params={"namespace": namespace})
         else:
             headers = {"authorization": f"Bearer {secret}"}
@@ -164,7 +164,7 @@ class Life:
                 expected = 401, ANYTHING
             else:
                 own = self.books.organizations[key.organization].namespace
-                expected = 200, self.books.ingest(own, parsed(text), key.organization)
+                expected = _answered(self.books.ingest(own, parsed(text), key.organization))
         self._same("POST /v1/events", expected, given)
 
     def _event(self, organization: str, namespace: str) -> Json:
@@ -418,3 +418,9 @@ class Life:
         told = {"status": expected[0], "body": expected[1]}
         for difference in differences(told, {"status": given[0], "body": given[1]}):
             raise Difference(f"step {self.step}, {written(self.books.now)}, {what}: {difference}")
+
+
+def _answered(report: Json) -> tuple[int, Json]:
+    """A request in which every event was refused is a 422 with the report."""
+    refused = (report["conflicts"] or report["rejected"]) and not (report["ingested"] or report["duplicates"])
+    return (422 if refused else 200), report

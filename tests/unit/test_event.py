@@ -7,15 +7,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from meterhouse.domain.event import (
-    MAX_DATA_BYTES,
-    MAX_TEXT,
-    Event,
-    Rejected,
-    decode_data,
-    parse_event,
-    read_text,
-)
+from meterhouse.domain.event import MAX_DATA_BYTES, MAX_TEXT, Event, Rejected
+from meterhouse.domain.event_parser import EventParser, parse_event
+from meterhouse.domain.json_reading import decode_data, quantity, read_text, value_at
 from meterhouse.domain.meter import Aggregation, Meter
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -249,7 +243,7 @@ def check_taken_or_rejected(raw: bytes) -> None:
         return
     members = decode_data(event.data)
     assert isinstance(members, dict)
-    assert event.numbers.keys() <= members.keys()
+    assert all(quantity(value_at(members, path)) == number for path, number in event.numbers.items())
     assert all(Decimal(number).is_finite() for number in event.numbers.values())
     assert all(isinstance(read_text(members, name), str) for name in members if "." not in name)
     assert event.same_content(parse(raw))
@@ -371,11 +365,11 @@ def test_a_value_is_required_unless_it_is_optional() -> None:
     assert event_of(type="optional", data={"extra": None}).numbers == {}
 
 
-def test_values_are_read_at_the_top_only() -> None:
+def test_values_are_read_where_the_path_leads_only() -> None:
     assert rejection(type="sum", data={"input": 1, "a": {"output": 1}}).code == "invalid_value"
 
 
-def test_numbers_hold_every_top_level_quantity_and_nothing_else() -> None:
+def test_numbers_hold_every_quantity_by_its_path_and_nothing_else() -> None:
     event = event_of(
         data={
             "a": 1,
@@ -384,13 +378,18 @@ def test_numbers_hold_every_top_level_quantity_and_nothing_else() -> None:
             "d": True,
             "e": None,
             "f": [1],
-            "g": {"h": 1},
+            "g": {"h": 1, "i": {"j": "0.5"}, "k": [2], "l": "x"},
+            "m.n": "shadows",
+            "m": {"n": 1, "o": 2, "p.q": 3, "p": {"q": 4, "r": 5}},
+            "s.t": {"u": 1},
+            "v.w": 6,
             "i": "-x",
             "j": 10**40,
             "": 3,
         }
     )
-    assert event.numbers == {"a": 1, "b": Decimal("2.5"), "": 3}
+    inside = {"g.h": 1, "g.i.j": Decimal("0.5"), "m.o": 2, "m.p.q": 3, "m.p.r": 5, "v.w": 6}
+    assert event.numbers == {"a": 1, "b": Decimal("2.5"), "": 3, **inside}
 
 
 @pytest.mark.parametrize("number", ["1e99999999999999999999", "-1.5E-99999999999999999999", "1e400", "9" * 4_000])
@@ -400,7 +399,7 @@ def test_a_number_that_no_meter_reads_may_be_anything(number: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [{}, {"user": {}}, {"user": "u1"}, {"user": {"id": ""}}, {"user": {"id": []}}, {"user.id": "u1"}]
+    "data", [{}, {"user": {}}, {"user": "u1"}, {"user": {"id": ""}}, {"user": {"id": []}}, {"user.id": ""}]
 )
 def test_what_is_distinct_must_be_named(data: object) -> None:
     rejected = rejection(type="unique", data=data)
@@ -440,14 +439,74 @@ def test_meters_of_other_types_ask_for_nothing() -> None:
     assert event_of(type="unheard.of", data={"input": "many"}).numbers == {}
 
 
-def test_the_last_of_duplicate_keys_counts_everywhere() -> None:
-    event = event_with('{"input": "x", "output": 2, "input": 1}', "sum")
-    assert event.numbers == {"input": 1, "output": 2}
-    assert read_text(decode_data(event.data), "input") == "1"
-    with pytest.raises(Rejected):
-        event_with('{"input": 1, "output": 2, "input": "x"}', "sum")
-    raw = json.dumps(cloud_event()).encode()
-    assert parse(raw[:-1] + b', "id": "e2"}').id == "e2"
+@pytest.mark.parametrize(
+    ("member", "path"),
+    [
+        ('"data": {"input": "x", "output": 2, "input": 1}', "data.input"),
+        ('"data": {"input": 1, "input": 1}', "data.input"),
+        ('"data": {"input": 1, "in\\u0070ut": 1}', "data.input"),
+        ('"data": {"input":1,"input" : 1}', "data.input"),
+        ('"data": {"a": {"b": 1, "c": "http://x", "b": 2}}', "data.a.b"),
+        ('"data": {"a": [0, {"b": 1}, [{"c": 1, "c": 1}]]}', "data.a[2][0].c"),
+        ('"data": {"note": "\\"", "a": {"": 1, "": 2}}', "data.a."),
+        ('"data": {}, "data": {"input": 1}', "data is"),
+        ('"id": "e2"', "id"),
+        ('"time": null', "time"),
+        ('"extension": {"a": 1, "a": 2}', "extension.a"),
+        ('"extension": "x", "extension": "x"', "extension"),
+        ('"datacontenttype": "application/json", "datacontenttype": "application/json"', "datacontenttype"),
+    ],
+)
+def test_a_name_that_is_there_twice_is_refused_with_its_path(member: str, path: str) -> None:
+    envelope = cloud_event()
+    if member.startswith('"data"'):
+        del envelope["data"]
+    raw = json.dumps(envelope).encode()
+    with pytest.raises(Rejected) as rejected:
+        parse(raw[:-1] + b", " + member.encode() + b"}")
+    assert rejected.value.code == "invalid_event"
+    assert path in str(rejected.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"a": "a", "b": "a", "c": {"a": "a", "c": {"a": 1}}, "d": [{"a": 1}, {"a": 2}]}',
+        '{"a": "\\"a\\": 1, \\"a\\": 2", "b": "{\\"b\\":1}"}',
+        '{"time": "10:30:00", "url": "https://x.example:80/", "id": 1, "source": 2}',
+    ],
+)
+def test_a_name_may_be_in_several_objects(data: str) -> None:
+    assert event_with(data).data == data.encode()
+
+
+@pytest.mark.parametrize("name", ["id", "source", "type", "subject"])
+@pytest.mark.parametrize("control", ["\0", "\n", "\x1b", "\x7f", "\x85"])
+def test_control_characters_are_no_part_of_an_attribute(name: str, control: str) -> None:
+    assert f"U+{ord(control):04X}" in str(rejection(**{name: f"a{control}b"}))
+
+
+@pytest.mark.parametrize("text", ["株式会社　山田", "نرم‌افزار", "👩‍💻", "a b", "a/b", "..", "%2F", "a\u2028b"])
+def test_attributes_may_be_of_any_script(text: str) -> None:
+    assert event_of(id=text, source=text, subject=text).identity == ("demo", text, text)
+
+
+@pytest.mark.parametrize("source", ["meterhouse.corrections", "meterhouse/erasures", "meterhouse.", "meterhouse/"])
+def test_the_sources_of_our_own_events_are_nobody_elses(source: str) -> None:
+    assert rejection(source=source).code == "invalid_event"
+    assert event_of(source="meterhouses").source == "meterhouses"
+    own = json.dumps(cloud_event(type="meterhouse.void", source="/app")).encode()
+    parser = EventParser("demo", {}, own=True)
+    with pytest.raises(Rejected, match="Meterhouse's sources"):
+        parser.parse(own, NOW)
+
+
+def test_a_name_with_dots_is_read_before_a_path() -> None:
+    data = decode_data(
+        b'{"a.b": "flat", "a": {"b": "deep", "c": "only", "d.e": "inner", "d": {"e": "deeper"}}, "f.g": {"h": 1}}'
+    )
+    read = {path: read_text(data, path) for path in ("a.b", "a.c", "a.d.e", "f.g.h", "f.g")}
+    assert read == {"a.b": "flat", "a.c": "only", "a.d.e": "inner", "f.g.h": "", "f.g": ""}
 
 
 @pytest.mark.parametrize(
@@ -455,7 +514,7 @@ def test_the_last_of_duplicate_keys_counts_everywhere() -> None:
     [
         '{"b":[1,{"c":null}],"a":1.50}',
         ' { "a" : 1.5, "b" : [ 1, {"c": null} ] } ',
-        '{"a":15e-1,"b":[1.0,{"c":null}],"a":1.5}',
+        '{"a":15e-1,"b":[1.0,{"c":null}]}',
     ],
 )
 def test_the_same_content_may_be_written_otherwise(again: str) -> None:

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meterhouse.domain.event import MAX_DATA_BYTES, MAX_DEPTH, MAX_TEXT, Event, EventParser, Rejected
+from meterhouse.domain.event import MAX_DATA_BYTES, MAX_TEXT, Event, Rejected
+from meterhouse.domain.event_parser import EventParser
+from meterhouse.domain.json_reading import MAX_DEPTH
 from meterhouse.domain.meter import Aggregation, Meter
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -152,6 +154,8 @@ def test_both_ways_agree_at_the_limits_of_data(size: int, filling: str) -> None:
         ("unique", '{"input": "x"}'),
         ("state", '{"input": "x", "output": "open"}'),
         ("unheard.of", '{"input": {"deep": [1, 1.5]}}'),
+        ("nested", '{"a": {"b": "x", "url": "https://x.example/?a=1"}}'),
+        ("call", '{"quoted": "\\"a\\""}'),
     ],
 )
 def test_what_is_regular_is_read_the_fast_way(event_type: str, data: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meterhouse.domain.errors import Invalid
-from meterhouse.domain.organization import Key, KeyFormat, check_organization_id, hash_secret
+from meterhouse.domain.organization import MAX_NAME, Key, KeyFormat, check_name, check_organization_id, hash_secret
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -130,3 +130,29 @@ def test_ids_that_could_not_stand_in_a_path(text: str) -> None:
     with pytest.raises(Invalid, match="organization id") as refused:
         check_organization_id(text)
     assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Acme Ünïcode ™",
+        "株式会社\u3000山田",
+        "نرم\u200cافزار شرکت",
+        "Société\u00a0Générale",
+        "👩\u200d💻 Studio",
+        "🏳\ufe0f\u200d🌈 GmbH",
+        "क्\u200dष",
+        "x" * MAX_NAME,
+    ],
+)
+def test_names_of_any_script_are_taken(name: str) -> None:
+    assert check_name(name, "name") == name
+
+
+UNREADABLE = "\0\t\n\r\x1b\x7f\x85\u2028\u2029\u202e\u2066\ufeff\ud800\ue000"
+
+
+@pytest.mark.parametrize("name", ["", "x" * (MAX_NAME + 1), *(f"a{each}b" for each in UNREADABLE)])
+def test_what_nobody_can_read_is_no_name(name: str) -> None:
+    with pytest.raises(Invalid, match="name must have"):
+        check_name(name, "name")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import msgspec
@@ -14,13 +13,27 @@ import msgspec
 from ..domain.quantity import Plain
 from ..ports import Chunks
 from .in_process import InProcess
-from .target import BATCH_EVENTS
+from .target import BATCH_BYTES, BATCH_EVENTS
 from .terminal import Failed
 
 if TYPE_CHECKING:
     from ..wiring import Meterhouse
 
 _decoder = msgspec.json.Decoder(float_hook=Plain)
+
+
+def batches(events: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The events in batches that are neither too many nor too large; one that is too large alone is sent alone."""
+    batch: list[bytes] = []
+    size = 0
+    for event in events:
+        if batch and (len(batch) == BATCH_EVENTS or size + len(event) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(event)
+        size += len(event) + 1
+    if batch:
+        yield batch
 
 
 class Client:
@@ -33,23 +46,32 @@ class Client:
     def call(
         self, method: str, path: str, body: object = None, *, query: dict[str, str] | None = None, media_type: str = ""
     ) -> Any:
-        """The decoded answer, numbers exact. `body` is JSON, or bytes together with a media type."""
+        """The decoded answer, numbers exact. `body` is JSON, or bytes together with a media type. Raises `Failed`."""
+        return self._read(method, path, self._ask(method, path, body, query, media_type))
+
+    def _ask(
+        self, method: str, path: str, body: object, query: dict[str, str] | None, media_type: str
+    ) -> httpx.Response:
         content = body if isinstance(body, bytes) else None if body is None else msgspec.json.encode(body)
         headers = {"content-type": media_type or "application/json"} if content is not None else {}
         try:
-            response = self._runner.run(
-                self._http.request(method, path, content=content, headers=headers, params=query)
-            )
+            return self._runner.run(self._http.request(method, path, content=content, headers=headers, params=query))
         except httpx.HTTPError as wrong:
             raise Failed(f"{self._http.base_url} does not answer: {wrong}; is the server running?") from None
-        return self._read(method, path, response)
 
     def send_events(self, namespace: str, events: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         """Sends events, each in JSON on one line, in batches; gives the report of each batch."""
-        waiting = iter(events)
-        while batch := list(islice(waiting, BATCH_EVENTS)):
-            query = {"namespace": namespace}
-            yield self.call("POST", "/v1/events", b"\n".join(batch), query=query, media_type="application/x-ndjson")
+        for batch in batches(events):
+            yield self.send_batch(namespace, batch)
+
+    def send_batch(self, namespace: str, batch: Sequence[bytes]) -> dict[str, Any]:
+        """The report of events that are sent at once, also when all of them were refused."""
+        path, query = "/v1/events", {"namespace": namespace}
+        response = self._ask("POST", path, b"\n".join(batch), query, "application/x-ndjson")
+        report = _decoder.decode(response.content) if response.status_code == 422 else None
+        if isinstance(report, dict) and "errors" in report:
+            return report
+        return cast("dict[str, Any]", self._read("POST", path, response))
 
     def download(self, path: str, query: dict[str, str] | None = None, accept: str = "*/*") -> Chunks:
         """The answer to a GET, piece by piece. Raises `Failed`, also in the middle."""

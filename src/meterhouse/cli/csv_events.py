@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import msgspec
+import xxhash
 from cyclopts import Parameter
 
 from ..domain.local_time import zone
@@ -18,6 +19,25 @@ from ..domain.period import format_instant
 from .terminal import Failed
 
 _LOCAL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?")
+_LONGEST_FIELD = 16 * 1024 * 1024
+"""Longest field in characters: a quote that is never closed is found before it fills the memory."""
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+def _by_path(_: object, tokens: Mapping[str, Any], around: str = "") -> dict[str, str]:
+    """Options like `--csv.column.user.id X`, which arrive as objects in objects, by their dotted paths."""
+    found: dict[str, str] = {}
+    for name, inner in tokens.items():
+        if isinstance(inner, Mapping):
+            found |= _by_path(_, inner, f"{around}{name}.")
+        elif len(inner) > 1:
+            raise ValueError(f"{inner[0].keyword} is there {len(inner)} times")
+        else:
+            found[around + name] = inner[0].value
+    return found
+
+
+_ByPath = Annotated[dict[str, str], Parameter(negative="", converter=_by_path)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,52 +53,110 @@ class CsvMapping:
     subject_column: str | None = None
     """Or the column that names it."""
     id: str | None = None
-    """The column that identifies a row; without one, the file's name and the row's number do."""
+    """The column that identifies a row; without one, the content of the file, the row's number and the row do."""
     source: str | None = None
-    """The source of every row; the file's name when absent."""
+    """The source of every row; when absent, the file's name, or `csv` without a column that identifies a row."""
     time_zone: str | None = None
     """The zone of times that are written without one, like UTC or Europe/Zurich."""
-    column: Annotated[dict[str, str], Parameter(negative="")] = field(default_factory=dict)
-    """The column a property of the event's data is read from: `--csv.column.neurons ContextTokens`."""
-    constant: Annotated[dict[str, str], Parameter(negative="")] = field(default_factory=dict)
+    column: _ByPath = field(default_factory=dict)
+    """The column a property of the event's data is read from: `--csv.column.neurons ContextTokens`, in an object
+    `--csv.column.user.id UserId`."""
+    constant: _ByPath = field(default_factory=dict)
     """A property that is the same for every row: `--csv.constant.model gpt`."""
 
 
-def read_csv(stream: BinaryIO, mapping: CsvMapping, name: str) -> Iterator[bytes]:
-    """Each row as a CloudEvent in JSON. Quantities keep their digits: they become decimal strings as written.
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The file that rows come from."""
 
-    Raises `Failed` when a column is missing, the mapping is not complete, a time cannot be understood, or the file is
-    no CSV in UTF-8.
+    name: str
+    digest: str
+    """A hash of its content."""
+
+
+def read_csv(stream: BinaryIO, mapping: CsvMapping, origin: Origin) -> Iterator[bytes]:
+    """Each row as a CloudEvent in JSON. Quantities keep their digits: they become decimal strings as written. An empty
+    field is an absent property.
+
+    Raises `Failed` when a column is missing or there twice, the mapping is not complete, a time cannot be understood, a
+    quote is left open, or the file is no CSV in UTF-8.
     """
-    try:
-        yield from _events(stream, mapping, name)
-    except (UnicodeDecodeError, csv.Error) as wrong:
-        raise Failed(f"{name} is not a CSV file in UTF-8: {wrong}") from None
-
-
-def _events(stream: BinaryIO, mapping: CsvMapping, name: str) -> Iterator[bytes]:
     if (mapping.subject is None) == (mapping.subject_column is None):
         raise Failed("say whose events these are: --csv.subject ORGANIZATION or --csv.subject-column COLUMN")
-    rows = csv.DictReader(codecs.getreader("utf-8-sig")(stream))
-    wanted = [mapping.time, mapping.subject_column, mapping.id, *mapping.column.values()]
-    header = rows.fieldnames or []
+    try:
+        rows = _rows(stream, origin.name)
+        _, header = next(rows, (0, []))
+        _check_header(header, [mapping.time, mapping.subject_column, mapping.id, *mapping.column.values()], origin.name)
+        for number, fields in rows:
+            yield msgspec.json.encode(_event(mapping, dict(zip(header, fields, strict=True)), number, origin))
+    except UnicodeDecodeError as wrong:
+        raise Failed(f"{origin.name} is not a CSV file in UTF-8: {wrong}") from None
+
+
+def _rows(stream: BinaryIO, name: str) -> Iterator[tuple[int, list[str]]]:
+    """The header as number 0, then the rows that have fields. Rows end at CR LF, LF or CR, and nowhere else."""
+    csv.field_size_limit(_LONGEST_FIELD)
+    text = io.TextIOWrapper(stream, "utf-8", newline="")
+    reader = csv.reader((line.lstrip(_BYTE_ORDER_MARK) for line in text), strict=True)
+    number, width = 0, None
+    try:
+        while True:
+            line = reader.line_num + 1
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as wrong:
+                place = f"row {number}, line {line}" if number else "the header"
+                raise Failed(
+                    f"{name}, {place}: not CSV: {wrong}; when a quotation mark opens a field there, look whether it is"
+                    " closed and those inside are doubled"
+                ) from None
+            if not fields:
+                continue
+            if width is not None and len(fields) != width:
+                than = "more" if len(fields) > width else "fewer"
+                raise Failed(f"{name}, row {number}: has {than} fields than the header")
+            width = len(fields)
+            yield number, fields
+            number += 1
+    finally:
+        if not stream.closed:
+            text.detach()  # else it would close the stream
+
+
+def _check_header(header: Sequence[str], wanted: Sequence[str | None], name: str) -> None:
     for column in wanted:
         if column is not None and column not in header:
             raise Failed(f"{name} has no column {column!r}; its header names {', '.join(header)}")
-    for number, row in enumerate(rows, 1):
-        if None in row or None in row.values():
-            raise Failed(f"{name}, row {number}: has {'more' if None in row else 'fewer'} fields than the header")
-        data = {**mapping.constant, **{prop: row[column] for prop, column in mapping.column.items()}}
-        event = {
-            "specversion": "1.0",
-            "id": row[mapping.id] if mapping.id is not None else f"{name}:{number}",
-            "source": mapping.source or name,
-            "type": mapping.type,
-            "subject": row[mapping.subject_column] if mapping.subject_column is not None else mapping.subject,
-            "time": _time(row[mapping.time], mapping.time_zone, f"{name}, row {number}"),
-            "data": data,
-        }
-        yield msgspec.json.encode(event)
+    for column in header:
+        if column and header.count(column) > 1:
+            raise Failed(f"{name} has the column {column!r} {header.count(column)} times: name each differently")
+
+
+def _event(mapping: CsvMapping, row: dict[str, str], number: int, origin: Origin) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for path, text in {**mapping.constant, **{path: row[column] for path, column in mapping.column.items()}}.items():
+        if text:
+            *around, name = path.split(".")
+            place = data
+            for each in around:
+                place = place.setdefault(each, {})
+            place[name] = text
+    if mapping.id is not None:
+        row_id, source = row[mapping.id], mapping.source or origin.name
+    else:
+        content = xxhash.xxh3_64_hexdigest(msgspec.json.encode([*row.values()]))
+        row_id, source = f"{origin.digest}:{number}:{content}", mapping.source or "csv"
+    return {
+        "specversion": "1.0",
+        "id": row_id,
+        "source": source,
+        "type": mapping.type,
+        "subject": row[mapping.subject_column] if mapping.subject_column is not None else mapping.subject,
+        "time": _time(row[mapping.time], mapping.time_zone, f"{origin.name}, row {number}"),
+        "data": data,
+    }
 
 
 def _time(text: str, zone_name: str | None, place: str) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, cast
 
 from cyclopts import Parameter
 
@@ -60,3 +65,31 @@ def open_file(file: str, stack: ExitStack) -> BinaryIO:
         return stack.enter_context(Path(file).open("rb"))
     except OSError as wrong:
         raise Failed(f"{file} cannot be read: {wrong.strerror}") from None
+
+
+def unpacked(stream: BinaryIO, stack: ExitStack) -> BufferedReader:
+    """What a gzip file holds, read while it is unpacked; any other file as it is."""
+    buffered = stream if isinstance(stream, BufferedReader) else BufferedReader(cast("RawIOBase", stream))
+    if buffered.peek(2)[:2] != _GZIP:
+        return buffered
+    return BufferedReader(cast("RawIOBase", stack.enter_context(gzip.GzipFile(fileobj=buffered))))
+
+
+def rereadable(stream: BinaryIO, stack: ExitStack) -> BinaryIO:
+    """The same content at its beginning, from which it can be read twice: standard input is copied to a file."""
+    if stream.seekable():
+        return stream
+    copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+    shutil.copyfileobj(stream, copy)
+    copy.seek(0)
+    return cast("BinaryIO", copy)
+
+
+def digest(stream: BinaryIO) -> str:
+    """A hash of the content, which is then at its beginning again."""
+    found = hashlib.file_digest(cast("BufferedReader", stream), "sha256").hexdigest()[:32]
+    stream.seek(0)
+    return found
+
+
+_GZIP = b"\x1f\x8b"

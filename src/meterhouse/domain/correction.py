@@ -10,6 +10,7 @@ import xxhash
 
 from .erasure import ERASURE, REMOVAL, Receipt
 from .event import MAX_TEXT, Event, Rejected
+from .json_reading import decode_data, numbers_in
 from .period import format_instant
 from .retention import RETENTION, Record
 
@@ -23,6 +24,8 @@ CONFLICT = "meterhouse.conflict"
 """A delivery that says something else than the event that had its identity first; it counts nothing."""
 
 CHANGING = frozenset({VOID, RESTORE})
+STEPS = CHANGING | {ADD}
+"""What a correction consists of."""
 SOURCE = "meterhouse/corrections"
 """The source of the steps of corrections; the id of a step is that of its correction, a slash, and its number."""
 CONFLICTS = "meterhouse/conflicts"
@@ -108,4 +111,7 @@ def conflict(first: Event, delivered: Event, at: datetime) -> Event:
     told = (delivered.source, delivered.id, delivered.type, delivered.organization)
     event_id = xxhash.xxh3_128_hexdigest("\0".join(told).encode() + b"\0" + delivered.data)
     said = Delivery(*told, format_instant(delivered.time), msgspec.Raw(delivered.data))
-    return Event(first.namespace, CONFLICTS, event_id, CONFLICT, first.organization, at, msgspec.json.encode(said), {})
+    data = msgspec.json.encode(said)
+    return Event(
+        first.namespace, CONFLICTS, event_id, CONFLICT, first.organization, at, data, numbers_in(decode_data(data))
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from .errors import Invalid
-from .event import ERASED, Event, decode_data, numbers_in
+from .event import ERASED, Event
+from .json_reading import decode_data, numbers_in
 from .meter import Meter
 
 SOURCE = "meterhouse/erasures"
@@ -46,12 +47,14 @@ def check_property(path: str, meters: list[Meter]) -> None:
 
 def erase(event: Event, path: str, word: str) -> Event:
     """The event with the property replaced, all else byte for byte as it was."""
-    data = _replaced(event.data, path.split("."), msgspec.json.encode(word))
+    data = _replaced(event.data, path, msgspec.json.encode(word))
     return msgspec.structs.replace(event, data=data, numbers=numbers_in(decode_data(data)))
 
 
-def _replaced(text: bytes, names: list[str], word: bytes) -> bytes:
+def _replaced(text: bytes, path: str, word: bytes) -> bytes:
+    """The object with another value where `value_at` finds that of the path."""
     members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    name, *rest = names
-    inner = _replaced(bytes(members[name]), rest, word) if rest else word
-    return msgspec.json.encode({**members, name: msgspec.Raw(inner)})
+    if path in members:
+        return msgspec.json.encode({**members, path: msgspec.Raw(word)})
+    name, _, rest = path.partition(".")
+    return msgspec.json.encode({**members, name: msgspec.Raw(_replaced(bytes(members[name]), rest, word))})

@@ -53,6 +53,12 @@ class StorageDamaged(MeterhouseError):
     code = "storage_damaged"
 
 
+class NotRecorded(MeterhouseError):
+    """An event that a change consists of was refused by the store, so that the change is not complete."""
+
+    code = "not_recorded"
+
+
 class FolderError(MeterhouseError):
     """The data folder cannot be used: in use, not writable, or written by a newer version."""
 

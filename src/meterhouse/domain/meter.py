@@ -40,7 +40,7 @@ class StateWindow(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """One thing that is counted. Property names may be dotted paths (`user.id`), except those of values."""
+    """One thing that is counted. Property names may be dotted paths (`user.id`), see `json_reading.value_at`."""
 
     slug: str
     event_type: str

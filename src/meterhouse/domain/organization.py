@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -90,10 +91,23 @@ def hash_secret(secret: str) -> str:
 
 
 def check_name(text: str, field: str) -> str:
-    """A text for people: 1 to 200 printable characters; raises `Invalid`, naming the field."""
-    if not 1 <= len(text) <= MAX_NAME or not text.isprintable():
-        raise Invalid(f"{field} must have 1 to {MAX_NAME} printable characters")
+    """A text for people, in any script: 1 to 200 characters; raises `Invalid`, naming the field."""
+    if not 1 <= len(text) <= MAX_NAME or not is_name(text):
+        raise Invalid(f"{field} must have 1 to {MAX_NAME} characters, none of them a control character")
     return text
+
+
+_JOINERS = frozenset("\u200c\u200d")
+"""Invisible characters that Persian and Indian words and emoji are written with."""
+
+
+def is_name(text: str) -> bool:
+    """Whether people can read all of a text: letters of any script, spaces and joiners, but no control characters,
+    line breaks, or marks that turn the direction of what follows."""
+    return all(
+        character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs"
+        for character in text
+    )
 
 
 def is_organization_id(text: str) -> bool:

@@ -79,7 +79,8 @@ def period_at(anchor: datetime, interval: Interval, instant: datetime) -> Period
 
 
 def parse_instant(text: str) -> datetime:
-    """An RFC 3339 date-time with a zone, as UTC. Digits after the microsecond are cut, never rounded up.
+    """An RFC 3339 date-time with a zone, as UTC. Digits after the microsecond are cut, never rounded up. A leap second
+    is taken for the last microsecond before it.
 
     Raises `Invalid` when the text is no such instant: no zone, no such day, not between 1900 and 2261.
     """
@@ -90,6 +91,8 @@ def parse_instant(text: str) -> datetime:
         plain = f"{match[1]}T{match[2]}{(match[3] or '')[:7]}{match[4].upper()}"
     else:
         plain = text
+    if plain[17:19] == "60":
+        return _leap_second(text, plain)
     try:
         local = datetime.fromisoformat(plain)
         instant = local if local.tzinfo is UTC else local.astimezone(UTC)
@@ -97,6 +100,15 @@ def parse_instant(text: str) -> datetime:
         raise Invalid(f"{text[:40]!r} is not an instant: {wrong}") from None
     if not FIRST_INSTANT <= instant < LAST_INSTANT:
         raise Invalid(f"{text[:40]!r} is not between {FIRST_INSTANT.year} and {LAST_INSTANT.year - 1}")
+    return instant
+
+
+def _leap_second(text: str, plain: str) -> datetime:
+    """The last microsecond of the minute. A leap second is at the end of a month, UTC."""
+    zone = re.search(r"(?:Z|[+-][^.]*)$", plain[19:])
+    instant = parse_instant(f"{plain[:17]}59.999999{zone[0] if zone else ''}")
+    if (instant.hour, instant.minute) != (23, 59) or (instant + timedelta(seconds=1)).day != 1:
+        raise Invalid(f"{text[:40]!r} is no leap second: those are at 23:59:60Z on the last day of a month")
     return instant
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from .event import Event, decode_data, numbers_in, read_text
+from .event import Event
+from .json_reading import decode_data, numbers_in, read_text
 from .meter import Aggregation, Meter
 from .quantity import ZERO, add
 

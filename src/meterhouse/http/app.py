@@ -29,6 +29,7 @@ from . import problems
 from .answers import AnswerCache, FromCache
 from .attempts import Attempts
 from .authentication import Authentication
+from .bodies import Bodies
 from .browsers import CrossOrigin, Head
 from .contracts import ContractEndpoints
 from .corrections import corrections_router
@@ -74,6 +75,7 @@ def create_app(
     metering: Metering | None,
     clock: Clock,
     max_body_bytes: int,
+    decoding_bytes: int,
     answer_cache_bytes: int,
     cors_origins: tuple[str, ...],
     body_timeout_seconds: int,
@@ -98,9 +100,10 @@ def create_app(
         )
         usage = UsageEndpoints(accounts, contracts, metering.usage, authentication)
         intake = Intake(metering.ingest, metrics)
-        events = events_router(intake, authentication, metrics, max_body_bytes)
+        bodies = Bodies(max_body_bytes, decoding_bytes)
+        events = events_router(intake, authentication, metrics, bodies)
         routers += [
-            corrections_router(metering.corrections, authentication, max_body_bytes),
+            corrections_router(metering.corrections, authentication, bodies),
             stories_router(metering.stories, authentication),
             erasures_router(metering.erasures, authentication),
         ]
@@ -134,7 +137,7 @@ def create_app(
 
     app: ASGIApp = CrossOrigin(Head(litestar, of_contract), cors_origins, of_contract)
     if answers is not None and intake is not None:
-        app = RegularEvents(FromCache(app, answers, metrics, clock), intake, authentication)
+        app = RegularEvents(FromCache(app, answers, metrics, clock), intake, authentication, max_body_bytes)
     return Observability(SlowBodies(app, body_timeout_seconds, body_bytes_per_second), metrics)
 
 

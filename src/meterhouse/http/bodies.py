@@ -2,51 +2,112 @@
 
 from __future__ import annotations
 
-import zlib
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import msgspec
 from litestar import Response
-from litestar.exceptions import ClientException, HTTPException
 
-from ..domain.quantity import MAX_DECIMAL_PLACES, json_number, plain, round_half_even
+from ..domain.errors import Overloaded
+from ..domain.quantity import MAX_DECIMAL_PLACES, Plain, json_number, plain, round_half_even
+from .decompression import decompressed
+from .problems import TooLarge
 from .request import HttpRequest
 
-_GZIP = 16 + zlib.MAX_WBITS
+SMALL_BODY_BYTES = 16_384
+"""Worked on where it arrives, in well under a millisecond; handing it to another thread would take longer."""
+
+
+class Bodies:
+    """Reads bodies, of which only so much is held at once: as received, decompressed, and until they are decoded."""
+
+    def __init__(self, max_body_bytes: int, decoding_bytes: int):
+        """`max_body_bytes` bounds one body, compressed or not, and `decoding_bytes` all of them together."""
+        self.max_body_bytes = max_body_bytes
+        self._decoding_bytes = decoding_bytes
+        self._held = 0
+        self._changing = threading.Lock()
+
+    @asynccontextmanager
+    async def reading(self, request: HttpRequest) -> AsyncIterator[bytes]:
+        """The body of a request, decompressed; what it takes is given back in the end. Raises `TooLarge`, and
+        `Overloaded` when too much is held already: one that finds nobody else is taken, whatever its size."""
+        share = _Share(self)
+        try:
+            body = await self._received(request, share)
+            coding = request.headers.get("content-encoding", "identity").strip().lower()
+            if coding == "identity":
+                yield body
+            elif len(body) <= SMALL_BODY_BYTES // 8:
+                yield self._decompressed(body, coding, share)
+            else:
+                yield await asyncio.to_thread(self._decompressed, body, coding, share)
+        finally:
+            share.give_back()
+
+    async def _received(self, request: HttpRequest, share: _Share) -> bytes:
+        pieces: list[bytes] = []
+        stream = request.stream()
+        try:
+            async for piece in stream:
+                share.take(len(piece))
+                pieces.append(piece)
+        except Overloaded:
+            # A client that is still sending would not see the answer: the rest is received and forgotten.
+            pieces.clear()
+            async for _ in stream:
+                pass
+            raise
+        return b"".join(pieces)
+
+    def _decompressed(self, body: bytes, coding: str, share: _Share) -> bytes:
+        return b"".join(self._bounded(decompressed(body, coding), share))
+
+    def _bounded(self, pieces: Iterator[bytes], share: _Share) -> Iterator[bytes]:
+        size = 0
+        for piece in pieces:
+            size += len(piece)
+            if size > self.max_body_bytes:
+                raise TooLarge(
+                    f"the decompressed body is larger than {self.max_body_bytes} bytes; send fewer events at a time"
+                )
+            share.take(len(piece))
+            yield piece
+
+    def hold(self, size: int, own: int) -> bool:
+        """Counts bytes more, or less, for a body that holds `own` already. When that is too much, none of them are
+        held any more: so that of several bodies that are read side by side one always comes through."""
+        with self._changing:
+            if size > 0 and self._held + size > self._decoding_bytes and self._held > own:
+                self._held -= own
+                return False
+            self._held += size
+            return True
+
+
+class _Share:
+    """What one body holds."""
+
+    def __init__(self, bodies: Bodies):
+        self._bodies = bodies
+        self._taken = 0
+
+    def take(self, size: int) -> None:
+        """Raises `Overloaded` when it is too much."""
+        if not self._bodies.hold(size, self._taken):
+            self._taken = 0
+            raise Overloaded("too many large bodies are being read; send this one again")
+        self._taken += size
+
+    def give_back(self) -> None:
+        self._bodies.hold(-self._taken, self._taken)
+        self._taken = 0
+
 
 encode_body = msgspec.json.Encoder(decimal_format="number", enc_hook=json_number).encode
-
-
-class TooLarge(HTTPException):
-    """The body is larger than the server takes."""
-
-    status_code = 413
-
-
-class UnsupportedEncoding(HTTPException):
-    """A content encoding or media type that is not spoken here."""
-
-    status_code = 415
-
-
-async def read_body(request: HttpRequest, limit_bytes: int) -> bytes:
-    """The body, decompressed. `limit_bytes` holds for what comes out: a gzip bomb is stopped while it unfolds."""
-    body = await request.body()
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding == "identity":
-        return body
-    if encoding != "gzip":
-        raise UnsupportedEncoding(f"content-encoding {encoding[:40]!r} is not supported; use gzip or none")
-    gunzip = zlib.decompressobj(_GZIP)
-    try:
-        plain = gunzip.decompress(body, limit_bytes)
-    except zlib.error as wrong:
-        raise ClientException(f"the body is not gzip: {wrong}") from None
-    if gunzip.unconsumed_tail:
-        raise TooLarge(f"the decompressed body is larger than {limit_bytes} bytes; send fewer events at a time")
-    if not gunzip.eof or gunzip.unused_data:
-        raise ClientException("the gzip body is cut short, or has something behind its end")
-    return plain
 
 
 def json_response(body: object) -> Response[bytes]:
@@ -54,6 +115,6 @@ def json_response(body: object) -> Response[bytes]:
     return Response(encode_body(body), media_type="application/json")
 
 
-def exact(value: Decimal | None) -> Decimal | None:
-    """A number as it is answered. Only an average can have more places than a quantity."""
+def exact(value: Decimal | None) -> Plain | None:
+    """A number as it is answered, without exponent. Only an average can have more places than a quantity."""
     return None if value is None else plain(round_half_even(value, MAX_DECIMAL_PLACES))

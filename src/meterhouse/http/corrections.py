@@ -14,15 +14,18 @@ from ..domain.correction import MAX_STEPS, Named
 from ..domain.errors import Invalid
 from ..domain.event import MAX_TEXT
 from ..domain.period import format_instant
-from ..services.corrections import Amendment, Correction, Corrections, Draft
+from ..services.amendments import Amendment
+from ..services.corrections import Correction, Corrections, Draft
 from .authentication import Authentication
-from .bodies import exact, json_response, read_body
+from .bodies import Bodies, exact, json_response
 from .request import HttpRequest
 from .usage import PeriodBody, period_body
 
 _Namespace = Annotated[str, Parameter(description="The namespace of the events.")]
 _Preview = Annotated[bool, Parameter(description="Only tells what would change.")]
 _Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+OwnId = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^/\x00-\x1f\x7f]+$")]
+"""An id that the operator gives: it can stand in a path."""
 
 
 class NamedEvent(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,7 +48,7 @@ class NewUndo(msgspec.Struct, forbid_unknown_fields=True):
 
     actor: _Word
     reason: _Word
-    id: _Word | None = None
+    id: OwnId | None = None
 
 
 class NewCorrection(NewUndo, forbid_unknown_fields=True):
@@ -97,17 +100,21 @@ class CorrectionBody(msgspec.Struct):
     effects: list[EffectBody]
 
 
+_MOST_COMMAS = 50 * MAX_STEPS
 _correction_body = msgspec.json.Decoder(NewCorrection)
 _undo_body = msgspec.json.Decoder(NewUndo)
 T = TypeVar("T")
 
 
-def corrections_router(corrections: Corrections, authentication: Authentication, max_body_bytes: int) -> Router:
+def corrections_router(corrections: Corrections, authentication: Authentication, bodies: Bodies) -> Router:
     """All routes. Bodies are read here: the framework's own way takes numbers for binary fractions."""
 
     async def read(request: HttpRequest, decoder: msgspec.json.Decoder[T]) -> T:
         try:
-            return decoder.decode(await read_body(request, max_body_bytes))
+            async with bodies.reading(request) as body:
+                if body.count(b",") > _MOST_COMMAS:  # before lists are made, however small what they hold
+                    raise Invalid(f"the body has more than {_MOST_COMMAS} commas: divide the correction")
+                return decoder.decode(body)
         except msgspec.DecodeError as wrong:
             raise Invalid(f"the body is no correction: {wrong}") from None
 

@@ -12,6 +12,7 @@ from litestar.params import FromPath, JSONBody, Parameter
 from ..domain.period import format_instant
 from ..services.erasures import Erasure, Erasures, Request
 from .authentication import Authentication
+from .corrections import OwnId
 from .request import HttpRequest
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
@@ -21,7 +22,7 @@ class NewErasure(msgspec.Struct, forbid_unknown_fields=True):
     """What to erase of an organization's events: every place where the property, a dotted path, has exactly this text.
     The `id` is one of your own: with it an erasure that was interrupted is finished, and one that was done is told."""
 
-    id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    id: OwnId
     organization: str
     property: _Text
     value: _Text

@@ -14,11 +14,14 @@ from litestar.params import Parameter
 
 from ..domain.errors import Invalid, Overloaded
 from ..services.accounts import EVENTS_WRITE
-from ..services.ingest import Ingest, Report, split_events
+from ..services.ingest import Ingest
+from ..services.reports import Report
+from ..services.splitting import split_events
 from .authentication import Authentication
-from .bodies import UnsupportedEncoding, read_body
+from .binary_mode import is_binary_mode, structured
+from .bodies import SMALL_BODY_BYTES, Bodies
 from .observability import OUTCOMES, Metrics
-from .problems import Forbidden
+from .problems import Forbidden, UnsupportedEncoding
 from .request import HttpRequest
 
 # Whether a media type holds one JSON value or one on each line.
@@ -30,8 +33,6 @@ MEDIA_TYPES = {
 }
 
 
-SMALL_BODY_BYTES = 16_384
-"""Decoded where it arrives, in well under a millisecond; handing it to another thread would take longer."""
 _DECODING_THREADS = 2
 """More would only take turns, and let the thread that commits wait for its own."""
 
@@ -76,22 +77,24 @@ class Intake:
     def __init__(self, ingest: Ingest, metrics: Metrics):
         self._ingest = ingest
         self._reports = _Reports()
-        self._events = metrics.events
+        self._events, self._unmatched = metrics.events, metrics.unmatched
 
-    def submit(self, namespace: str, body: bytes, lines: bool, organization: str | None) -> Future[Report]:
+    def submit(self, body: bytes, namespace: str, lines: bool, organization: str | None) -> Future[Report]:
         """See `Ingest.submit`."""
         return self._ingest.submit(namespace, split_events(body, lines=lines), organization)
 
-    async def report(self, namespace: str, pending: Future[Report]) -> bytes:
-        """The report as JSON, counted, when it is there; raises what the commit raised."""
+    async def report(self, namespace: str, pending: Future[Report]) -> tuple[int, bytes]:
+        """The status and the report as JSON, counted, when it is there; raises what the commit raised."""
         report = await self._reports.of(pending)
         for outcome in OUTCOMES:
             if count := getattr(report, outcome):
                 self._events.labels(namespace, outcome).inc(count)
-        return msgspec.json.encode(report)
+        if report.unmatched:
+            self._unmatched.inc(report.unmatched)
+        return 422 if report.refused_whole else 200, msgspec.json.encode(report)
 
 
-def events_router(intake: Intake, authentication: Authentication, metrics: Metrics, max_body_bytes: int) -> Router:
+def events_router(intake: Intake, authentication: Authentication, metrics: Metrics, bodies: Bodies) -> Router:
     """The route, closed over what it needs."""
 
     decoding = ThreadPoolExecutor(_DECODING_THREADS, "meterhouse-decoding")
@@ -104,7 +107,9 @@ def events_router(intake: Intake, authentication: Authentication, metrics: Metri
         """Ingests events; when it answers, they are durable and counted.
 
         Takes one CloudEvent, an array, or one a line (`application/x-ndjson`). Bad events are listed and leave the
-        others alone. A key needs the scope `events:write` and sends for its own organization only.
+        others alone; a request in which every event was refused is a 422 with the same report. In binary mode the
+        attributes are headers (`ce-id` …) and the body is the data. A key needs the scope `events:write` and sends for
+        its own organization only.
         """
         caller = await authentication.caller_of(request)
         organization = None
@@ -119,16 +124,20 @@ def events_router(intake: Intake, authentication: Authentication, metrics: Metri
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
             raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send one of {', '.join(MEDIA_TYPES)}")
-        body = await read_body(request, max_body_bytes)
-        arguments = namespace, body, MEDIA_TYPES[media_type], organization
+        arguments = namespace, MEDIA_TYPES[media_type], organization
+        headers = request.scope["headers"]
         try:
-            if len(body) <= SMALL_BODY_BYTES:
-                pending = intake.submit(*arguments)
-            else:
-                pending = await asyncio.get_running_loop().run_in_executor(decoding, intake.submit, *arguments)
+            async with bodies.reading(request) as content:
+                body = structured(headers, media_type, content) if is_binary_mode(headers, media_type) else content
+                if len(body) <= SMALL_BODY_BYTES:
+                    pending = intake.submit(body, *arguments)
+                else:
+                    loop = asyncio.get_running_loop()
+                    pending = await loop.run_in_executor(decoding, intake.submit, body, *arguments)
         except Overloaded:
             metrics.refused.inc()
             raise
-        return Response(cast("Report", await intake.report(namespace, pending)), media_type="application/json")
+        status, report = await intake.report(namespace, pending)
+        return Response(cast("Report", report), status_code=status, media_type="application/json")
 
     return Router("/", route_handlers=[send_events])

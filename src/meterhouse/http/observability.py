@@ -98,6 +98,9 @@ class Metrics:
         self.unfolded_events = Gauge(
             "meterhouse_unfolded_events", "Events that are not folded into rollups yet", registry=self.registry
         )
+        self.unmatched = Counter(
+            "meterhouse_events_unmatched_total", "Events ingested of types that no meter reads", registry=self.registry
+        )
         for source in ("cache", "made"):
             self.answers.labels(source)
 

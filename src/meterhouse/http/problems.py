@@ -7,7 +7,7 @@ from http import HTTPStatus
 import msgspec
 import structlog
 from litestar import Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from ..domain.errors import (
@@ -15,6 +15,7 @@ from ..domain.errors import (
     InsufficientStorage,
     MeterhouseError,
     NotFound,
+    NotRecorded,
     Overloaded,
     StorageDamaged,
 )
@@ -22,11 +23,14 @@ from .request import HttpRequest
 
 _log = structlog.get_logger(__name__)
 
+_BROKEN_OFF = "client disconnected prematurely"
+"""What the framework says when it wanted to read more of a body."""
 PROBLEM_JSON = "application/problem+json"
 
 _STATUS: dict[type[MeterhouseError], int] = {
     NotFound: 404,
     AlreadyExists: 409,
+    NotRecorded: 409,
     Overloaded: 429,
     InsufficientStorage: 507,
     StorageDamaged: 500,
@@ -67,6 +71,18 @@ class Forbidden(HTTPException):
     status_code = 403
 
 
+class TooLarge(HTTPException):
+    """The body is larger than the server takes."""
+
+    status_code = 413
+
+
+class UnsupportedEncoding(HTTPException):
+    """A content encoding or media type that is not spoken here."""
+
+    status_code = 415
+
+
 def problem(
     request: HttpRequest, status: int, code: str, detail: str, headers: dict[str, str] | None = None
 ) -> Response[bytes]:
@@ -94,17 +110,19 @@ def meterhouse_error(request: HttpRequest, error: MeterhouseError) -> Response[b
 
 def http_error(request: HttpRequest, error: HTTPException) -> Response[bytes]:
     """What the framework refuses: unknown paths, other methods, bodies of the wrong shape or size."""
-    detail, extra = error.detail, error.extra
+    detail, extra, status = error.detail, error.extra, error.status_code
+    if isinstance(error, InternalServerException) and detail == _BROKEN_OFF:
+        status, detail = 400, "the body is not complete: the client broke off while sending it"
     if isinstance(error, ValidationException) and isinstance(extra, list):
         listed = [f"{item.get('key', 'body')}: {item.get('message', '')}" for item in extra if isinstance(item, dict)]
         detail = "; ".join(listed) or detail
     if isinstance(error, RequestEntityTooLarge):
         detail = "the body is larger than this server takes (METERHOUSE_MAX_BODY_BYTES); send fewer events at a time"
     headers = dict(error.headers or {})
-    if error.status_code == 401:
+    if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="meterhouse"'
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-    return problem(request, error.status_code, code, detail, headers)
+    code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+    return problem(request, status, code, detail, headers)
 
 
 def unexpected_error(request: HttpRequest, error: Exception) -> Response[bytes]:

@@ -9,7 +9,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, HTTPScope, Receive, Scope, Send
 
 from .authentication import Authentication
-from .events import MEDIA_TYPES, SMALL_BODY_BYTES, Intake
+from .binary_mode import BINARY_MODE
+from .bodies import SMALL_BODY_BYTES
+from .events import MEDIA_TYPES, Intake
 from .slow_bodies import TooSlow
 
 _PATH = "/v1/events"
@@ -23,8 +25,9 @@ class RegularEvents:
     """Answers the operator's small and regular requests as the route would. Whatever is otherwise, and whatever goes
     wrong, is handed to the application behind it as if nobody had seen it: repeating a request is safe."""
 
-    def __init__(self, app: ASGIApp, intake: Intake, authentication: Authentication):
+    def __init__(self, app: ASGIApp, intake: Intake, authentication: Authentication, max_body_bytes: int):
         self._app = app
+        self._most_bytes = min(SMALL_BODY_BYTES, max_body_bytes)
         self._intake = intake
         self._authentication = authentication
 
@@ -40,7 +43,7 @@ class RegularEvents:
         received: list[HTTPReceiveMessage] = []
         try:
             body = await _body(receive, size, received)
-            answer = await self._intake.report(namespace, self._intake.submit(namespace, body, lines, None))
+            status, answer = await self._intake.report(namespace, self._intake.submit(body, namespace, lines, None))
         except TooSlow:
             raise
         except Exception:  # noqa: BLE001 - the route words every failure
@@ -48,21 +51,21 @@ class RegularEvents:
             return
         scope["path_template"] = _PATH
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer, "more_body": False})
 
     def _regular(self, scope: HTTPScope) -> tuple[str, bool, int] | None:
         """The namespace, whether there is an event on each line, and how long the body is."""
         known: dict[bytes, bytes] = {}
         for name, value in scope["headers"]:
-            if name in _ODD_HEADERS or name in known:
+            if name in _ODD_HEADERS or name in known or name.startswith(BINARY_MODE):
                 return None
             if name in _KNOWN_HEADERS:
                 known[name] = value
         query = _QUERY.fullmatch(scope["query_string"])
         lines = _LINES.get(known.get(b"content-type", b"application/json"))
         size = known.get(b"content-length", b"")
-        if query is None or lines is None or not size.isdigit() or int(size) > SMALL_BODY_BYTES:
+        if query is None or lines is None or not size.isdigit() or int(size) > self._most_bytes:
             return None
         if not self._authentication.is_operator(known.get(b"authorization", b""), scope):
             return None

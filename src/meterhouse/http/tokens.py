@@ -17,6 +17,7 @@ import jwt
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from ..domain.organization import is_name
 from ..ports import Clock
 
 ALGORITHM = "RS256"
@@ -226,4 +227,4 @@ def _is_number(value: object) -> bool:
 def _names_subject(claims: Mapping[str, Any]) -> bool:
     subject = claims.get("sub")
     # Printable, because half a surrogate pair or a NUL could not be stored as anybody's id.
-    return isinstance(subject, str) and 1 <= len(subject) <= MAX_SUBJECT and subject.isprintable()
+    return isinstance(subject, str) and 1 <= len(subject) <= MAX_SUBJECT and is_name(subject)

@@ -11,30 +11,22 @@ from itertools import chain
 
 import msgspec
 
-from ..domain.correction import ADD, MAX_STEPS, RESTORE, SOURCE, VOID, Named, Step, step_of
+from ..domain.correction import ADD, MAX_STEPS, RESTORE, SOURCE, STEPS, VOID, Named, Step, step_of
 from ..domain.errors import AlreadyExists, Invalid, NotFound
-from ..domain.event import OWN, Event, EventParser, Rejected
+from ..domain.event import OWN, Event, Rejected
+from ..domain.event_parser import EventParser
 from ..domain.listing import StoredEvent
 from ..domain.organization import Organization
-from ..domain.period import Period, format_instant
+from ..domain.period import Period
 from ..domain.plan import usage_period
 from ..ports import Clock, EventStore
+from .amendments import Amendment, amended_event
 from .catalogs import Catalogs
 from .ingest import Ingest
 from .usage import Usage
 
 MAX_EFFECTS = 100
 """Most usage periods of organizations that a correction tells its effects on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Amendment:
-    """An event as it should have been said; what is None is as in the event that it replaces."""
-
-    replaced: Named
-    type: str | None = None
-    time: str | None = None
-    data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +142,13 @@ class Corrections:
         added = [_parsed(parser, raw, now, f"add[{number}]") for number, raw in enumerate(draft.add)]
         amended = []
         for number, amendment in enumerate(draft.amend):
-            raw = _amended(stored[amendment.replaced], amendment, correction_id)
+            raw = amended_event(stored[amendment.replaced], amendment, correction_id)
             amended.append(_parsed(parser, raw, now, f"amend[{number}]"))
         self._check_new([*added, *amended])
+        deleted = self._usage.ledger.deleted()
+        for event in added:
+            if (namespace, event.organization) in deleted:
+                raise Invalid(f"the organization {event.organization!r} is deleted: restore it, or add nothing to it")
         steps = [StepTaken(ADD, event, None) for event in (*added, *amended)]
         steps += [StepTaken(VOID, stored[named], None) for named in draft.void]
         steps += [
@@ -221,7 +217,7 @@ class Corrections:
             rows.append(Event(namespace, SOURCE, row_id, step.type, step.event.organization, now, data, {}))
         effects = self._effects(rows, steps)
         if not preview:
-            self._ingest.store(rows).result()
+            self._ingest.record(rows)
         return Correction(correction_id, namespace, draft.actor, draft.reason, undoes, now, steps, effects)
 
     def _effects(self, rows: Sequence[Event], steps: Iterable[StepTaken]) -> list[Effect]:
@@ -260,7 +256,8 @@ class Corrections:
 
     def _made(self, namespace: str, correction_id: str) -> Correction | None:
         def rows(numbers: Iterable[int]) -> list[StoredEvent]:
-            return self._store.find([(namespace, SOURCE, _row_id(correction_id, number)) for number in numbers])
+            found = self._store.find([(namespace, SOURCE, _row_id(correction_id, number)) for number in numbers])
+            return [each for each in found if each.event.type in STEPS]
 
         if not (first := rows([0])):
             return None
@@ -282,18 +279,3 @@ def _parsed(parser: EventParser, raw: bytes, now: datetime, where: str) -> Event
         return parser.parse(raw, now)
     except Rejected as wrong:
         raise Invalid(f"{where}: {wrong}") from None
-
-
-def _amended(replaced: Event, amendment: Amendment, correction_id: str) -> bytes:
-    """The event anew, as a CloudEvent: its id says what it replaces, and by which correction."""
-    return msgspec.json.encode(
-        {
-            "specversion": "1.0",
-            "source": replaced.source,
-            "id": f"{replaced.id}~{correction_id}",
-            "type": amendment.type or replaced.type,
-            "subject": replaced.organization,
-            "time": amendment.time or format_instant(replaced.time),
-            "data": msgspec.Raw(amendment.data or replaced.data),
-        }
-    )

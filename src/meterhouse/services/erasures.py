@@ -89,7 +89,7 @@ class Erasures:
             events = self._store.rewrite(saying, rewritten)
             receipt = Receipt(request.property, word, events, keys, request.actor, request.reason)
             erasure = Erasure(request.id, organization.id, self._clock.now(), receipt)
-            self._ingest.store([_event(namespace, erasure)]).result()
+            self._ingest.record([_event(namespace, erasure)])
             return erasure
 
     def of(self, namespace: str, erasure_id: str) -> Erasure:
@@ -101,6 +101,8 @@ class Erasures:
 
     def _find(self, namespace: str, erasure_id: str) -> Erasure | None:
         for found in self._store.find([(namespace, SOURCE, erasure_id)]):
+            if found.event.type != ERASURE:
+                continue
             receipt = msgspec.json.decode(found.event.data, type=Receipt)
             return Erasure(erasure_id, found.event.organization, found.stored_at, receipt)
         return None

@@ -1,31 +1,30 @@
-"""Taking events in: decode, validate, and commit together with whatever else is waiting."""
+"""Taking events in: validate, and commit together with whatever else is waiting."""
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-import msgspec
+import structlog
 
 from ..domain import correction
-from ..domain.errors import Invalid, Overloaded
-from ..domain.event import OWN, Event, EventParser, Outcome, Rejected
+from ..domain.errors import NotRecorded, Overloaded
+from ..domain.event import OWN, Event, Outcome, Rejected
+from ..domain.event_parser import EventParser
+from ..domain.period import format_instant
 from ..ports import Clock, EventStore
 from .catalogs import Catalogs
-
-MAX_EVENTS_PER_REQUEST = 50_000
+from .reports import Report, Submission
 
 _NS_PER_MS = 1_000_000
 _NS_PER_S = 1_000_000_000
 
-_batch = msgspec.json.Decoder(list[msgspec.Raw])
-_any = msgspec.json.Decoder(msgspec.Raw)
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,81 +43,24 @@ class Flow:
     """The same for the events' text. A request that finds nobody waiting is taken, however large."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why one event of a request was not ingested; `index` is its place in the request, from 0."""
-
-    index: int
-    id: str | None
-    code: str
-    message: str
-
-
-@dataclass(slots=True)
-class Report:
-    """What became of the events of one request."""
-
-    ingested: int = 0
-    duplicates: int = 0
-    conflicts: int = 0
-    rejected: int = 0
-    errors: list[Failure] = field(default_factory=list)
-
-
-def split_events(body: bytes, *, lines: bool) -> list[bytes]:
-    """The JSON text of each event in a body: an object, an array of objects, or (`lines`) one object a line.
-
-    Raises `Invalid` when the body is no JSON at all, or holds more than `MAX_EVENTS_PER_REQUEST`.
-    """
-    if lines:
-        events = [line for line in body.split(b"\n") if line.strip()]
-    elif body.lstrip()[:1] == b"[":
-        try:
-            events = [bytes(raw) for raw in _batch.decode(body)]
-        except RecursionError:
-            events = _split_deep(body)
-        except msgspec.DecodeError as wrong:
-            raise Invalid(f"the body is not JSON: {wrong}") from None
-    else:
-        events = [_single(body)]
-    if len(events) > MAX_EVENTS_PER_REQUEST:
-        raise Invalid(f"{len(events)} events in one request; send at most {MAX_EVENTS_PER_REQUEST} at a time")
-    return events
-
-
-def _single(body: bytes) -> bytes:
-    try:
-        return bytes(_any.decode(body))
-    except RecursionError:
-        return body  # is refused as an event, with its reason
-    except msgspec.DecodeError as wrong:
-        raise Invalid(f"the body is not JSON: {wrong}") from None
-
-
-_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
-
-
-def _split_deep(body: bytes) -> list[bytes]:
-    """The elements of an array of which some are nested too deeply to be decoded: they are refused one by one."""
-    elements, depth, begin = [], 0, 0
-    for mark in _MARKS.finditer(body):
-        if mark[0] in (b"[", b"{"):
-            depth += 1
-            begin = mark.end() if depth == 1 else begin
-        elif mark[0] in (b"]", b"}"):
-            depth -= 1
-        if (depth == 1 and mark[0] == b",") or depth == 0:
-            elements.append(body[begin : mark.start()])
-            begin = mark.end()
-        if depth == 0:
-            return elements
-    raise Invalid("the body is not JSON: an array is not closed")
+MAX_AHEAD = timedelta(days=366)
+"""How far an event's time may be ahead of the server's clock: one that is years ahead would decide states for years."""
+_KNOWN_UNMATCHED = 1_000
+"""Most types without a meter that are remembered, so that each is told once."""
 
 
 class Ingest:
     """The only writer of events. One thread commits; requests that wait at the same time share a commit."""
 
-    def __init__(self, store: EventStore, catalogs: Catalogs, clock: Clock, flow: Flow | None = None):
+    def __init__(
+        self,
+        store: EventStore,
+        catalogs: Catalogs,
+        clock: Clock,
+        flow: Flow | None = None,
+        deleted: Callable[[], Set[tuple[str, str]]] = frozenset,
+    ):
+        """`deleted` answers the namespace and id of every deleted organization: they take no events any more."""
         self._store = store
         self._clock = clock
         self._flow = flow or Flow()
@@ -128,7 +70,9 @@ class Ingest:
             for each in catalogs
             for own in (False, True)
         }
-        self._waiting: deque[_Submission] = deque()
+        self._deleted = deleted
+        self._told_unmatched: set[tuple[str, str]] = set()
+        self._waiting: deque[Submission] = deque()
         self._waiting_events = self._waiting_bytes = 0
         self._changed = threading.Condition(threading.Lock())  # guards the three above
         self._closed = False
@@ -150,37 +94,59 @@ class Ingest:
         Meterhouse's own types are taken too, as they are when an export is read again. Raises `NotFound` for an
         unknown namespace and `Overloaded` when too much waits already; then nothing was stored.
         """
+        catalog = self._catalogs.get(namespace)
         own = organization is None
-        parse = self._parsers[self._catalogs.get(namespace).namespace, own].parse
+        parse = self._parsers[catalog.namespace, own].parse
         size = sum(map(len, raws))
         self._refuse_overload(len(raws), size)  # before any work is put into it
         received_at = self._clock.now()
-        submission = _Submission(received_at, size)
+        latest, deleted = received_at + MAX_AHEAD, self._deleted()
+        submission = Submission(received_at, size)
         for index, raw in enumerate(raws):
             try:
                 event = parse(raw, received_at)
                 if organization is not None and event.organization != organization:
                     raise Rejected("forbidden", "this key may only send events of its own organization", event.id)
-                if own and event.type.startswith(OWN):
-                    correction.check(event)
+                if event.time > latest:
+                    raise _ahead(event, received_at)
+                if deleted and (namespace, event.organization) in deleted and not event.type.startswith(OWN):
+                    raise _of_deleted(event)
+                if event.type not in catalog.meters_by_event_type:
+                    if event.type.startswith(OWN):
+                        correction.check(event)
+                    else:
+                        submission.unmatched.append(len(submission.events))
+                        self._tell_unmatched(namespace, event.type)
             except Rejected as rejected:
-                submission.report.rejected += 1
-                submission.report.errors.append(Failure(index, rejected.event_id, rejected.code, str(rejected)))
+                submission.reject(index, rejected)
             else:
                 submission.events.append(event)
                 submission.indexes.append(index)
         if not submission.events:
-            submission.done.set_result(submission.report)
+            submission.settle(())
             return submission.done
         return self._queue(submission)
 
-    def store(self, events: Sequence[Event]) -> Future[Report]:
-        """Queues events that are sound as one request: all of them are in one commit. Raises `Overloaded`."""
-        submission = _Submission(self._clock.now(), sum(len(event.data) for event in events))
+    def record(self, events: Sequence[Event]) -> None:
+        """Stores events of our own making, all of them in one commit, and returns when they are durable. Those that are
+        stored already stay. Raises `Overloaded`, and `NotRecorded` when one was not taken."""
+        submission = Submission(self._clock.now(), sum(len(event.data) for event in events))
         submission.events, submission.indexes = list(events), list(range(len(events)))
-        return self._queue(submission)
+        report = self._queue(submission).result()
+        if report.errors:
+            first = report.errors[0]
+            raise NotRecorded(
+                f"{len(report.errors) + report.errors_omitted} of {len(events)} events of this change were not stored;"
+                f" {first.id!r}: {first.message}"
+            )
 
-    def _queue(self, submission: _Submission) -> Future[Report]:
+    def _tell_unmatched(self, namespace: str, event_type: str) -> None:
+        told = self._told_unmatched
+        if (namespace, event_type) not in told and len(told) < _KNOWN_UNMATCHED:
+            told.add((namespace, event_type))
+            _log.warning("no meter reads events of this type", namespace=namespace, type=event_type)
+
+    def _queue(self, submission: Submission) -> Future[Report]:
         with self._changed:
             self._refuse_overload(len(submission.events), submission.size)
             self._waiting.append(submission)
@@ -212,7 +178,7 @@ class Ingest:
         while together := self._next_commit():
             self._commit(together)
 
-    def _next_commit(self) -> list[_Submission]:
+    def _next_commit(self) -> list[Submission]:
         """The requests that share the next commit, as soon as there are any; none at the very end."""
         flow = self._flow
         with self._changed:
@@ -222,7 +188,7 @@ class Ingest:
                 patience = until - time.perf_counter_ns()
                 if patience <= 0 or not self._changed.wait(patience / _NS_PER_S):
                     break
-            together: list[_Submission] = []
+            together: list[Submission] = []
             events = 0
             while self._waiting and (not together or events + len(self._waiting[0].events) <= flow.commit_events):
                 submission = self._waiting.popleft()
@@ -238,7 +204,7 @@ class Ingest:
             not self._closed and len(self._waiting) < self._company and self._waiting_events < self._flow.commit_events
         )
 
-    def _commit(self, together: list[_Submission]) -> None:
+    def _commit(self, together: list[Submission]) -> None:
         events = [event for submission in together for event in submission.events]
         began = time.perf_counter_ns()
         outcomes: list[Outcome] | BaseException
@@ -257,36 +223,18 @@ class Ingest:
             submission.settle(outcomes[begin:end])
 
 
-_FAILED = {
-    Outcome.CONFLICT: "this source and id are known with other content; the first one stands",
-    Outcome.UNKNOWN_TARGET: "it corrects an event that is not stored",
-}
+def _ahead(event: Event, now: datetime) -> Rejected:
+    return Rejected(
+        "invalid_time",
+        f"time: {format_instant(event.time)} is more than {MAX_AHEAD.days} days ahead of this server's clock,"
+        f" {format_instant(now)}",
+        event.id,
+    )
 
 
-@dataclass(slots=True)
-class _Submission:
-    received_at: datetime
-    size: int
-    """Bytes of the events as they were sent."""
-    events: list[Event] = field(default_factory=list)
-    indexes: list[int] = field(default_factory=list)
-    report: Report = field(default_factory=Report)
-    done: Future[Report] = field(default_factory=Future)
-
-    def __post_init__(self) -> None:
-        # A client that hangs up must not cancel what is about to be stored with others.
-        self.done.set_running_or_notify_cancel()
-
-    def settle(self, outcomes: list[Outcome]) -> None:
-        report = self.report
-        report.ingested = outcomes.count(Outcome.INGESTED)
-        report.duplicates = outcomes.count(Outcome.DUPLICATE)
-        report.conflicts = outcomes.count(Outcome.CONFLICT)
-        unknown = outcomes.count(Outcome.UNKNOWN_TARGET)
-        report.rejected += unknown
-        if report.conflicts or unknown:
-            for index, event, outcome in zip(self.indexes, self.events, outcomes, strict=True):
-                if message := _FAILED.get(outcome):
-                    report.errors.append(Failure(index, event.id, outcome.value, message))
-            report.errors.sort(key=lambda failure: failure.index)
-        self.done.set_result(report)
+def _of_deleted(event: Event) -> Rejected:
+    return Rejected(
+        "organization_deleted",
+        f"the organization {event.organization[:128]!r} is deleted: restore it, or stop sending its events",
+        event.id,
+    )

@@ -32,7 +32,7 @@ class Purging:
         for organization in self.ledger.purgeable(now - self.grace):
             yield
             told = Event(organization.namespace, REMOVALS, organization.id, REMOVAL, organization.id, now, b"{}", {})
-            self.ingest.store([told]).result()  # first: there is no commit after it that is forgotten
+            self.ingest.record([told])  # first: there is no commit after it that is forgotten
             removed = self.store.remove(organization.namespace, organization.id)
             self.ledger.mark_purged(organization.id, now)
             _log.warning("events of a deleted organization removed", organization=organization.id, events=removed)

@@ -43,7 +43,7 @@ class Retention:
             reduction = Reduction(namespace, today - timedelta(days=days), kept_by_type(meters))
             if events := self.store.reducible(reduction):
                 # First: whatever was reduced, it is known what a meter that is added later will not find.
-                self.ingest.store([_record(reduction, now)]).result()
+                self.ingest.record([_record(reduction, now)])
                 self.store.reduce(reduction)
                 _log.warning("old events reduced", namespace=namespace, before=reduction.before, events=events)
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import msgspec
 
 from ...domain.errors import Invalid
-from ...domain.event import Event, Property, decode_data, read_text
+from ...domain.event import Event
+from ...domain.json_reading import Property, decode_data, read_text
 from ...domain.organization import MAX_NAME, Caller
 from ...domain.period import ALL_TIME
 from ...ports import UsageReader

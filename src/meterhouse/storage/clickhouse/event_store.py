@@ -36,7 +36,7 @@ from .mutations import Mutations, parameters_of
 from .reduction_queries import Reduce, ReducibleQuery
 from .rollups import Rollups
 from .segment import Record
-from .stored_events import Frozen, columns_of, events_of, identity_hashes
+from .stored_events import Frozen, columns_of, events_of, identity_hashes, stored_at_after
 from .tables import prepare_tables
 
 _EXPORTED_AS = {ExportForm.NDJSON: "TSVRaw", ExportForm.PARQUET: "Parquet"}
@@ -225,8 +225,7 @@ class ClickHouseEventStore:
         return events_of(self._engine.rows(sql, parameters))
 
     def _insert(self, events: Sequence[Event], hashes: Hashes, received_at: datetime) -> None:
-        # Never before an earlier commit, whatever the clock does: what was known at an instant is told by it.
-        self._stored_at = max(received_at, self._stored_at)
+        self._stored_at = stored_at_after(self._stored_at, received_at)
         block = native.block(len(events), columns_of(events, hashes, Place(self._stored_at, self._commit + 1, 0)))
         self._masks.add(
             (event.namespace, event.organization, queries.instant(int(event.numbers["time"])))
@@ -479,7 +478,7 @@ class ClickHouseEventStore:
             self._engine.thaw(name)
 
     def check(self) -> None:
-        """Reads every stored byte of events. Raises `DamagedStorage` for what is not as it was written, but for indexes."""
+        """Reads every stored byte of events. Raises `DamagedStorage` for events that are not as they were written."""
         if damaged := [str(part) for part in damaged_parts(self._engine) if not part.only_its_index]:
             raise DamagedStorage("; ".join(damaged))
 

@@ -52,7 +52,7 @@ class Values:
 
 
 def values_in(query: MeterQuery, held: Iterable[Held]) -> dict[Found, int]:
-    """The values that some events have, by window, each with the first commit that has it. Raises `Unclear`."""
+    """The values that some events have, by window, each with the first commit that has it."""
     [meter] = query.meters
     windows = Windows(query)
     found: dict[Found, int] = {}
@@ -97,8 +97,8 @@ class Entities:
 
 
 def entities_in(query: MeterQuery, series: Series, held: Iterable[Held]) -> dict[str, tuple[Entity, int]]:
-    """What some events say of entities, as `rollup_queries.FreshEntities` has it, each with the last commit that does.
-    Raises `Unclear`."""
+    """What some events say of entities, as `rollup_queries.FreshEntities` has it, each with the last commit that
+    does."""
     found: dict[str, tuple[Entity, int]] = {}
     for commit, position, event in held:
         if event.type != series.event_type:

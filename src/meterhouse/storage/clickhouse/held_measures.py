@@ -2,59 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from ...domain.event import OWN, Event, Property, decode_data, read_text
+from ...domain.event import OWN, Event
+from ...domain.json_reading import decode_data, read_text
 from ...domain.meter import Aggregation, Meter, MeterQuery
 from .held_events import Held
 from .partials import Number, Place, Reading, Windows
 from .queries import micros
 
 
-class Unclear(Exception):
-    """The engine might read a text otherwise than it is read here."""
-
-
 class Texts:
-    """The texts that an event's data has, read as the engine reads them. Raises `Unclear`."""
+    """The texts that an event's data has."""
 
     def __init__(self, event: Event):
         self._data = decode_data(event.data)
-        if _repeats_names(event.data, self._data):
-            raise Unclear  # of several the engine takes the first, Python the last
 
     def at(self, path: str) -> str:
         """The text of a property."""
-        if "." in path and type(_at(self._data, path)) in (int, Decimal):
-            raise Unclear  # numbers below the top level are doubles to the engine
         return read_text(self._data, path)
 
 
-def _at(data: Property, path: str) -> Property:
-    for name in path.split("."):
-        data = data.get(name) if isinstance(data, dict) else None
-    return data
-
-
-def _repeats_names(data: bytes, values: Property) -> bool:
-    members = len(values) if isinstance(values, dict) else 0
-    if data.count(b":") == members:
-        return False
-    repeated = False
-
-    def note(pairs: list[tuple[str, object]]) -> None:
-        nonlocal repeated
-        repeated = repeated or len({name for name, _ in pairs}) < len(pairs)
-
-    json.loads(data, object_pairs_hook=note, parse_int=str, parse_float=str)
-    return repeated
-
-
 def readings(query: MeterQuery, held: Iterable[Held]) -> list[Reading]:
-    """What some events are to the meters of single events, as `queries.MeasureQuery` has it. Raises `Unclear`."""
+    """What some events are to the meters of single events, as `queries.MeasureQuery` has it."""
     windows = Windows(query)
     asked: dict[str, list[tuple[int, Meter]]] = defaultdict(list)
     for number, meter in enumerate(query.meters):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from ...domain.correction import ADD, CONFLICT, RESTORE, VOID
 from ...domain.event import OWN
 from ...domain.export import ExportForm, Selection
+from ...domain.json_reading import places_of
 from ...domain.listing import EventQuery, Place, Saying
 from ...domain.meter import Aggregation, Meter, MeterQuery, StateWindow
 from ...domain.period import FIRST_INSTANT
@@ -196,20 +197,30 @@ class Statement:
         self.parameters: dict[str, Parameter] = {}
 
     def _text(self, path: str) -> str:
-        """A property as text, as `domain.event.read_text` defines it."""
-        names = [self._parameter("String", name) for name in path.split(".")]
-        place = ", ".join(["data", *names])
-        number = f"JSONExtractRaw({place})"
-        if len(names) == 1:  # the exact digits; nested numbers have those of a double
-            number = f"if(mapContains(numbers, {names[0]}), toString(numbers[{names[0]}]), '')"
+        """A property as text, as `domain.json_reading.read_text` defines it."""
+        *others, last = places_of(path)
+        cases = [f"JSONHas({self._place_in_data(place)}), {self._text_at(place, path)}" for place in others]
+        return f"multiIf({', '.join([*cases, self._text_at(last, path)])})" if cases else self._text_at(last, path)
+
+    def _text_at(self, names: Sequence[str], path: str) -> str:
+        """The text at one of the places that a path may lead to. Its exact digits are among the event's numbers; those
+        of an integer in an object are also in its data, which is all that events of earlier versions have."""
+        place = self._place_in_data(names)
+        number = self._parameter("String", path)
+        otherwise = f"if(JSONType({place}) != 'Double', JSONExtractRaw({place}), '')" if len(names) > 1 else "''"
         return (
             f"multiIf(JSONType({place}) = 'String', JSONExtractString({place}), "
             f"JSONType({place}) = 'Bool', JSONExtractRaw({place}), "
-            f"JSONType({place}) IN ('Int64', 'UInt64', 'Double'), {number}, '')"
+            f"JSONType({place}) IN ('Int64', 'UInt64', 'Double'), "
+            f"if(mapContains(numbers, {number}), toString(numbers[{number}]), {otherwise}), '')"
         )
 
+    def _place_in_data(self, names: Sequence[str]) -> str:
+        """The arguments that lead JSON functions to a value in `data`."""
+        return ", ".join(["data", *(self._parameter("String", name) for name in names)])
+
     def _number(self, name: str) -> str:
-        """A top-level quantity; 0 where there is none."""
+        """A quantity by its path; 0 where there is none."""
         return f"numbers[{self._parameter('String', name)}]"
 
     def _has(self, names: Sequence[str]) -> list[str]:

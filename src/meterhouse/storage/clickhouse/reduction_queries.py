@@ -9,6 +9,7 @@ import msgspec
 
 from ...domain.correction import CONFLICT
 from ...domain.event import REDUCED
+from ...domain.json_reading import places_of
 from ...domain.retention import Reduction
 from .queries import NOT_OWN, Statement
 
@@ -57,10 +58,10 @@ class Reduce(_Reducing):
         data, numbers = [f"type = '{CONFLICT}'", self._delivery()], [f"type = '{CONFLICT}'", no_numbers]
         for event_type, kept in reduction.kept.items():
             of_type = f"type = {self._parameter('String', event_type)}"
-            paths = {*((name,) for name in kept.numbers), *(tuple(path.split(".")) for path in kept.texts)}
+            paths = {place for path in (*kept.numbers, *kept.texts) for place in places_of(path)}
             data += [of_type, self._object(paths, (), [self._parameter("String", _NOTHING_LEFT[1:])])]
             # A text may be written as a number, whose exact digits are there.
-            numbers += [of_type, self._numbers([*kept.numbers, *(path for path in kept.texts if "." not in path)])]
+            numbers += [of_type, self._numbers([*kept.numbers, *kept.texts])]
         nothing = self._parameter("String", _NOTHING_LEFT + "}")
         self.sql = (
             f"ALTER TABLE events UPDATE data = multiIf({', '.join([*data, nothing])}),"
@@ -76,23 +77,28 @@ class Reduce(_Reducing):
 
     def _member(self, name: str, kept: Collection[_Path], place: _Path) -> str:
         """A member with its name; "" where there is none that is read."""
-        arguments = ", ".join(["data", *(self._parameter("String", each) for each in place)])
+        arguments = self._place_in_data(place)
         kind, raw = f"JSONType({arguments})", f"JSONExtractRaw({arguments})"
         cases = []
         if (name,) in kept:
-            number = raw if len(place) > 1 else self._digits(name)
-            cases += [f"{kind} IN ('String', 'Bool')", raw, f"{kind} IN ('Int64', 'UInt64', 'Double')", number]
+            others = [(*place[:n], ".".join(place[n:])) for n in range(len(place) - 1)]
+            cases += [arg for other in others for arg in (f"JSONHas({self._place_in_data(other)})", "''")]
+            cases += [f"{kind} IN ('String', 'Bool')", raw]
+            cases += [f"{kind} IN ('Int64', 'UInt64', 'Double')", self._digits(place)]
         if below := [path[1:] for path in kept if path[0] == name and len(path) > 1]:
             cases += [f"{kind} = 'Object'", self._object(below, place)]
         value = f"multiIf({', '.join(cases)}, '')"
         named = self._parameter("String", msgspec.json.encode(name).decode() + ":")
         return f"if({value} = '', '', concat({named}, {value}))"
 
-    def _digits(self, name: str) -> str:
-        """A number as it was written, not as a double; long integers in the spelling that any reader takes."""
-        digits = f"toString({self._number(name)})"
+    def _digits(self, place: _Path) -> str:
+        """A number as it was written, not as a double; long integers in the spelling that any reader takes. Events of
+        earlier versions lack the digits of numbers in objects, of which integers are read all the same."""
+        path, arguments = ".".join(place), self._place_in_data(place)
+        otherwise = f"if(JSONType({arguments}) != 'Double', JSONExtractRaw({arguments}), '')" if place[1:] else "''"
+        digits = f"toString({self._number(path)})"
         spelled = f"if(length({digits}) > 18 AND position({digits}, '.') = 0, concat({digits}, 'e0'), {digits})"
-        return f"if({self._has([name])[0]}, {spelled}, '')"
+        return f"if({self._has([path])[0]}, {spelled}, {otherwise})"
 
     def _numbers(self, names: Iterable[str]) -> str:
         kept = f"has({self._parameter('Array(String)', sorted({*names}))}, name)"

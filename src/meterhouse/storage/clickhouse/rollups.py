@@ -26,7 +26,7 @@ from .first_events import FirstEvents
 from .fold_queries import FoldSteps
 from .held_counts import Entities, Found, Values, entities_in, values_in
 from .held_events import Held, HeldEvents
-from .held_measures import Unclear, readings
+from .held_measures import readings
 from .kept_answers import Kept, KeptAnswers
 from .last_commits import LastCommits
 from .masks import Masks
@@ -260,10 +260,7 @@ class Rollups:
         held = self._held_after(query, after)
         if held is None:
             return False
-        try:
-            partials.add_readings(readings(query, held))
-        except Unclear:
-            return False
+        partials.add_readings(readings(query, held))
         return True
 
     def _held_after(self, query: MeterQuery, after: int) -> Sequence[Held] | None:
@@ -378,10 +375,7 @@ class Rollups:
         reached = watermark if kept is None or kept.commit < watermark else kept.commit
         if (held := self._held_after(query, reached)) is None:
             return None
-        try:
-            found = values_in(query, held)
-        except Unclear:
-            return None
+        found = values_in(query, held)
         if kept is None or kept.commit < watermark:
             statement = UniqueQuery(query, series, whole.segments, (), corrected=False)
             rows = self._folded(statement)
@@ -435,10 +429,7 @@ class Rollups:
             kept = None
         reached = kept.commit if kept else watermark
         held = self._held_after(query, reached)
-        try:
-            found = None if held is None else entities_in(query, series, held)
-        except Unclear:
-            found = None
+        found = None if held is None else entities_in(query, series, held)
         if kept is None or found is None:
             entities = self._read_entities(query, series, watermark, pieces, since=found is None)
         else:

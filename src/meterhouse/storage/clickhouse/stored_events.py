@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 import xxhash
 
 from ...domain.event import Event, Identity
@@ -16,7 +18,11 @@ from ...domain.loss import Loss
 from . import native, queries
 from .identity_filter import Hashes
 
+_log = structlog.get_logger(__name__)
+
 _hash = xxhash.xxh3_64_intdigest
+_CLOCK_SET_BACK = timedelta(days=7)
+"""How far a clock may go back and commits are still told to be stored in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +69,12 @@ def columns_of(events: Sequence[Event], hashes: Hashes, begin: Place) -> list[na
         ("data", "String", texts([event.data for event in events])),
         ("numbers", "Map(String, Decimal(76, 28))", native.quantities([event.numbers for event in events])),
     ]
+
+
+def stored_at_after(latest: datetime, received_at: datetime) -> datetime:
+    """When the next commit is stored: never before the latest one when the clock was set back a little, because what
+    was known at an instant is told by it. One that was set back by more had been wrong until then."""
+    if (ahead := latest - received_at) <= _CLOCK_SET_BACK:
+        return max(received_at, latest)
+    _log.warning("the clock was ahead: what was stored meanwhile counts as known from now on", ahead=str(ahead))
+    return received_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import ExitStack, closing
 from dataclasses import fields
 from datetime import datetime
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
 
 _CACHED = 10_000
+_ALL = ""
+"""What stands for every organization in a cache of one value."""
 _PLACES = 1 << 16
 _PATIENCE_S = 10
 
@@ -74,6 +76,7 @@ class SqlLedger:
         self._organizations: ReadCache[Organization] = ReadCache(_CACHED)
         self._keys: ReadCache[Key] = ReadCache(_CACHED)
         self._subscriptions: ReadCache[Subscription] = ReadCache(_CACHED)
+        self._deleted: ReadCache[frozenset[tuple[str, str]]] = ReadCache(1)
         self._changes = Changes(_PLACES)
 
     @classmethod
@@ -143,6 +146,7 @@ class SqlLedger:
         with (
             self._changes.changing(organization_id),
             self._organizations.changing(organization_id),
+            self._deleted.changing(_ALL),
             self._engine.begin() as connection,
         ):
             deleted = connection.execute(change).rowcount
@@ -160,11 +164,21 @@ class SqlLedger:
         with (
             self._changes.changing(organization_id),
             self._organizations.changing(organization_id),
+            self._deleted.changing(_ALL),
             self._engine.begin() as connection,
         ):
             restored = connection.execute(change).rowcount
         if not restored:
             raise NotFound(f"there is no deleted organization {organization_id[:128]!r} whose events are still stored")
+
+    def deleted(self) -> Set[tuple[str, str]]:
+        """See `Ledger.deleted`."""
+
+        def read() -> frozenset[tuple[str, str]]:
+            found = self._read(Organization, _ORGANIZATIONS.where(organizations.c.deleted_at.is_not(None)))
+            return frozenset((organization.namespace, organization.id) for organization in found)
+
+        return self._deleted.get(_ALL, read) or frozenset()
 
     def purgeable(self, deleted_until: datetime) -> list[Organization]:
         """See `Ledger.purgeable`."""

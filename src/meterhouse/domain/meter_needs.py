@@ -1,0 +1,93 @@
+"""What the meters of an event type need from an event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from .errors import Invalid
+from .event import Rejected
+from .json_reading import Property, quantity, read_text, value_at
+from .meter import Aggregation, Meter
+
+
+class Needs(msgspec.Struct):
+    """What leaves none of the meters of an event type in doubt."""
+
+    numbers: frozenset[str] = frozenset()
+    """Paths, as all of these are."""
+    optional_numbers: tuple[str, ...] = ()
+    texts: tuple[tuple[str, bool, tuple[str, ...]], ...] = ()
+    """Name, whether it may be absent, and the texts it may be; none for any."""
+
+    def met(self, values: dict[str, Property], numbers: dict[str, Decimal | int]) -> bool:
+        """Whether the event surely has all of it."""
+        if not self.numbers <= numbers.keys():
+            return False
+        for name in self.optional_numbers:
+            if name not in numbers and value_at(values, name) is not None:
+                return False
+        for name, optional, known in self.texts:
+            text = value_at(values, name)
+            if text is None and optional:
+                continue
+            if type(text) is not str or not text or (known and text not in known):
+                return False
+        return True
+
+
+NOTHING_NEEDED = Needs()
+
+
+def needs_of(meters: Sequence[Meter]) -> Needs:
+    """What they need, all of them together."""
+    numeric = [meter for meter in meters if meter.aggregation.numeric]
+    texts: list[tuple[str, bool, tuple[str, ...]]] = []
+    for meter in meters:
+        if not meter.aggregation.numeric:
+            texts += [(name, meter.optional, meter.states if name == meter.state else ()) for name in _texts(meter)]
+    return Needs(
+        frozenset(name for meter in numeric if not meter.optional for name in meter.values),
+        tuple({name for meter in numeric if meter.optional for name in meter.values}),
+        tuple(texts),
+    )
+
+
+def check_meter(meter: Meter, values: dict[str, Property], numbers: dict[str, Decimal | int]) -> None:
+    """Raises `Rejected` unless the meter can read what it needs from the event."""
+    if meter.aggregation.numeric:
+        for name in meter.values:
+            if name in numbers:
+                continue
+            value = value_at(values, name)
+            if value is None:
+                if meter.optional:
+                    continue
+                raise Rejected("invalid_value", f"data.{name} is missing; the meter {meter.slug!r} needs it")
+            try:
+                quantity(value)
+            except Invalid as wrong:
+                raise Rejected("invalid_value", f"data.{name}: {wrong}") from None
+            raise Rejected("invalid_value", f"data.{name} must be a number or a decimal string, not {_show(value)}")
+        return
+    for name in _texts(meter):
+        text = read_text(values, name)
+        if not text and meter.optional:
+            continue
+        if not text:
+            raise Rejected("invalid_value", f"data.{name} is missing; the meter {meter.slug!r} needs it")
+        if name == meter.state and meter.states and text not in meter.states:
+            known = ", ".join(meter.states)
+            raise Rejected("invalid_value", f"data.{name} is {text[:60]!r}; the meter {meter.slug!r} knows {known}")
+
+
+def _texts(meter: Meter) -> list[str]:
+    """The properties that a meter reads as text."""
+    names = meter.values if meter.aggregation is Aggregation.UNIQUE_COUNT else (meter.entity, meter.state)
+    return [name for name in names if name]
+
+
+def _show(value: Property) -> str:
+    return msgspec.json.encode(value)[:60].decode("utf-8", "replace")
