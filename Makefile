@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check crash simulate bench format lock clean
+.PHONY: demo test check crash powerloss simulate bench format lock clean
 
 demo: .venv/.runtime
 	$(BIN)/meterhouse demo $(ARGS)
@@ -23,6 +23,12 @@ crash: ROUNDS ?= 30
 crash: SEED ?= 1
 crash: .venv/.dev
 	CRASH_ROUNDS=$(ROUNDS) CRASH_SEED=$(SEED) $(BIN)/python -m pytest tests/crash -q -s $(ARGS)
+
+# Cuts the power of a disk of its own ROUNDS times, under load and in operations; needs root. SEED repeats a load.
+powerloss: ROUNDS ?= 20
+powerloss: SEED ?= 1
+powerloss: .venv/.dev
+	POWERLOSS_ROUNDS=$(ROUNDS) POWERLOSS_SEED=$(SEED) $(BIN)/python -m pytest tests/powerloss -q -s $(ARGS)
 
 # SEEDS random lives of organizations from FIRST on, every answer compared with the auditor's.
 simulate: SEEDS ?= 1000

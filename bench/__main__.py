@@ -44,7 +44,7 @@ def bench(
     seconds
         At most so long for each of them.
     history
-        A data folder with the events that are not sent, made by `python -m bench.fill HISTORY/events …`. It is written
+        A data folder with the events that are not sent, made by `python -m bench.fill HISTORY …`. It is written
         to: for one run only.
     output
         Where to write the figures as JSON.

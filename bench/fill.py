@@ -13,6 +13,7 @@ from pathlib import Path
 
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.queries import CREATE_EVENTS
+from meterhouse.storage.folder import DataFolder
 
 from .workload import DAYS, LATE_DAYS, MODELS, NOW, PRODUCTS
 
@@ -178,9 +179,9 @@ def _insert(namespace: str, first: int, begin: int, end: int, of: int) -> str:
 
 
 def fill(folder: Path, events: int, of: int) -> float:
-    """Writes the first `events` of a workload of `of` into an events folder; how many a second."""
-    folder.mkdir(parents=True, exist_ok=True)
-    engine = ChdbEngine(folder)
+    """Writes the first `events` of a workload of `of` into a data folder; how many a second."""
+    data = DataFolder(folder)
+    engine = ChdbEngine(data.events)
     engine.execute(CREATE_EVENTS)
     share, whole = events // len(PRODUCTS), max(1, of // len(PRODUCTS))
     began, commit = time.perf_counter(), 1
@@ -191,6 +192,8 @@ def fill(folder: Path, events: int, of: int) -> float:
             commit += -(-(end - begin) // COMMIT_EVENTS)
     seconds = time.perf_counter() - began
     engine.close()
+    data.manifest.update(commit=commit - 1, events=share * len(PRODUCTS))
+    data.close()
     return share * len(PRODUCTS) / seconds
 
 

@@ -112,7 +112,7 @@ class Run:
         ceilings = {observed: self._constant(observed=observed) for observed in (False, True)}
         reference = self._reference()
         filled = size.events - size.sent
-        fill_rate = _figure("bench.fill", data / "events", filled, size.events) if filled and not size.history else 0.0
+        fill_rate = _figure("bench.fill", data, filled, size.events) if filled and not size.history else 0.0
         ours = self._meterhouse(data, bodies)
         with meterhouse(data, cached=True) as server:
             restart = server.ready_after
@@ -163,7 +163,7 @@ class Run:
     def _reference(self) -> dict[str, Measured]:
         """The reads with fewer events, made in the engine."""
         data = self._folder / "reference"
-        _figure("bench.fill", data / "events", self._size.reference, self._size.reference)
+        _figure("bench.fill", data, self._size.reference, self._size.reference)
         with meterhouse(data, cached=False) as server:
             keys = set_up(server.http)
             wait_until_folded(server.http)

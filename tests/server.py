@@ -23,6 +23,8 @@ import msgspec
 
 from contracts.documents import documents_of
 
+CANNOT = "cannot run here: "
+"""What the reason of a skip begins with that no set-up of this machine could change."""
 ADMIN_KEY = "test-admin-key-0123456789"
 _numbers = count(1)
 _decoder = msgspec.json.Decoder(float_hook=Decimal)

@@ -95,6 +95,8 @@ class Meterhouse:
     contracts: dict[str, Contract]
     announce: Callable[[str], None]
     """Is told the URL at which the app is served."""
+    interrupt: Callable[[], None]
+    """Is told that the server stops: what may take minutes is given up, and can be repeated."""
 
 
 def load_catalogs(paths: tuple[Path, ...]) -> Catalogs:
@@ -156,12 +158,14 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
         grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
         accounts = Accounts(ledger, catalogs, policies, clock, os.urandom, grace)
         metering = None
+        interrupt: Callable[[], None] = lambda: None  # noqa: E731 - without an engine nothing takes long
         if engine:
             from .storage.backup import back_up  # noqa: PLC0415 - needs the engine
 
             store = _open_store(folder, ledger, reserved, catalogs)
             cleanup.callback(_end_turn, folder, ledger)
             cleanup.callback(store.close)
+            interrupt = store.interrupt
             begin_turn(folder.manifest, ledger)
             cleanup.callback(Folding(store, settings.fold_interval_seconds).close)
             flow = Flow(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
@@ -212,7 +216,9 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             body_bytes_per_second=settings.body_bytes_per_second,
             failed_keys_per_minute=settings.failed_keys_per_minute,
         )
-        yield Meterhouse(VERSION, app, admin_key, settings.admin_key is None, catalogs, contracts, folder.announce)
+        yield Meterhouse(
+            VERSION, app, admin_key, settings.admin_key is None, catalogs, contracts, folder.announce, interrupt
+        )
 
 
 def _open_ledger(url: str | None, folder: DataFolder, reserved: ReservedSpace) -> SqlLedger:
@@ -237,7 +243,12 @@ def _open_store(
         hold_to_each_other(folder.manifest, ledger)
         meters = {catalog.namespace: tuple(catalog.meters.values()) for catalog in catalogs}
         journal = JournalFiles(folder.journal, folder.manifest, reserved)
-        return ClickHouseEventStore(ChdbEngine(folder.events), meters, folder.identities, journal)
+        engine = ChdbEngine(folder.events)
+        try:
+            return ClickHouseEventStore(engine, meters, folder.identities, journal)
+        except BaseException:
+            engine.close()
+            raise
     except (EngineError, FolderError) as failure:
         raise FolderError(f"{failure}{_what_to_do(folder)}") from failure
 

@@ -18,6 +18,6 @@ def test_its_lines_work_as_pasted(tmp_path: Path) -> None:
         printed, status = bash.run(pasted)
         log = (tmp_path / "work" / "server.log").read_text()
     assert status == 0, printed + log
-    assert '{"ledger":"ok","events":"ok"}' in printed
+    assert '{"ledger":"ok","events":"ok","disk":"ok"}' in printed
     assert '"ingested":1,' in printed
     assert re.search(r"tokens +│ +154 ", printed), printed

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server import ADMIN_KEY, Server, event, serve
+from server import ADMIN_KEY, CANNOT, Server, event, serve
 
 NOW = "2026-03-15T12:00:00Z"
 
@@ -114,11 +114,12 @@ SMALL_DISK = 'mount -t tmpfs -o size=64m tmpfs "$0" && exec "$@"'
 def test_on_a_full_disk_what_is_acknowledged_is_counted_and_everything_is_answered(tmp_path: Path) -> None:
     within = ("unshare", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK, str(tmp_path))
     if subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this machine does not let a process mount a disk of its own")
+        pytest.skip(f"{CANNOT}this machine does not let a process mount a disk of its own")
     with serve(tmp_path / "data", now=NOW, within=within) as server:
         org = server.organization("unsiloed")
         events = [event("credit.used", org, {"amount": 1}, at="2026-03-10T00:00:00Z") for _ in range(3)]
         assert server.send("unsiloed", events[:1])["ingested"] == 1
+        key = server.admin("POST", f"/v1/organizations/{org}/keys", {}).json()
         # Seen from here, the server's disk is below its root.
         filler = Path(f"/proc/{server.process.pid}/root{tmp_path}/filler")
         with pytest.raises(OSError, match="No space left"):
@@ -135,6 +136,9 @@ def test_on_a_full_disk_what_is_acknowledged_is_counted_and_everything_is_answer
                 assert answer.headers["retry-after"] == "30"
                 refusals += 1
             assert server.usage(org)["meters"]["credits"]["used"] == stored
+        ready = server.http.get("/readyz")
+        assert (ready.status_code, ready.json()["disk"]) == (503, "failing")
+        assert server.admin("DELETE", f"/v1/organizations/{org}/keys/{key['id']}").status_code == 204
         filler.unlink()
         for _ in range(50):  # what was given free may take the engine a moment to find
             sent = server.admin("POST", "/v1/events", events, params={"namespace": "unsiloed"})
@@ -143,6 +147,9 @@ def test_on_a_full_disk_what_is_acknowledged_is_counted_and_everything_is_answer
             time.sleep(0.1)
         report = sent.json()
         assert (report["ingested"], report["duplicates"]) == (2, 1)
+        assert server.http.get("/readyz").status_code == 200
+        refused = server.http.get(f"/v1/organizations/{org}/usage", headers={"authorization": f"Bearer {key['key']}"})
+        assert refused.status_code == 401
         assert server.usage(org)["meters"]["credits"]["used"] == stored + 2
         assert server.stop() == 0
 
@@ -151,7 +158,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     read_only = 'mount -t tmpfs -o ro tmpfs "$0" && exec "$@"'
     within = ["unshare", "--map-root-user", "--mount", "sh", "-c", read_only, str(tmp_path)]
     if subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this machine does not let a process mount a disk of its own")
+        pytest.skip(f"{CANNOT}this machine does not let a process mount a disk of its own")
     command = [*within, sys.executable, "-m", "meterhouse", "serve", "--data", str(tmp_path / "data")]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1

@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from server import Server
+from server import CANNOT, Server
 
-CANNOT = "cannot run here: "
-"""What the reason of a skip begins with that is no fault of the machine's set-up."""
 _SHUT_DOWN = 0x8004587D
 """EXT4_IOC_SHUTDOWN: the file system takes nothing more, writes nothing more, and"""
 _WITHOUT_ITS_JOURNAL = struct.pack("I", 2)

@@ -22,7 +22,7 @@ from powerloss.disk import Disk
 from powerloss.test_powerloss import forget_merged_parts_at_once
 from server import Server, event, serve
 
-ROUNDS = int(os.environ.get("POWERLOSS_ROUNDS", "8"))
+ROUNDS = int(os.environ.get("POWERLOSS_ROUNDS", "5"))
 SEED = int(os.environ.get("POWERLOSS_SEED", "1"))
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 CALLS = 300

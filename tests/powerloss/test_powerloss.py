@@ -15,7 +15,7 @@ from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
 from powerloss.disk import Disk
 from server import Server, serve
 
-ROUNDS = int(os.environ.get("POWERLOSS_ROUNDS", "8"))
+ROUNDS = int(os.environ.get("POWERLOSS_ROUNDS", "5"))
 SEED = int(os.environ.get("POWERLOSS_SEED", "1"))
 
 

@@ -73,6 +73,7 @@ def run(meterhouse: Meterhouse, settings: Settings) -> None:
 
         def stop(number: signal.Signals) -> None:
             _log.info("stopping", signal=number.name)
+            meterhouse.interrupt()
             server.stop()  # type: ignore[no-untyped-call]
 
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -15,7 +15,7 @@ from litestar.types import Method
 
 from ..contracts import contract as shape
 from ..contracts.contract import Answer, Contract, Refusal, Refused, Route
-from ..domain.errors import TooManyGroups
+from ..domain.errors import InsufficientStorage, StorageDamaged, TooManyGroups
 from ..domain.organization import Caller
 from ..domain.period import earliest
 from ..ports import Clock
@@ -113,6 +113,9 @@ class ContractEndpoints:
             return _refuse(contract, request, refused, allowance)
         except TooManyGroups as many:
             return _refuse(contract, request, Refused(Refusal.INVALID, "range", str(many)))
+        except (InsufficientStorage, StorageDamaged) as ours:
+            _log.error("the operator has to see to the storage", contract=contract.name, reason=str(ours))
+            return _refuse(contract, request, Refused(Refusal.INTERNAL))
         except Exception as failure:  # noqa: BLE001 - the boundary: everything unforeseen ends here
             _log.error("unexpected error", contract=contract.name, exc_info=failure)
             return _refuse(contract, request, Refused(Refusal.INTERNAL))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from litestar import Response, Router, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from ..domain.period import format_instant
 from ..ports import EventStore, Ledger
 from .observability import Metrics
 
@@ -21,15 +23,21 @@ def health_router(store: EventStore | None, ledger: Ledger, metrics: Metrics) ->
 
     @get("/readyz", operation_id="ready", tags=["Health"], security=[])
     async def readyz() -> Response[dict[str, str]]:
-        """Events and ledger answer; 503 names the one that does not."""
-        checks = {"ledger": ledger.ping, **({"events": store.count} if store is not None else {})}
+        """Events and ledger answer, and the disk has room; 503 names the one that does not. `lost` is there only where
+        events were lost and that was accepted: since when all there are count."""
+        checks: dict[str, Callable[[], object]] = {"ledger": ledger.ping}
+        if store is not None:
+            checks |= {"events": store.count, "disk": store.check_room}
         status = dict.fromkeys(checks, "ok")
         for name, check in checks.items():
             try:
                 await asyncio.to_thread(check)
             except Exception:  # noqa: BLE001 - any failure means "not ready"; the endpoint's answer says which
                 status[name] = "failing"
-        return Response(status, status_code=200 if set(status.values()) == {"ok"} else 503)
+        ready = set(status.values()) == {"ok"}
+        if store is not None and (losses := store.losses()):
+            status["lost"] = f"events stored before {format_instant(losses[-1].at)}"
+        return Response(status, status_code=200 if ready else 503)
 
     @get("/metrics", operation_id="metrics", tags=["Health"], security=[])
     async def prometheus() -> Response[bytes]:
@@ -37,6 +45,8 @@ def health_router(store: EventStore | None, ledger: Ledger, metrics: Metrics) ->
         if store is not None:
             metrics.stored_events.set(await asyncio.to_thread(store.count))
             metrics.unfolded_events.set(await asyncio.to_thread(store.unfolded_events))
+            metrics.lost_events.set(sum(loss.events or 0 for loss in store.losses()))
+            metrics.losses.set(len(store.losses()))
         return Response(generate_latest(metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
     return Router("/", route_handlers=[healthz, readyz, prometheus])

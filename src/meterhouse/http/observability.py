@@ -98,6 +98,14 @@ class Metrics:
         self.unfolded_events = Gauge(
             "meterhouse_unfolded_events", "Events that are not folded into rollups yet", registry=self.registry
         )
+        self.losses = Gauge(
+            "meterhouse_losses", "Repairs that went on without events that were lost", registry=self.registry
+        )
+        self.lost_events = Gauge(
+            "meterhouse_lost_events",
+            "Events that were lost, as far as repairs could count them",
+            registry=self.registry,
+        )
         self.unmatched = Counter(
             "meterhouse_events_unmatched_total", "Events ingested of types that no meter reads", registry=self.registry
         )

@@ -7,8 +7,12 @@ from .ledger.sql_ledger import SqlLedger
 from .manifest import Manifest
 
 
+class NotAPair(FolderError):
+    """Events and ledger are of different times or folders."""
+
+
 def hold_to_each_other(manifest: Manifest, ledger: SqlLedger) -> None:
-    """Raises `FolderError` when one of the two is of another time, or of another folder."""
+    """Raises `NotAPair` when one of the two is of another time, or of another folder."""
     state, turn = manifest.state, ledger.turn()
     if state.turn is None or (turn or 0) in (state.turn, state.next_turn):
         return
@@ -19,7 +23,7 @@ def hold_to_each_other(manifest: Manifest, ledger: SqlLedger) -> None:
     else:
         older, newer = ("ledger", "table of events") if turn < state.turn else ("table of events", "ledger")
         told = f"the {older} is older than the {newer} (turn {turn} in the ledger, {state.turn} beside the events)"
-    raise FolderError(f"ledger and events do not belong together: {told}")
+    raise NotAPair(f"ledger and events do not belong together: {told}")
 
 
 def begin_turn(manifest: Manifest, ledger: SqlLedger) -> None:

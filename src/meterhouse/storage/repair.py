@@ -13,13 +13,13 @@ from ..domain.loss import Loss
 from .clickhouse import inspection_queries, mutation_queries, queries
 from .clickhouse.chdb_engine import ChdbEngine
 from .clickhouse.engine import NO_PARAMETERS, Engine, EngineError
-from .clickhouse.inspection import count_events, damaged_parts, differences
+from .clickhouse.inspection import count_events, damaged_parts, differences, has_table
 from .clickhouse.journal import SEGMENTS, read_segments
-from .clickhouse.part_rescue import PartRescue, parts_of_events
+from .clickhouse.part_rescue import PartRescue, TakenBack, parts_of_events
 from .clickhouse.tables import prepare_tables
 from .folder import DataFolder
 from .ledger.sql_ledger import SqlLedger
-from .pairing import hold_to_each_other
+from .pairing import NotAPair, hold_to_each_other
 
 
 @dataclass(slots=True)
@@ -67,9 +67,11 @@ class Repair:
         try:
             with closing(SqlLedger.open(self._ledger_url or self._folder.ledger_url)) as ledger:
                 hold_to_each_other(self._folder.manifest, ledger)
+        except NotAPair as wrong:
+            self.report.lost.append(str(wrong))
         except MeterhouseError as wrong:
             self.report.lost.append(str(wrong))
-            if accept_loss and self._ledger_url is None and "belong together" not in str(wrong):
+            if accept_loss and self._ledger_url is None:
                 for suffix in ("", "-wal", "-shm"):
                     self._set_aside(path.with_name(path.name + suffix))
 
@@ -78,24 +80,21 @@ class Repair:
         folder = self._folder.events
         try:
             engine = ChdbEngine(folder)
-            if (
-                engine.rows(inspection_queries.HAS_EVENTS, NO_PARAMETERS) != [[0]]
-                or not self._folder.manifest.state.events
-            ):
+        except EngineError as failure:
+            why = str(failure)
+        else:
+            if has_table(engine) or not self._folder.manifest.state.events:
                 engine.execute(mutation_queries.KILL_MUTATIONS)
                 engine.execute(queries.CREATE_EVENTS)
                 return engine
             engine.close()
             why = "there is no table of events"
-        except EngineError as failure:
-            why = str(failure)
         aside = self._set_aside(folder)
         engine = ChdbEngine(folder)
         engine.execute(queries.CREATE_EVENTS)
         self.report.done.append(f"tables are made anew ({why}); the old ones are in {aside}")
         if aside is not None:
-            for part, wrong in self._rescue(engine).take_back(parts_of_events(aside)):
-                self._tell(part.name, wrong)
+            self._take_back_parts(engine, parts_of_events(aside))
         return engine
 
     @staticmethod
@@ -103,13 +102,11 @@ class Repair:
         [[table]] = engine.rows(inspection_queries.PLACE_OF_EVENTS, NO_PARAMETERS)
         return PartRescue(engine, Path(table))
 
-    def _take_back_parts(self, engine: Engine) -> None:
-        for part, wrong in self._rescue(engine).take_back():
-            self._tell(part.name, wrong)
-
-    def _tell(self, part: str, wrong: str) -> None:
-        told = f"part {part} is taken back" + (f" ({wrong})" if wrong else "")
-        (self.report.lost if "erased" in wrong else self.report.done).append(told)
+    def _take_back_parts(self, engine: Engine, others: Iterable[Path] | None = None) -> None:
+        for taken in self._rescue(engine).take_back(others):
+            self.report.done.append(str(taken))
+            if taken.older_than_a_change:
+                self.report.lost.append(f"erasures and purges in {taken.name}: what was erased in it may be there again")
 
     def _mend_damaged_parts(self, engine: Engine, *, accept_loss: bool) -> None:
         for part in damaged_parts(engine):
@@ -119,7 +116,7 @@ class Repair:
                 continue
             name, wrong = self._rescue(engine).refit(part.name)
             if wrong is not None:
-                self._tell(part.name, wrong)
+                self.report.done.append(str(TakenBack(part.name, wrong)))
             elif accept_loss:
                 count = self._rescue(engine).salvage(name)
                 self.report.lost.append(f"{part}; {count:,} of its events could be read, it is set aside")
@@ -140,7 +137,8 @@ class Repair:
         self.report.lost += map(str, damages)
         if accept_loss:
             stored = {commit for [commit] in engine.rows(queries.COMMITS_SINCE, {"commit": 0})}
-            left = [record for record in records if record.commit not in stored]
+            told = manifest.state.commit or 0
+            left = [record for record in records if record.commit > told and record.commit not in stored]
             if left:
                 engine.insert("events", b"".join(record.block for record in left))
             for path in {damage.path for damage in damages}:
@@ -156,7 +154,7 @@ class Repair:
             missing = state.events - count_events(engine, state)
             if missing:
                 lost += differences(engine, state, state.events - missing, self._namespaces)
-        if self.report.done or lost:
+        if self.report.done or missing != 0:  # or what is derived is as true as before
             self._folder.identities.unlink(missing_ok=True)
             engine.execute(inspection_queries.DROP_ROLLUPS)
             engine.sync_parts("events")

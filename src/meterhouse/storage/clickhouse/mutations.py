@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from ...domain.errors import Overloaded
 from ...domain.event import Event
 from ...domain.listing import StoredEvent
 from ..manifest import Manifest, Removal, State
@@ -17,7 +18,7 @@ from .engine import NO_PARAMETERS, Engine, EngineError, Parameters
 _LONGEST_WAIT_S = 0.25
 
 
-class Interrupted(EngineError):
+class Interrupted(EngineError, Overloaded):
     """The store is being closed; what had begun was given up, and can be repeated."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -50,6 +50,21 @@ class Part:
         return self.first <= other.first and other.last <= self.last
 
 
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """A part that is in the table again."""
+
+    name: str
+    wrong: str
+    """What was wrong with it; "" for nothing."""
+    older_than_a_change: bool = False
+    """Whether it was written before stored events were changed in place: it may have what was erased since."""
+
+    def __str__(self) -> str:
+        """Says it."""
+        return f"part {self.name} is taken back" + (f" ({self.wrong})" if self.wrong else "")
+
+
 class PartRescue:
     """For one table of events that nobody writes to. Methods raise `EngineError`."""
 
@@ -60,9 +75,8 @@ class PartRescue:
         self._table = table
         engine.execute(queries.STOP_MERGES)
 
-    def take_back(self, others: Iterator[Path] | None = None) -> Iterator[tuple[Part, str]]:
-        """Takes back what is set aside, or copies of `others`, and tells of each part what was wrong with it ("" for
-        nothing). Parts whose events are there already are passed over."""
+    def take_back(self, others: Iterable[Path] | None = None) -> Iterator[TakenBack]:
+        """Takes back what is set aside, or copies of `others`. Parts whose events are there already are passed over."""
         candidates = [part for folder in others or self._detached.iterdir() if (part := Part.of(folder)) is not None]
         there = [part for name in self._active() if (part := Part.of(self._table / name)) is not None]
         newest = max((part.mutation for part in [*there, *candidates]), default=0)
@@ -74,9 +88,7 @@ class PartRescue:
             wrong = self._attach(part)
             if wrong is not None:
                 there.append(part)
-                if part.mutation < newest:
-                    wrong = f"{wrong or 'it'} is from before an erasure or a purge: what was erased is there again"
-                yield part, wrong
+                yield TakenBack(part.name, wrong, older_than_a_change=part.mutation < newest)
 
     def _attach(self, part: Part, *, skipped: int = 0) -> str | None:
         """What was wrong with a part that is in the table now; None when it cannot be taken. The first remedies may be

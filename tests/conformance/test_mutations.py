@@ -1,0 +1,99 @@
+"""A change of stored events ends: done, failed, or given up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from test_rollups import NOON, NOW, event
+
+from meterhouse.domain.listing import Saying
+from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine import EngineError
+from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
+from meterhouse.storage.clickhouse.journal import JournalFiles
+from meterhouse.storage.clickhouse.mutation_queries import KILL_MUTATIONS, MUTATIONS_LEFT
+from meterhouse.storage.clickhouse.mutations import Interrupted, Mutations
+from meterhouse.storage.manifest import Manifest, Removal, State
+from meterhouse.storage.reserved_space import ReservedSpace
+
+FAILS = "ALTER TABLE events UPDATE data = toString(throwIf(1)) WHERE 1 SETTINGS mutations_sync = 0"
+
+
+def opened(folder: Path) -> tuple[ClickHouseEventStore, ChdbEngine, Manifest]:
+    path = folder / "manifest"
+    manifest = Manifest.read(path) if path.exists() else Manifest.create(path, State())
+    engine = ChdbEngine(folder / "events")
+    files = JournalFiles(folder / "journal", manifest, ReservedSpace(folder / "spare"))
+    return ClickHouseEventStore(engine, {}, None, files), engine, manifest
+
+
+def test_one_that_cannot_be_done_is_told_and_holds_up_nobody(tmp_path: Path) -> None:
+    store, engine, _ = opened(tmp_path)
+    store.append([event("e1", NOON, {"n": 1})], NOW)
+    assert store.count() == 1
+    with pytest.raises(EngineError, match="could not be changed"):
+        Mutations(engine, None).change(FAILS, {})
+    assert engine.rows(MUTATIONS_LEFT, {}) == []
+    assert store.remove("ns", "acme") == 1
+    store.close()
+
+
+def test_one_that_a_crash_has_left_is_given_up_at_the_start(tmp_path: Path) -> None:
+    store, engine, _ = opened(tmp_path)
+    store.append([event("e1", NOON, {"n": 1})], NOW)
+    assert store.count() == 1
+    engine.execute(FAILS)
+    store.close()
+    began = time.monotonic()
+    store, engine, _ = opened(tmp_path)
+    assert engine.rows(MUTATIONS_LEFT, {}) == []
+    assert store.count() == 1
+    store.close()
+    assert time.monotonic() - began < 20
+
+
+def test_who_stops_waits_for_none(tmp_path: Path) -> None:
+    class NeverDone(ChdbEngine):
+        killed = 0
+
+        def rows(self, sql, parameters):  # type: ignore[no-untyped-def]
+            return [[""]] if sql == MUTATIONS_LEFT else super().rows(sql, parameters)
+
+        def execute(self, sql, parameters={}):  # type: ignore[no-untyped-def] # noqa: B006 - it is not changed
+            self.killed += sql == KILL_MUTATIONS
+            super().execute(sql, parameters)
+
+    engine = NeverDone(tmp_path / "events")
+    store = ClickHouseEventStore(engine)
+    store.append([event("e1", NOON, {"n": 1})], NOW)
+    killed = engine.killed
+    threading.Timer(0.2, store.interrupt).start()
+    with pytest.raises(Interrupted, match="repeat"):
+        store.rewrite(Saying("ns", "acme", "n", "1"), lambda found: found)
+    assert engine.killed == killed + 1
+    store.close()
+
+
+def test_a_purge_that_has_begun_is_counted_with_and_finished(tmp_path: Path) -> None:
+    """Whatever part of it the engine had done."""
+    store, engine, manifest = opened(tmp_path)
+    store.append([event(f"e{number}", NOON, {"n": 1}) for number in range(5)], NOW)
+    store.append([event("other", NOON, {"n": 1}, org="it's")], NOW)
+    assert store.count() == 6
+    removal = Removal("ns", "acme", store.latest_commit(), 5)
+    manifest.update(removal=removal)
+    engine.execute("ALTER TABLE events DELETE WHERE id IN ('e1', 'e2') SETTINGS mutations_sync = 1")
+    store.close()
+    store, engine, manifest = opened(tmp_path)
+    assert store.count() == 4
+    store.append([event("later", datetime(2026, 5, 1, tzinfo=UTC), {"n": 1}, org="it's")], NOW)
+    assert store.remove("ns", "acme") == 5
+    assert (store.count(), manifest.state.events, manifest.state.removal) == (2, 2, None)
+    store.close()
+    store, _, _ = opened(tmp_path)
+    assert store.count() == 2
+    store.close()
