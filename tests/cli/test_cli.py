@@ -299,6 +299,7 @@ def test_a_ledger_that_cannot_be_had_is_explained(tmp_path: Path, url: str) -> N
         (b"when,n\n2026-02-03 10:00:00\n", "row 1: has fewer fields"),
         (b"moment,n\n", "no column 'when'"),
         (b"", "no column 'when'"),
+        (b"when;n\n2026-02-03 10:00:00;1\n", "separated by ';'? Only commas"),
     ],
 )
 def test_a_csv_file_that_cannot_be_read_is_explained(tmp_path: Path, content: bytes, words: str) -> None:

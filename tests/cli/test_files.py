@@ -194,3 +194,13 @@ def test_numbers_are_printed_without_an_exponent(server: Server, org: str) -> No
         command = [sys.executable, "-m", "meterhouse", "usage", org, *options]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
         assert "0.00000011" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("begin", [b'{"a": "', b'[{"a": "'])
+def test_what_is_longer_than_any_event_is_refused_before_it_fills_the_memory(
+    server: Server, tmp_path: Path, begin: bytes
+) -> None:
+    (tmp_path / "long.json").write_bytes(begin + b"x" * (40 << 20))
+    code, _, told = ingest(server, str(tmp_path / "long.json"))
+    assert code == 1
+    assert "has more than 16777216 bytes" in told

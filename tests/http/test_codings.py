@@ -17,7 +17,7 @@ import zstandard
 from litestar.exceptions import ClientException
 
 from meterhouse.domain.errors import Overloaded
-from meterhouse.http.bodies import Bodies
+from meterhouse.http.bodies import SMALL_BODY_BYTES, Bodies
 from meterhouse.http.decompression import decompressed
 from meterhouse.http.problems import TooLarge, UnsupportedEncoding
 from server import Server, event
@@ -110,7 +110,9 @@ def test_bodies_that_are_read_together_have_a_bound() -> None:
         await asyncio.sleep(0)
         large.may_end.set()
         await asyncio.sleep(0)
-        refused = Request(b"yy")
+        small = Request(b"yy")
+        small.may_end.set()
+        refused = Request(b"yy" * SMALL_BODY_BYTES)
         waiting = asyncio.create_task(read(bodies, refused, hold))
         await asyncio.sleep(0)
         assert not waiting.done(), "it is answered when the client has sent all of it"
@@ -118,6 +120,7 @@ def test_bodies_that_are_read_together_have_a_bound() -> None:
         with pytest.raises(Overloaded, match="being read"):
             await waiting
         hold.set()
+        assert await read(bodies, small, hold) == 2, "small ones come through"
         assert await alone == 3_000_000, "one that finds no other is taken"
         two = [Request(b"x" * 400_000), Request(gzip.compress(b"x" * 700_000), "gzip")]
         for each in two:

@@ -94,6 +94,16 @@ def test_an_event_lacking_what_a_meter_needs_is_refused_by_name(acme: Server) ->
         assert words in error["message"]
 
 
+def test_long_ids_are_shown_as_they_were_sent(server: Server) -> None:
+    org = server.organization("unsiloed")
+    data = {"amount": 1, "device": {"iccid": 89014103211118510720}, "note": "12345678901234567890e0"}
+    one = event("credit.used", org, data)
+    assert server.send("unsiloed", [one])["ingested"] == 1
+    story = server.admin("GET", f"/v1/namespaces/unsiloed/events/tests/{one['id']}").text
+    assert '"iccid":89014103211118510720}' in story.replace(" ", "")
+    assert '"12345678901234567890e0"' in story
+
+
 def test_numbers_are_written_without_an_exponent(server: Server) -> None:
     amounts = {"0.00000011": "0.00000011", "1e20": "100000000000000000000", "1E-28": "0." + "0" * 27 + "1", "-0.0": "0"}
     for sent, shown in amounts.items():

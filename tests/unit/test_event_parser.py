@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from meterhouse.domain.event import MAX_DATA_BYTES, MAX_TEXT, Event, Rejected
 from meterhouse.domain.event_parser import EventParser
-from meterhouse.domain.json_reading import MAX_DEPTH
+from meterhouse.domain.json_reading import MAX_DEPTH, as_received
 from meterhouse.domain.meter import Aggregation, Meter
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -184,6 +184,7 @@ def test_long_integers_are_spelled_so_that_any_reader_takes_them(value: dict[str
     read = list[int]()
     json.loads(data, parse_int=lambda digits: read.append(int(digits)))
     assert all(-(2**63) <= number < 2**64 for number in read)
+    assert as_received(data) == json.dumps(value).encode(), "and are shown as they came"
 
 
 @pytest.mark.parametrize("number", ["1e308", "-1e9999", "1e99999999999999999999", "9" * 309, "1" + "0" * 308 + ".5"])

@@ -128,7 +128,9 @@ def _rows(stream: BinaryIO, name: str) -> Iterator[tuple[int, list[str]]]:
 def _check_header(header: Sequence[str], wanted: Sequence[str | None], name: str) -> None:
     for column in wanted:
         if column is not None and column not in header:
-            raise Failed(f"{name} has no column {column!r}; its header names {', '.join(header)}")
+            separator = next((each for each in ";\t|" if len(header) == 1 and each in header[0]), "")
+            hint = f"; are its fields separated by {separator!r}? Only commas are read" if separator else ""
+            raise Failed(f"{name} has no column {column!r}; its header names {', '.join(header)}{hint}")
     for column in header:
         if column and header.count(column) > 1:
             raise Failed(f"{name} has the column {column!r} {header.count(column)} times: name each differently")

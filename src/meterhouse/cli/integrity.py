@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from cyclopts import App
+from typing import Annotated
+
+from cyclopts import App, Parameter
 
 from ..domain.errors import MeterhouseError
 from ..settings import from_environment
 from .terminal import errors, out
+
+Catalogs = Annotated[tuple[Path, ...], Parameter(negative="")]
 
 
 def register(app: App) -> None:
@@ -18,7 +22,7 @@ def register(app: App) -> None:
     app.command(repair)
 
 
-def verify(path: Path | None = None, *, catalog: tuple[Path, ...] = ()) -> int:
+def verify(path: Path | None = None, *, catalog: Catalogs = ()) -> int:
     """Reads all of a data folder, or of a backup, and says whether it is whole; for a cron job, on backups.
 
     Exits with 1 when it is not. A server must not be running on the folder. What the engine cannot read it sets aside
@@ -45,7 +49,7 @@ def verify(path: Path | None = None, *, catalog: tuple[Path, ...] = ()) -> int:
     return 1 if problems else 0
 
 
-def repair(path: Path | None = None, *, accept_loss: bool = False, catalog: tuple[Path, ...] = ()) -> int:
+def repair(path: Path | None = None, *, accept_loss: bool = False, catalog: Catalogs = ()) -> int:
     """Puts a damaged data folder right: takes back what is sound, drops what is derived, and says what is lost.
 
     Exits with 1, and the server does not start, as long as anything is lost and that is not accepted. What cannot be

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from io import BufferedReader
 from typing import BinaryIO
 
 import msgspec
@@ -18,26 +19,28 @@ _LONGEST_EVENT_BYTES = 16 * 1024 * 1024
 _ROWS = 5_000
 
 
-def read_json(stream: BinaryIO, name: str) -> Iterator[bytes]:
-    """Each event on one line, whatever it is. Raises `Failed` for an array that is not closed."""
-    first = next(stream, b"")
-    if not first.strip(_BLANK).startswith(b"["):
-        while first:
-            if event := first.strip(_BLANK):
-                yield event
-            first = next(stream, b"")
+def read_json(stream: BufferedReader, name: str) -> Iterator[bytes]:
+    """Each event on one line, whatever it is. Raises `Failed` for an array that is not closed, and for events that are
+    larger than any may be."""
+    if stream.peek(_CHUNK_BYTES).lstrip(_BLANK).startswith(b"["):
+        for element in _elements(stream, name):
+            # Line breaks stand between values only, where a space means the same.
+            yield element.translate(_ON_ONE_LINE)
         return
-    for element in _elements(first.lstrip(_BLANK), stream, name):
-        # Line breaks stand between values only, where a space means the same.
-        yield element.strip().translate(_ON_ONE_LINE)
+    while line := stream.readline(_LONGEST_EVENT_BYTES + 1):
+        if len(line) > _LONGEST_EVENT_BYTES:
+            raise Failed(f"{name}: a line has more than {_LONGEST_EVENT_BYTES} bytes; is there an event on each?")
+        if event := line.strip(_BLANK):
+            yield event
 
 
 _ON_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 _MARKS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},]', re.DOTALL)
 
 
-def _elements(text: bytes, stream: BinaryIO, name: str) -> Iterator[bytes]:
-    """The elements of an array that begins with `text`."""
+def _elements(stream: BinaryIO, name: str) -> Iterator[bytes]:
+    """The elements of an array."""
+    text = b""
     depth = begin = searched = 0
     while True:
         for mark in _MARKS.finditer(text, searched):

@@ -216,6 +216,18 @@ def readable(data: bytes) -> bytes:
     return _TEXT_OR_NUMBER.sub(spelled, data) if _LONG_NUMBER.search(data) else data
 
 
+_WITH_EXPONENT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d{19,}e0', re.DOTALL)
+
+
+def as_received(data: bytes) -> bytes:
+    """The data with long integers as they were before `readable`."""
+
+    def received(token: re.Match[bytes]) -> bytes:
+        return token[0] if token[0].startswith(b'"') else token[0].removesuffix(b"e0")
+
+    return _WITH_EXPONENT.sub(received, data) if b"e0" in data else data
+
+
 _MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 

@@ -79,9 +79,11 @@ class Bodies:
 
     def hold(self, size: int, own: int) -> bool:
         """Counts bytes more, or less, for a body that holds `own` already. When that is too much, none of them are
-        held any more: so that of several bodies that are read side by side one always comes through."""
+        held any more: so that of several bodies that are read side by side one always comes through. A small body is
+        never too much: whoever sends large ones slowly keeps out large ones only."""
         with self._changing:
-            if size > 0 and self._held + size > self._decoding_bytes and self._held > own:
+            too_much = self._held + size > self._decoding_bytes and own + size > SMALL_BODY_BYTES
+            if size > 0 and too_much and self._held > own:
                 self._held -= own
                 return False
             self._held += size

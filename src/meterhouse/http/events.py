@@ -99,6 +99,22 @@ def events_router(intake: Intake, authentication: Authentication, metrics: Metri
 
     decoding = ThreadPoolExecutor(_DECODING_THREADS, "meterhouse-decoding")
 
+    async def submitted(
+        request: HttpRequest, namespace: str, media_type: str, organization: str | None
+    ) -> Future[Report]:
+        """What will become of a request's events. When it returns, nothing holds the body any more."""
+        arguments = namespace, MEDIA_TYPES[media_type], organization
+        headers = request.scope["headers"]
+        try:
+            async with bodies.reading(request) as content:
+                body = structured(headers, media_type, content) if is_binary_mode(headers, media_type) else content
+                if len(body) <= SMALL_BODY_BYTES:
+                    return intake.submit(body, *arguments)
+                return await asyncio.get_running_loop().run_in_executor(decoding, intake.submit, body, *arguments)
+        except Overloaded:
+            metrics.refused.inc()
+            raise
+
     @post("/v1/events", status_code=200, operation_id="sendEvents", tags=["Events"])
     async def send_events(
         request: HttpRequest,
@@ -124,20 +140,9 @@ def events_router(intake: Intake, authentication: Authentication, metrics: Metri
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
             raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send one of {', '.join(MEDIA_TYPES)}")
-        arguments = namespace, MEDIA_TYPES[media_type], organization
-        headers = request.scope["headers"]
-        try:
-            async with bodies.reading(request) as content:
-                body = structured(headers, media_type, content) if is_binary_mode(headers, media_type) else content
-                if len(body) <= SMALL_BODY_BYTES:
-                    pending = intake.submit(body, *arguments)
-                else:
-                    loop = asyncio.get_running_loop()
-                    pending = await loop.run_in_executor(decoding, intake.submit, body, *arguments)
-        except Overloaded:
-            metrics.refused.inc()
-            raise
-        status, report = await intake.report(namespace, pending)
+        status, report = await intake.report(
+            namespace, await submitted(request, namespace, media_type, organization)
+        )
         return Response(cast("Report", report), status_code=status, media_type="application/json")
 
     return Router("/", route_handlers=[send_events])

@@ -11,6 +11,7 @@ import msgspec
 from litestar import Response, Router, get
 from litestar.params import FromPath, Parameter
 
+from ..domain.json_reading import as_received
 from ..domain.period import format_instant
 from ..services.stories import MeterStory, Stories, Story, Word
 from .authentication import Authentication
@@ -136,7 +137,7 @@ def _story(story: Story) -> StoryBody:
         known_organization=story.known_organization,
         type=event.type,
         time=format_instant(event.time),
-        data=msgspec.Raw(event.data),
+        data=msgspec.Raw(as_received(event.data)),
         received_at=format_instant(stored.stored_at),
         commit=stored.place.commit,
         position=stored.place.position,
@@ -149,7 +150,7 @@ def _story(story: Story) -> StoryBody:
                 type=each.delivery.type,
                 organization=each.delivery.subject,
                 time=each.delivery.time,
-                data=each.delivery.data,
+                data=msgspec.Raw(as_received(bytes(each.delivery.data))),
             )
             for each in story.contradictions
         ],

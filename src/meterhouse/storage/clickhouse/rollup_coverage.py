@@ -23,7 +23,9 @@ class RollupCoverage:
         if self._manifest is None:
             return True
         recorded, present = self._manifest.state.rollups, self._present()
-        return recorded is not None and recorded.table == present.table and covers(present.blocks, recorded.blocks)
+        if recorded is None:
+            return not present.blocks  # a new folder, or one that was restored
+        return recorded.table == present.table and covers(present.blocks, recorded.blocks)
 
     def record(self) -> None:
         """Writes what there is now. Raises `EngineError`."""
