@@ -140,9 +140,7 @@ def events_router(intake: Intake, authentication: Authentication, metrics: Metri
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
             raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send one of {', '.join(MEDIA_TYPES)}")
-        status, report = await intake.report(
-            namespace, await submitted(request, namespace, media_type, organization)
-        )
+        status, report = await intake.report(namespace, await submitted(request, namespace, media_type, organization))
         return Response(cast("Report", report), status_code=status, media_type="application/json")
 
     return Router("/", route_handlers=[send_events])

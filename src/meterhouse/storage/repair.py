@@ -106,7 +106,9 @@ class Repair:
         for taken in self._rescue(engine).take_back(others):
             self.report.done.append(str(taken))
             if taken.older_than_a_change:
-                self.report.lost.append(f"erasures and purges in {taken.name}: what was erased in it may be there again")
+                self.report.lost.append(
+                    f"erasures and purges in {taken.name}: what was erased in it may be there again"
+                )
 
     def _mend_damaged_parts(self, engine: Engine, *, accept_loss: bool) -> None:
         for part in damaged_parts(engine):
