@@ -13,6 +13,9 @@ from .problems import PROBLEM_JSON, encode_problem
 
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _LOOKS_EVERY_S = 0.25
+_REFUSED_AT_ONCE = 20
+"""So that thousands that are due together hold up others by milliseconds only."""
+_NEXT_REFUSED_AFTER_S = 0.02
 
 
 class TooSlow(HTTPException):
@@ -54,11 +57,13 @@ class SlowBodies:
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for body in [each for each in self._waiting if each.deadline <= now]:
+        due = [each for each in self._waiting if each.deadline <= now]
+        for body in due[:_REFUSED_AT_ONCE]:
             body.expire()
         self._looking = loop if self._waiting else None
         if self._waiting:
-            loop.call_later(_LOOKS_EVERY_S, self._look, loop)
+            more = len(due) > _REFUSED_AT_ONCE
+            loop.call_later(_NEXT_REFUSED_AFTER_S if more else _LOOKS_EVERY_S, self._look, loop)
 
 
 class _Body:
