@@ -24,6 +24,12 @@ class TooSlow(HTTPException):
     status_code = 408
 
 
+class BrokenOff(HTTPException):
+    """The client hung up before the body was complete; the log and the metrics have this status, nobody else."""
+
+    status_code = 400
+
+
 class SlowBodies:
     """Refuses bodies that take longer than `seconds` and the time that their bytes take at the slowest rate.
 
@@ -67,7 +73,7 @@ class SlowBodies:
 
 
 class _Body:
-    """Receives one body, each part of it before the deadline. Raises `TooSlow`."""
+    """Receives one body, each part of it before the deadline. Raises `TooSlow` and `BrokenOff`."""
 
     __slots__ = ("_bytes_per_second", "_complete", "_expired", "_receive", "_task", "_waiting", "deadline")
 
@@ -95,9 +101,10 @@ class _Body:
             raise _too_slow() from None
         finally:
             self._waiting.discard(self)
-        if message["type"] == "http.request":
-            self.deadline += len(message["body"]) / self._bytes_per_second
-            self._complete = not message["more_body"]
+        if message["type"] != "http.request":
+            raise BrokenOff("the client hung up before the body was complete")
+        self.deadline += len(message["body"]) / self._bytes_per_second
+        self._complete = not message["more_body"]
         return message
 
     def _ended_by_others(self) -> bool:
