@@ -33,6 +33,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose clock stands at 15 March 2026, noon UTC."""
-    with serve(tmp_path_factory.mktemp("server") / "data", now=NOW) as running:
+    """A server whose clock stands at 15 March 2026, noon UTC.
+
+    All tests ask from one address: wrong keys are not limited.
+    """
+    patient = {"METERHOUSE_FAILED_KEYS_PER_MINUTE": "0"}
+    with serve(tmp_path_factory.mktemp("server") / "data", now=NOW, environment=patient) as running:
         yield running

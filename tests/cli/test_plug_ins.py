@@ -118,7 +118,7 @@ CONTRACT = replace(CONTRACT, options=Mine())
 
 def test_a_contract_may_be_named_like_the_beginning_of_a_setting(tmp_path: Path) -> None:
     install(tmp_path / "site", "log", CONTRACT.replace('"acme"', '"log"'), name="log")
-    assert meterhouse(tmp_path, "org", "list", METERHOUSE_LOG_LEVEL="error").returncode == 0
+    assert meterhouse(tmp_path, "plan", "list", METERHOUSE_LOG_LEVEL="error").returncode == 0
 
 
 def test_two_packages_cannot_have_one_name(tmp_path: Path) -> None:
@@ -154,4 +154,4 @@ def test_an_option_that_means_nothing_is_named(tmp_path: Path, variable: str, va
 
 
 def test_an_option_that_is_empty_is_as_good_as_none(tmp_path: Path) -> None:
-    assert meterhouse(tmp_path, "org", "list", METERHOUSE_ONEPIN_END_STYLE="").returncode == 0
+    assert meterhouse(tmp_path, "plan", "list", METERHOUSE_ONEPIN_END_STYLE="").returncode == 0

@@ -75,7 +75,7 @@ def test_a_stop_answers_what_is_under_way(tmp_path: Path) -> None:
         batches = [[event("credit.used", org, {"amount": 1}) for _ in range(2_000)] for _ in range(8)]
         with ThreadPoolExecutor(8) as pool:
             sent = [pool.submit(server.send, "unsiloed", batch) for batch in batches]
-            while not any(each.running() for each in sent):
+            while not any(each.running() or each.done() for each in sent):
                 pass
             server.http.get("/healthz")
             assert server.stop() == 0

@@ -107,6 +107,7 @@ def test_nothing_is_restored_over_something(backup: bytes, tmp_path: Path) -> No
         assert b"is not empty" in refused.stderr
     assert [each.name for each in (tmp_path / "folder").iterdir()] == ["something"]
     existing = tmp_path / "file"
+    (tmp_path / "data").mkdir()
     refused = meterhouse("backup", str(existing), "--data", str(tmp_path / "data"), code=1)
     assert b"is there already" in refused.stderr
     refused = meterhouse("restore", str(tmp_path / "absent"), "--data", str(tmp_path / "data2"), code=1)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +91,18 @@ def test_an_event_of_an_unknown_organization_is_unmatched(server: Server) -> Non
     assert "there is no organization 'nobody-yet'" in story["because"]
     server.organization("unsiloed", id="nobody-yet")
     assert server.admin("GET", "/v1/namespaces/unsiloed/events/unknown/u").json()["state"] == "counted"
+
+
+def test_a_client_that_breaks_off_is_no_failure_of_ours(tmp_path: Path) -> None:
+    head = f"POST /v1/events?namespace=unsiloed HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\n"
+    with serve(tmp_path / "data") as server:
+        for length in (900, 90_000):  # by the short cut, and by the route
+            with closing(socket.create_connection(("127.0.0.1", server.port), timeout=10)) as connection:
+                connection.sendall(f"{head}Content-Length: {length}\r\n\r\n[".encode())
+                time.sleep(0.2)
+        deadline = time.monotonic() + 10
+        while 'path="/v1/events",status="400"} 2.0' not in (text := server.http.get("/metrics").text):
+            assert time.monotonic() < deadline, text
+            time.sleep(0.05)
+        assert 'status="500"' not in text
+        log_of(server)

@@ -24,6 +24,8 @@ CLIENTS = int(os.environ.get("SLOW_CLIENTS", "300"))
 SILENT = 200
 """More than a server held when its connections were as many as its backlog."""
 ASKED = int(os.environ.get("SLOW_CLIENTS_ASKED", "200"))
+SETTLED_S = 1.5
+"""After which opening them all is over."""
 NOISE_S = 0.05
 """Slower than this nobody is held up for certain, on a machine that does other things too."""
 HEAD = f"POST /v1/events?namespace=unsiloed HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\n"
@@ -99,6 +101,7 @@ def slow_clients(server: Server, headers: int, bodies: int, silent: int) -> Iter
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == b"ready\n"
+            time.sleep(SETTLED_S)
             yield
         finally:
             process.stdin.close()
