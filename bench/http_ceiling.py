@@ -31,8 +31,18 @@ async def constant() -> dict[str, str | int]:
 def serve(port: int, *, observed: bool) -> None:
     """Serves until SIGTERM, with or without what gives each request its id and its place in the metrics."""
     app = Litestar([constant], openapi_config=None, logging_config=None)
-    served = Observability(app, Metrics()) if observed else app
-    run(Meterhouse(served, "", generated_admin_key=False, catalogs=Catalogs([]), contracts={}), Settings(port=port))
+    served = Observability(app, Metrics("bench")) if observed else app
+    alone = Meterhouse(
+        version="bench",
+        app=served,
+        admin_key="",
+        generated_admin_key=False,
+        catalogs=Catalogs([]),
+        contracts={},
+        announce=lambda _url: None,
+        interrupt=lambda: None,
+    )
+    run(alone, Settings(port=port))
 
 
 if __name__ == "__main__":

@@ -377,11 +377,14 @@ class TestFolder:
         assert f"Talk to the running server with --url http://127.0.0.1:{server.port}, or name" in done.stderr
 
     def test_whose_events_cannot_be_opened(self, tmp_path: Path) -> None:
-        (tmp_path / "data").mkdir()
+        assert (
+            meterhouse("org", "add", "acme", "--namespace", "unsiloed", "--data", str(tmp_path / "data")).returncode
+            == 0
+        )
         (tmp_path / "data" / "events").write_text("not a folder")
         done = meterhouse("serve", "--data", str(tmp_path / "data"))
         assert done.returncode == 1
-        assert "cannot be opened" in done.stderr
+        assert "The server does not start on" in done.stderr
         assert "Traceback" not in done.stderr
 
     def test_not_a_folder_or_not_writable(self, tmp_path: Path) -> None:

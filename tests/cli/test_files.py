@@ -161,7 +161,9 @@ def test_an_export_goes_back_in(server: Server, org: str, tmp_path: Path, form: 
     data = {"amount": "0.10", "user": {"id": "株式会社", "n": 12345678901234567890123}, "note": "a\nb"}
     server.send("unsiloed", [event("credit.used", org, data, at="2026-03-01T00:00:00.123456Z")])
     exported = tmp_path / f"export.{form}"
-    exported.write_bytes(server.admin("GET", f"/v1/export?format={form}&organization={org}").content)
+    accept = {"ndjson": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}[form]
+    answer = server.admin("GET", "/v1/export", params={"organization": org}, headers={"accept": accept})
+    exported.write_bytes(answer.content)
     assert ingest(server, str(exported))[:2] == (0, {**_NONE, "ingested": 0, "duplicates": 1})
 
 

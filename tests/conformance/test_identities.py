@@ -130,8 +130,8 @@ def test_an_identity_is_stored_once_whatever_happens(
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
         # With few bits different identities have the same hash.
-        whole = event_store._hash
-        patched.setattr(event_store, "_hash", lambda text: whole(text) >> (64 - bits) << (64 - bits))
+        whole = stored_events._hash
+        patched.setattr(stored_events, "_hash", lambda text: whole(text) >> (64 - bits) << (64 - bits))
         patched.setattr(event_store, "_SAVE_AFTER", 20)
         patched.setattr(identity_filter, "_FIRST_CAPACITY", 4)  # so that shards grow
         patched.setattr(identity_filter, "_RANGE_IDENTITIES", 50)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from itertools import chain, combinations, count
 from pathlib import Path
 from random import Random
@@ -202,7 +202,7 @@ class Books:
                 return {"mentions.count": total("mentions"), "keywords.count": total("keywords")}
             case "autoposting":
                 return {
-                    "credits.used": total("credits of the cycle"),
+                    "credits.used": total("credits of the cycle").to_integral_value(ROUND_FLOOR),
                     "aiTokens.used": total("ai_tokens of the cycle"),
                     "clips.uploaded": total("clips_uploaded of the cycle"),
                     "posts.published": self._count_posts(organization, "published", CYCLES[namespace]),

@@ -102,7 +102,7 @@ def test_a_key_of_another_contract_is_as_good_as_none(server: Server) -> None:
 class TestProbes:
     def test_health_readiness_and_metrics_need_no_key(self, server: Server) -> None:
         assert server.http.get("/healthz").json() == {"status": "ok"}
-        assert server.http.get("/readyz").json() == {"events": "ok", "ledger": "ok"}
+        assert server.http.get("/readyz").json() == {"disk": "ok", "events": "ok", "ledger": "ok"}
         metrics = server.http.get("/metrics")
         assert metrics.headers["content-type"].startswith("text/plain")
         assert 'meterhouse_events_total{namespace="unsiloed",outcome="ingested"}' in metrics.text

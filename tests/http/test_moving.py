@@ -288,6 +288,8 @@ def threads(server: Server) -> set[str]:
 
 
 def test_what_a_killed_backup_leaves_is_gone_after_the_next_start(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        assert server.stop() == 0
     left = tmp_path / "data" / "events" / "shadow" / "backup1"
     left.mkdir(parents=True)
     with running(tmp_path / "data"):

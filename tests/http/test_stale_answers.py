@@ -228,14 +228,14 @@ def test_an_answer_made_between_the_events_and_the_commit_that_tells_of_them_is_
 ) -> None:
     world = World(twins, "unsiloed", STARTS[0])
     world.ask(0)
-    rollups, touch = twins.store._rollups, twins.store._rollups.touch
+    last_commits, record = twins.store._last_commits, twins.store._last_commits.record
 
-    def touch_and_ask(*arguments: Any) -> None:
+    def record_and_ask(*arguments: Any) -> None:
         world.compare()
-        touch(*arguments)
+        record(*arguments)
         world.compare()
 
-    monkeypatch.setattr(rollups, "touch", touch_and_ask)
+    monkeypatch.setattr(last_commits, "record", record_and_ask)
     world.send(0)
     [(path, headers)] = world.asked
     assert twins.compare(path, headers).json()["current_usage"] == 1.5

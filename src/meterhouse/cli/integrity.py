@@ -12,6 +12,7 @@ from ..domain.errors import MeterhouseError
 from ..settings import from_environment
 from .terminal import errors, out
 
+AcceptLoss = Annotated[bool, Parameter(negative="")]
 Catalogs = Annotated[tuple[Path, ...], Parameter(negative="")]
 
 
@@ -48,7 +49,7 @@ def verify(path: Path | None = None, *, catalog: Catalogs = ()) -> int:
     return 1 if problems else 0
 
 
-def repair(path: Path | None = None, *, accept_loss: bool = False, catalog: Catalogs = ()) -> int:
+def repair(path: Path | None = None, *, accept_loss: AcceptLoss = False, catalog: Catalogs = ()) -> int:
     """Puts a damaged data folder right: takes back what is sound, drops what is derived, and says what is lost.
 
     Exits with 1, and the server does not start, as long as anything is lost and that is not accepted. What cannot be
