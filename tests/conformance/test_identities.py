@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meterhouse.domain.event import Event, Outcome
-from meterhouse.storage.clickhouse import event_store, identity_filter
+from meterhouse.storage.clickhouse import event_store, identity_filter, stored_events
 from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine import NO_PARAMETERS, EngineError, Parameters
 from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
