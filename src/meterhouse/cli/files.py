@@ -43,6 +43,11 @@ def _write_new(path: Path, chunks: Iterator[bytes]) -> int:
             size = _write(stream, chunks)
             os.fsync(stream.fileno())
         unfinished.rename(path)
+        folder = os.open(path.parent, os.O_RDONLY)  # the name has to last as well
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise

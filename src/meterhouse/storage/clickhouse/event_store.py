@@ -32,7 +32,7 @@ from .inspection import damaged_parts, hold_to_manifest
 from .journal import Journal, JournalFiles
 from .last_commits import LastCommits
 from .masks import Masks
-from .mutations import Mutations, parameters_of
+from .mutations import Mutations, give_up, parameters_of
 from .reduction_queries import Reduce, ReducibleQuery
 from .rollups import Rollups
 from .segment import Record
@@ -78,6 +78,7 @@ class ClickHouseEventStore:
         self._saving = threading.Lock()
         self._supposing = threading.Lock()
         self._erasing = threading.Lock()
+        give_up(engine)
         if manifest:
             hold_to_manifest(engine, manifest, meters or {})
         prepare_tables(engine)

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from ..durable import sync_folder
+
 Hashes = npt.NDArray[np.uint64]
 
 BITS_PER_IDENTITY = 16
@@ -224,6 +226,7 @@ class Snapshot:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(self._path)
+        sync_folder(self._path.parent)
 
     def load(self) -> Saved | None:
         """What was saved last; None when there is nothing whole."""

@@ -23,17 +23,15 @@ class Interrupted(EngineError, Overloaded):
 
 
 class Mutations:
-    """One at a time. What a crash interrupts is given up by the next start, which must not wait for it: it can be
-    repeated, since no receipt was given. All methods raise `EngineError`."""
+    """One at a time. All methods raise `EngineError`."""
 
     def __init__(self, engine: Engine, manifest: Manifest | None):
-        """Gives up what a crash has interrupted."""
+        """`engine` has none under way."""
         self._engine = engine
         self._manifest = manifest
         self._closing = threading.Event()
         self.rewriting = manifest is not None and manifest.state.rewriting
         """Whether a rewrite has begun and is not finished: what is derived from events may have what was to go."""
-        self._give_up()
 
     def rewrite(self, stored: Sequence[StoredEvent], rewritten: Callable[[Event], Event]) -> None:
         """Puts other data in the place of that of some events. To be followed by `finish`."""
@@ -86,7 +84,7 @@ class Mutations:
                 time.sleep(waited_s)
                 waited_s = min(2 * waited_s, _LONGEST_WAIT_S)
         except EngineError:
-            self._give_up()  # it would be tried again and again, and hold up others
+            give_up(self._engine)  # it would be tried again and again, and hold up others
             raise
         self._engine.sync_parts("events")
 
@@ -94,16 +92,19 @@ class Mutations:
         """Lets nobody wait any longer for a change: the store will be closed."""
         self._closing.set()
 
-    def _give_up(self) -> None:
-        self._engine.execute(mutation_queries.KILL_MUTATIONS)
-        self._engine.execute(mutation_queries.DROP_REWRITES)
-
     def _record(self, changed: Callable[[State], State]) -> None:
         if self._manifest is not None:
             try:
                 self._manifest.change(changed)
             except OSError as failure:
                 raise EngineError(f"the manifest cannot be written: {failure}") from failure
+
+
+def give_up(engine: Engine) -> None:
+    """Ends what is under way. A start does so before anything else, so that it need not wait for what a crash has
+    interrupted: no receipt was given, and it can be repeated."""
+    engine.execute(mutation_queries.KILL_MUTATIONS)
+    engine.execute(mutation_queries.DROP_REWRITES)
 
 
 def parameters_of(removal: Removal) -> Parameters:
