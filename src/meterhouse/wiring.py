@@ -25,6 +25,7 @@ from .contracts.contract import BASE62, Contract, TokenOptions
 from .domain.catalog import Catalog, CatalogError, parse_catalog
 from .domain.errors import FolderError, MeterhouseError, NotFound
 from .domain.listing import CursorSeal
+from .domain.meter import Meter
 from .domain.organization import KeyFormat
 from .http.app import Metering, create_app
 from .ports import Clock
@@ -241,16 +242,19 @@ def _open_store(
 
     try:
         hold_to_each_other(folder.manifest, ledger)
-        meters = {catalog.namespace: tuple(catalog.meters.values()) for catalog in catalogs}
         journal = JournalFiles(folder.journal, folder.manifest, reserved)
         engine = ChdbEngine(folder.events)
         try:
-            return ClickHouseEventStore(engine, meters, folder.identities, journal)
+            return ClickHouseEventStore(engine, _meters(catalogs), folder.identities, journal)
         except BaseException:
             engine.close()
             raise
     except (EngineError, FolderError) as failure:
         raise FolderError(f"{failure}{_what_to_do(folder)}") from failure
+
+
+def _meters(catalogs: Catalogs) -> dict[str, tuple[Meter, ...]]:
+    return {catalog.namespace: tuple(catalog.meters.values()) for catalog in catalogs}
 
 
 def _end_turn(folder: DataFolder, ledger: SqlLedger) -> None:
@@ -293,9 +297,8 @@ def verify(path: Path, settings: Settings) -> list[str]:
         with tempfile.TemporaryDirectory(prefix="meterhouse-verify-") as folder, path.open("rb") as source:
             restore(source, Path(folder) / "data")
             return verify(Path(folder) / "data", replace(settings, ledger_url=None))
-    namespaces = [each.namespace for each in load_catalogs(settings.catalogs)]
     with closing(DataFolder(path, repairing=True)) as data:
-        return data.problems + list(verify_folder(data, settings.ledger_url, namespaces))
+        return data.problems + list(verify_folder(data, settings.ledger_url, _meters(load_catalogs(settings.catalogs))))
 
 
 def repair(path: Path, settings: Settings, *, accept_loss: bool) -> Report:
@@ -304,10 +307,12 @@ def repair(path: Path, settings: Settings, *, accept_loss: bool) -> Report:
 
     if not path.is_dir():
         raise FolderError(f"{path} is no data folder")
-    namespaces = [each.namespace for each in load_catalogs(settings.catalogs)]
+    meters = _meters(load_catalogs(settings.catalogs))
     with closing(DataFolder(path, repairing=True)) as folder:
         try:
-            return Repair(folder, settings.ledger_url, namespaces, SystemClock().now()).run(accept_loss=accept_loss)
+            return Repair(
+                folder, settings.ledger_url, _meters(load_catalogs(settings.catalogs)), SystemClock().now()
+            ).run(accept_loss=accept_loss)
         except (EngineError, OSError) as failure:
             raise FolderError(f"{path} cannot be repaired: {failure}; restore a backup") from failure
 

@@ -218,6 +218,18 @@ def check_what_is_left(data: Path) -> None:
         assert used(client) == dict.fromkeys(ORGANIZATIONS, USED)
 
 
+def test_a_start_says_what_is_missing_of_whom(data: Path) -> None:
+    remove(part_of(data))
+    with pytest.raises(FolderError) as stopped, started(data):
+        pass
+    told = str(stopped.value)
+    assert "of 9,000 events up to commit 3 are missing" in told
+    assert "commits that are not there: " in told
+    assert "stored " in told
+    for organization in ORGANIZATIONS:
+        assert f"unsiloed/{organization} " in told
+
+
 def test_what_can_be_read_of_a_damaged_part_is_kept(data: Path) -> None:
     flip(part_of(data) / "data.bin")
     before = verify(data, replace(SETTINGS, data=data))

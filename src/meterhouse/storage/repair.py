@@ -13,7 +13,7 @@ from ..domain.loss import Loss
 from .clickhouse import inspection_queries, mutation_queries, queries
 from .clickhouse.chdb_engine import ChdbEngine
 from .clickhouse.engine import NO_PARAMETERS, Engine, EngineError
-from .clickhouse.inspection import count_events, damaged_parts, differences, has_table
+from .clickhouse.inspection import Meters, count_events, damaged_parts, differences, has_table
 from .clickhouse.journal import SEGMENTS, read_segments
 from .clickhouse.part_rescue import PartRescue, TakenBack, parts_of_events
 from .clickhouse.tables import prepare_tables
@@ -35,11 +35,11 @@ class Report:
 class Repair:
     """Of one folder that nobody serves. What cannot be read is set aside, never deleted."""
 
-    def __init__(self, folder: DataFolder, ledger_url: str | None, namespaces: Iterable[str], now: datetime):
+    def __init__(self, folder: DataFolder, ledger_url: str | None, meters: Meters, now: datetime):
         """`folder` is opened to be repaired."""
         self._folder = folder
         self._ledger_url = ledger_url
-        self._namespaces = [*namespaces]
+        self._meters = meters
         self._now = now
         self._aside = f"damaged-{now:%Y%m%dT%H%M%SZ}"
         self.report = Report(lost=[*folder.problems])
@@ -155,7 +155,7 @@ class Repair:
         if state.commit is not None:
             missing = state.events - count_events(engine, state)
             if missing:
-                lost += differences(engine, state, state.events - missing, self._namespaces)
+                lost += differences(engine, state, state.events - missing, self._meters)
         if self.report.done or missing != 0:  # or what is derived is as true as before
             self._folder.identities.unlink(missing_ok=True)
             engine.execute(inspection_queries.DROP_ROLLUPS)

@@ -13,7 +13,7 @@ from .clickhouse import inspection_queries
 from .clickhouse.chdb_engine import ChdbEngine
 from .clickhouse.engine import Engine, EngineError
 from .clickhouse.identity_filter import IdentityFilter, Snapshot
-from .clickhouse.inspection import damaged_parts, has_table, hold_to_manifest
+from .clickhouse.inspection import Meters, damaged_parts, has_table, hold_to_manifest
 from .clickhouse.journal import read_segments
 from .folder import DataFolder
 from .ledger.sql_ledger import SqlLedger
@@ -23,7 +23,7 @@ _SHARES = 64
 """Identities are compared in so many steps, so that memory does not grow with them."""
 
 
-def verify(folder: DataFolder, ledger_url: str | None, namespaces: Iterable[str]) -> Iterator[str]:
+def verify(folder: DataFolder, ledger_url: str | None, meters: Meters) -> Iterator[str]:
     """Every problem of a folder that nobody serves, in a sentence; none when it is whole."""
     yield from _problems(lambda: _verify_ledger(folder, ledger_url))
     yield from _problems(lambda: map(str, read_segments(folder.journal)[1]))
@@ -33,7 +33,7 @@ def verify(folder: DataFolder, ledger_url: str | None, namespaces: Iterable[str]
         yield f"the events cannot be opened: {failure}"
         return
     with closing(engine):
-        yield from _problems(lambda: _verify_events(engine, folder, namespaces))
+        yield from _problems(lambda: _verify_events(engine, folder, meters))
 
 
 def _problems(check: Callable[[], Iterable[str]]) -> Iterator[str]:
@@ -54,16 +54,16 @@ def _verify_ledger(folder: DataFolder, ledger_url: str | None) -> Iterator[str]:
     yield from ()
 
 
-def _verify_events(engine: Engine, folder: DataFolder, namespaces: Iterable[str]) -> Iterator[str]:
+def _verify_events(engine: Engine, folder: DataFolder, meters: Meters) -> Iterator[str]:
     if folder.manifest.state.commit is not None:
-        yield from _problems(lambda: _hold(engine, folder, namespaces))
+        yield from _problems(lambda: _hold(engine, folder, meters))
     if has_table(engine):
         yield from _problems(lambda: map(str, damaged_parts(engine)))
         yield from _problems(lambda: _verify_identities(engine, folder.identities))
 
 
-def _hold(engine: Engine, folder: DataFolder, namespaces: Iterable[str]) -> Iterator[str]:
-    hold_to_manifest(engine, folder.manifest, namespaces)
+def _hold(engine: Engine, folder: DataFolder, meters: Meters) -> Iterator[str]:
+    hold_to_manifest(engine, folder.manifest, meters)
     yield from ()
 
 

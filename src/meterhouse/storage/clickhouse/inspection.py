@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeAlias
 
 from ...domain.errors import FolderError
+from ...domain.meter import Meter
 from ..manifest import Manifest, State
 from . import inspection_queries, mutation_queries
-from .engine import NO_PARAMETERS, DamagedStorage, Engine, EngineError
+from .engine import NO_PARAMETERS, DamagedStorage, Engine, EngineError, Parameters
 from .mutations import parameters_of
 from .queries import instant
-from .series import Kind, Series
+from .series import Kind, Series, all_series
 
 _MOST_LISTED = 10
+
+Meters: TypeAlias = Mapping[str, Iterable[Meter]]
+"""By namespace."""
 
 
 class Incomplete(FolderError):
     """The folder does not hold what it must."""
 
 
-def hold_to_manifest(engine: Engine, manifest: Manifest, namespaces: Iterable[str]) -> None:
+def hold_to_manifest(engine: Engine, manifest: Manifest, meters: Meters) -> None:
     """Raises `Incomplete`, with what is missing as far as it can be told; nothing has changed then.
 
     Costs the same however many events there are, unless some are missing.
@@ -38,7 +43,7 @@ def hold_to_manifest(engine: Engine, manifest: Manifest, namespaces: Iterable[st
     except EngineError as failure:
         raise Incomplete(f"stored events cannot be read: {failure}") from failure
     if found != state.events:
-        raise Incomplete("; ".join(differences(engine, state, found, namespaces)))
+        raise Incomplete("; ".join(differences(engine, state, found, meters)))
 
 
 class DamagedPart(NamedTuple):
@@ -78,7 +83,7 @@ def count_events(engine: Engine, state: State) -> int:
     return int(found + removed)
 
 
-def differences(engine: Engine, state: State, found: int, namespaces: Iterable[str]) -> Iterator[str]:
+def differences(engine: Engine, state: State, found: int, meters: Meters) -> Iterator[str]:
     """What is missing, or too much, in sentences."""
     if found > state.events:
         yield f"there are {found:,} events up to commit {state.commit}, {found - state.events:,} more than were stored"
@@ -91,22 +96,26 @@ def differences(engine: Engine, state: State, found: int, namespaces: Iterable[s
         yield "commits that are not there: " + _listed(
             f"{first} to {last} ({_between(since, until)})" for first, last, since, until in gaps
         )
-    yield from _organizations(engine, namespaces)
+    yield from _organizations(engine, meters)
 
 
-def _organizations(engine: Engine, namespaces: Iterable[str]) -> Iterator[str]:
-    """Of which organizations events are missing, as far as rollups tell."""
+def _organizations(engine: Engine, meters: Meters) -> Iterator[str]:
+    """Of which organizations events are missing, as far as rollups tell: for each event type by one that counts it."""
     if not engine.rows(inspection_queries.HAS_ROLLUPS, NO_PARAMETERS)[0][0]:
         return
-    lacking: list[tuple[int, str]] = []
-    for namespace in namespaces:
-        series = Series(namespace, Kind.FIRST).id
-        for organization, counted, stored in engine.rows(
-            inspection_queries.COUNTED_AND_STORED, {"series": series, "namespace": namespace}
-        ):
-            lacking.append((counted - stored, f"{namespace}/{organization}: {counted - stored:,}"))
+    counting: dict[tuple[str, str], Series] = {}
+    for series in all_series(meters):
+        if series.kind in (Kind.COUNT, Kind.SUM) and not series.group:
+            counting.setdefault((series.namespace, series.event_type), series)
+    lacking: Counter[str] = Counter()
+    for series in counting.values():
+        scope: Parameters = {"series": series.id, "namespace": series.namespace, "type": series.event_type}
+        for organization, missing in engine.rows(inspection_queries.COUNTED_AND_GONE, scope):
+            lacking[f"{series.namespace}/{organization}"] += missing
     if lacking:
-        yield "by organization, as far as rollups tell: " + _listed(text for _, text in sorted(lacking, reverse=True))
+        yield "by organization, as far as rollups tell: " + _listed(
+            f"{organization} {missing:,}" for organization, missing in lacking.most_common()
+        )
 
 
 def _take_as_it_is(engine: Engine, manifest: Manifest) -> None:

@@ -3,7 +3,6 @@ part, which the engine gave."""
 
 from __future__ import annotations
 
-from ...domain.event import OWN
 from .queries import IDENTITIES_BETWEEN
 
 # Holding the table to the manifest, and its files to their checksums.
@@ -29,16 +28,17 @@ SELECT previous + 1, commit - 1, since, until FROM (
     WINDOW w AS (ORDER BY commit ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
 ) WHERE commit > previous + 1 AND commit <= {commit:UInt64} + 1 ORDER BY commit LIMIT 100
 """
-COUNTED_AND_STORED = f"""
-SELECT organization, counted, stored FROM (
+# A slot counts each event of the type once, or none where the meter has no use for it.
+COUNTED_AND_GONE = """
+SELECT organization, counted - stored AS gone FROM (
     SELECT organization, sum(events) AS counted FROM rollups
-    WHERE series = {{series:UInt64}} AND organization != '' AND width = 0 GROUP BY organization
-) AS folded LEFT JOIN (
-    SELECT organization, count() AS stored FROM events
-    WHERE namespace = {{namespace:String}} AND NOT startsWith(type, '{OWN}')
-        AND commit <= (SELECT max(watermark) FROM rollups WHERE series = {{series:UInt64}} AND organization = '')
+    WHERE series = {series:UInt64} AND organization != '' AND width = 1 GROUP BY organization
+) AS rolled_up LEFT JOIN (
+    SELECT organization, toInt64(count()) AS stored FROM events
+    WHERE namespace = {namespace:String} AND type = {type:String}
+        AND commit <= (SELECT max(watermark) FROM rollups WHERE series = {series:UInt64} AND organization = '')
     GROUP BY organization
-) AS there USING (organization) WHERE counted > stored ORDER BY counted - stored DESC LIMIT 100
+) AS there USING (organization) WHERE gone > 0 ORDER BY gone DESC LIMIT 100
 """
 
 IDENTITIES_BETWEEN_UPTO = f"{IDENTITIES_BETWEEN} AND commit <= {{commit:UInt64}}"
