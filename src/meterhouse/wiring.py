@@ -310,9 +310,7 @@ def repair(path: Path, settings: Settings, *, accept_loss: bool) -> Report:
     meters = _meters(load_catalogs(settings.catalogs))
     with closing(DataFolder(path, repairing=True)) as folder:
         try:
-            return Repair(
-                folder, settings.ledger_url, _meters(load_catalogs(settings.catalogs)), SystemClock().now()
-            ).run(accept_loss=accept_loss)
+            return Repair(folder, settings.ledger_url, meters, SystemClock().now()).run(accept_loss=accept_loss)
         except (EngineError, OSError) as failure:
             raise FolderError(f"{path} cannot be repaired: {failure}; restore a backup") from failure
 
