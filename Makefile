@@ -8,15 +8,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 demo: .venv/.runtime
 	$(BIN)/meterhouse demo $(ARGS)
 
+# On all cores; ARGS="-n 0" runs the tests in one process.
 test: .venv/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 # Kills a loaded server ROUNDS times on one folder and prints what became of what it acknowledged; SEED repeats a load.
 crash: ROUNDS ?= 30

@@ -195,7 +195,7 @@ def test_an_export_goes_back_in_and_answers_the_same_bytes(filled: Filled, tmp_p
         open_accounts(other, secrets)
         url = ("--url", str(other.http.base_url))
         done = meterhouse("ingest", str(exported), "--json", *url)
-        known = {(each.namespace, name) for each in load_catalogs(()) for name in each.meters_by_event_type}
+        known = {(each.namespace, name) for each in load_catalogs(()) for name in each.expected_types}
         named = [(each["namespace"], each["type"]) for each in map(json.loads, lines)]
         unmatched = sum(each not in known and not each[1].startswith("meterhouse.") for each in named)
         totals = {"ingested": len(lines), "duplicates": 0, "conflicts": 0, "rejected": 0, "unmatched": unmatched}

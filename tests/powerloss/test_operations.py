@@ -164,7 +164,7 @@ class Scenario:
             if self.random.random() < 0.5:
                 asked.result()
             else:
-                time.sleep(self.random.uniform(0, 0.4))
+                time.sleep(self.random.uniform(0, 0.1))
             self.disk.lose_power(server)
             answer = asked.result()
         if answer is not None:

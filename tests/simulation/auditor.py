@@ -17,7 +17,7 @@ from fractions import Fraction
 from itertools import count
 from typing import Any, TypeAlias
 
-from simulation.catalogs_by_hand import METERS, PLANS, Meter
+from simulation.catalogs_by_hand import METERS, PLANS, UNMETERED, Meter
 
 Json: TypeAlias = Any
 Answer: TypeAlias = tuple[int, Json]
@@ -259,7 +259,8 @@ class Books:
                     self.events[namespace, event.source, event.id] = event
                     fresh.append(event)
                     report["ingested"] += 1
-                    report["unmatched"] += all(event.type != meter.type for meter in METERS[namespace])
+                    expected = {UNMETERED.get(namespace), *(meter.type for meter in METERS[namespace])}
+                    report["unmatched"] += event.type not in expected
                 elif (first.type, first.subject) == (event.type, event.subject) and same(first.data, event.data):
                     report["duplicates"] += 1
                 else:

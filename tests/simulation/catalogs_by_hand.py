@@ -27,6 +27,8 @@ RUN_STATES = ("pending", "running", "completed", "failed", "cancelled", "paused"
 KEYWORD_STATES = ("active", "paused", "deleted")
 JOB_STATES = ("waiting", "running", "done")
 
+UNMETERED = {"octolens": "mention.backfilled", "onepin": "workspace.activity"}
+"""What is stored and counts for nothing, by the contracts' pages."""
 METERS: dict[str, tuple[Meter, ...]] = {
     "unsiloed": (Meter("credits", "credit.used", "SUM", "credits", ("amount",)),),
     "aitronos": (

@@ -229,6 +229,16 @@ def test_what_is_wrong_with_a_plan_is_said_with_its_place(lines: str, place: str
         ('namespace = "demo"', 'namespace = "demo"\ncontract = ""', "contract must be a name"),
         ('namespace = "demo"', 'namespace = "demo"\ncontract = 5', "contract must be a name"),
         ('namespace = "demo"', 'namespace = "demo"\ncolour = "red"', "the catalog has the key 'colour'"),
+        (
+            'namespace = "demo"',
+            'namespace = "demo"\nunmetered = [5]',
+            "unmetered must be a name or a list",
+        ),
+        (
+            'namespace = "demo"',
+            'namespace = "demo"\nunmetered = ["call"]',
+            "names 'call', which a meter reads",
+        ),
         ('slug = "calls"', "", "meter 1: slug must be a name"),
         ('slug = "calls"', 'slug = "1st"', "meter 1: slug must be a name"),
         ('event_type = "call"', "", "meter 'calls': event_type must be a text that is not empty"),
@@ -242,6 +252,11 @@ def test_what_is_wrong_with_a_catalog_is_said_with_its_place(before: str, after:
         parse(SOUND.replace(before, after, 1))
     assert str(wrong.value).startswith("demo.toml: ")
     assert message in str(wrong.value)
+
+
+def test_some_types_are_expected_though_no_meter_reads_them() -> None:
+    catalog = parse(SOUND.replace('namespace = "demo"', 'namespace = "demo"\nunmetered = ["seen", "heard"]', 1))
+    assert catalog.expected_types == {"seen", "heard", *catalog.meters_by_event_type}
 
 
 def test_a_catalog_needs_a_meter() -> None:

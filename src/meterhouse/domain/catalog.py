@@ -47,6 +47,13 @@ class Catalog:
     """None: the organizations of this namespace use Meterhouse's own API only."""
     meters: dict[str, Meter]
     plans: dict[str, Plan]
+    unmetered: frozenset[str] = frozenset()
+    """Event types that are stored and that no meter is meant to read."""
+
+    @cached_property
+    def expected_types(self) -> frozenset[str]:
+        """The event types that the product sends; any other may be a mistake, though it is stored as well."""
+        return self.unmetered | self.meters_by_event_type.keys()
 
     @cached_property
     def meters_by_event_type(self) -> dict[str, tuple[Meter, ...]]:
@@ -64,7 +71,7 @@ class CatalogError(Invalid):
 def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
     """A catalog from decoded TOML (numbers as `Decimal` or int). `origin` is what messages call the file."""
     reader = _Reader(origin)
-    reader.known_keys(document, {"namespace", "contract", "meters", "plans"}, "the catalog")
+    reader.known_keys(document, {"namespace", "contract", "unmetered", "meters", "plans"}, "the catalog")
     namespace = reader.slug(document.get("namespace"), "namespace")
     contract = document.get("contract")
     if contract is not None:
@@ -83,7 +90,10 @@ def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
         if plan.slug in plans:
             raise reader.error(f"two plans have the slug {plan.slug!r}; a slug names one plan")
         plans[plan.slug] = plan
-    return Catalog(namespace, contract, meters, plans)
+    unmetered = frozenset(reader.names(document, "unmetered", "the catalog"))
+    if read := sorted(unmetered & {meter.event_type for meter in meters.values()}):
+        raise reader.error(f"unmetered names {read[0]!r}, which a meter reads; take it out of the list")
+    return Catalog(namespace, contract, meters, plans, unmetered)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class Ingest:
                     raise _ahead(event, received_at)
                 if deleted and (namespace, event.organization) in deleted and not event.type.startswith(OWN):
                     raise _of_deleted(event)
-                if event.type not in catalog.meters_by_event_type:
+                if event.type not in catalog.expected_types:
                     if event.type.startswith(OWN):
                         correction.check(event)
                     else:

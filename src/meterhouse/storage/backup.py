@@ -27,7 +27,7 @@ from .clickhouse.chdb_engine import ChdbEngine
 from .clickhouse.engine import EngineError
 from .clickhouse.event_store import ClickHouseEventStore
 from .durable import sync_folder, sync_tree
-from .folder import FORMAT, LEDGER, RESTORING, DataFolder
+from .folder import FORMAT, LEDGER, RESTORING, DataFolder, keep_private
 from .ledger.sql_ledger import SqlLedger
 
 _MANIFEST = "manifest.json"
@@ -126,6 +126,7 @@ def restore(source: BinaryIO, data: Path) -> Manifest:
             manifest = _build(source, building)
             sync_tree(building)  # first what the folder has, then its names
             if exists:
+                keep_private(data)
                 _move_up(building)
             else:
                 building.rename(data)

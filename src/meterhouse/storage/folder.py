@@ -39,7 +39,7 @@ class DataFolder:
         """Why nobody can tell what the folder must hold."""
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _keep_private(path)
+            keep_private(path)
             self._lock = self._acquire(path / "lock")
         except OSError as wrong:
             raise FolderError(
@@ -148,7 +148,7 @@ class DataFolder:
         self._lock.close()
 
 
-def _keep_private(folder: Path) -> None:
+def keep_private(folder: Path) -> None:
     """Nobody else may read it, a folder that was made beforehand too; new files in it are private as well."""
     os.umask(0o077)
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:
