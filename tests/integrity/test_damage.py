@@ -212,6 +212,8 @@ def check_what_is_left(data: Path) -> None:
         left = used(client)
         report = send(client, SENT)
         assert report["ingested"] + report["duplicates"] == EVENTS
+        if report["ingested"]:
+            assert client.call("GET", "/v1/rollups")["latest_commit"] > COMMITS, "a number was given again"
         assert report["duplicates"] == sum(left.values())
         if losses[0].events is not None:
             assert report["ingested"] == losses[0].events

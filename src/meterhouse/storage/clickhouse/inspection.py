@@ -58,7 +58,7 @@ class DamagedPart(NamedTuple):
         return "by_identity" in self.reason
 
     def __str__(self) -> str:
-        """Says it."""
+        """A sentence for the operator."""
         return f"part {self.name} is damaged: {self.reason}"
 
 

@@ -61,7 +61,7 @@ class TakenBack:
     """Whether it was written before stored events were changed in place: it may have what was erased since."""
 
     def __str__(self) -> str:
-        """Says it."""
+        """A sentence for the operator."""
         return f"part {self.name} is taken back" + (f" ({self.wrong})" if self.wrong else "")
 
 

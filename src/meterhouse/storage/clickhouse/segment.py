@@ -42,7 +42,7 @@ class Damage:
     """The next commit that can be read, 0 for none."""
 
     def __str__(self) -> str:
-        """Says it."""
+        """A sentence for the operator."""
         between = f"after commit {self.after}" if self.after else "at its beginning"
         sound = f"; the commits from {self.before} on are sound" if self.before else ""
         return f"{self.path} is damaged {between} (byte {self.offset}){sound}"
