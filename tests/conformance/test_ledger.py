@@ -27,7 +27,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from meterhouse.domain.errors import AlreadyExists, FolderError, NotFound, StorageDamaged
+from meterhouse.domain.errors import AlreadyExists, FolderError, InsufficientStorage, NotFound, StorageDamaged
 from meterhouse.domain.organization import Key, Organization, hash_secret
 from meterhouse.domain.period import Interval
 from meterhouse.domain.plan import Flex, Grant, Subscription
@@ -36,6 +36,7 @@ from meterhouse.storage.ledger import tables
 from meterhouse.storage.ledger.cache import ReadCache
 from meterhouse.storage.ledger.migrations import HEAD
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
+from meterhouse.storage.reserved_space import ReservedSpace
 
 NOW = datetime(2026, 1, 31, 9, 30, 0, 123457, tzinfo=UTC)
 LATER = NOW + timedelta(microseconds=1)
@@ -572,6 +573,31 @@ print({"alembic", "chdb", "pyarrow", "meterhouse.storage.clickhouse"} & set(sys.
         with pytest.raises(FolderError, match=r"nowhere.*check that it is there") as refusal:
             SqlLedger.open(nowhere.render_as_string(hide_password=False))
         assert "hunter2" not in str(refusal.value)
+
+
+class TestFullDisk:
+    def test_a_key_is_revoked_in_the_room_that_was_kept(
+        self, ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reserved = ReservedSpace(tmp_path / "reserved")
+        with closing(SqlLedger.open(ledger_url, reserved)) as ledger:
+            ledger.add_organization(ACME)
+            ledger.add_key(KEY)
+            revoke, given = ledger._revoke_key, iter([False, True])
+
+            def full(*arguments: Any) -> None:
+                if not next(given):
+                    raise InsufficientStorage("told to be full")
+                revoke(*arguments)
+
+            monkeypatch.setattr(ledger, "_revoke_key", full)
+            reserved.take()
+            ledger.revoke_key(KEY.organization, KEY.id, LATER)
+            assert not (tmp_path / "reserved").exists()
+            assert [key.revoked_at for key in ledger.keys(KEY.organization)] == [LATER]
+            given = iter([False, False])
+            with pytest.raises(InsufficientStorage):
+                ledger.revoke_key(KEY.organization, KEY.id, LATER)
 
 
 class TestConnections:

@@ -76,7 +76,7 @@ def folded(client: Client) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with three commits in parts of their own, folded, and stopped in order."""
+    """A folder with three commits, each in a part and rollups of its own, stopped in order."""
     data = tmp_path_factory.mktemp("whole") / "data"
     with started(data) as client:
         for organization in ORGANIZATIONS:
@@ -86,8 +86,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for commit in range(COMMITS):
             begin = commit * EVENTS // COMMITS
             assert send(client, SENT[begin : begin + EVENTS // COMMITS])["ingested"] == EVENTS // COMMITS
-            used(client)  # a part of its own
-        folded(client)
+            used(client)  # a part of its own, and
+            folded(client)  # rollups of its own
     return data
 
 
@@ -218,6 +218,14 @@ def check_what_is_left(data: Path) -> None:
         if losses[0].events is not None:
             assert report["ingested"] == losses[0].events
         assert used(client) == dict.fromkeys(ORGANIZATIONS, USED)
+
+
+@pytest.mark.parametrize("name", ["data.bin", "data.cmrk4", "primary.cidx"])
+def test_without_its_index_every_identity_is_known_all_the_same(data: Path, name: str) -> None:
+    for part in table(data, "events").glob("all_*"):
+        flip(part / "by_identity.proj" / name)
+    with started(data) as client:
+        assert send(client, SENT)["duplicates"] == EVENTS
 
 
 def test_a_start_says_what_is_missing_of_whom(data: Path) -> None:
