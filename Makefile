@@ -3,21 +3,28 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check crash powerloss simulate bench format lock clean
+.PHONY: demo test check check-deep crash powerloss simulate bench format lock clean
+
+# On all cores; a worker that has done its tests takes some of another's.
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
 demo: .venv/.runtime
 	$(BIN)/meterhouse demo $(ARGS)
 
-# On all cores; ARGS="-n 0" runs the tests in one process.
+# ARGS="-n 0" runs the tests in one process; TEST_DEPTH=default or deep has more rounds and examples.
 test: .venv/.dev
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(PYTEST) $(ARGS)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n auto
+	$(PYTEST)
+
+# The same tests with as many examples, rounds and seeds as a night has room for; some of them others every time.
+check-deep: .venv/.dev
+	TEST_DEPTH=deep $(PYTEST) $(ARGS)
 
 # Kills a loaded server ROUNDS times on one folder and prints what became of what it acknowledged; SEED repeats a load.
 crash: ROUNDS ?= 30

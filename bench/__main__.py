@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cyclopts import App
 
-from .run import Run, Size
+from .run import Phase, Run, Size
 from .table import Results, show, to_json
 from .targets import lines_of
 
@@ -27,6 +27,7 @@ def bench(
     requests: int = 300,
     seconds: float = 5,
     history: Path | None = None,
+    only: Phase | None = None,
     output: Path = Path("bench/results/latest.json"),
 ) -> None:
     """Measures a server with that many events in it.
@@ -46,6 +47,8 @@ def bench(
     history
         A data folder with the events that are not sent, made by `python -m bench.fill HISTORY …`. It is written
         to: for one run only.
+    only
+        The only phase to measure; all when absent.
     output
         Where to write the figures as JSON.
     """
@@ -58,12 +61,12 @@ def bench(
         history=history,
     )
     with tempfile.TemporaryDirectory(prefix="meterhouse-bench-") as folder:
-        run = Run(Path(folder), size).measure()
+        run = Run(Path(folder), size, tuple(Phase) if only is None else (only,)).measure()
     context: dict[str, str | int | float] = {
         "events": events,
         "of them made in the engine": events - size.sent,
         "sent": size.sent,
-        "sent later, while reading": run.ours.sent_under_reads,
+        "sent later, while reading": run.ours.sent_under_reads if run.ours else 0,
         "made a second": round(run.fill_rate),
         "load client, of a core at most": round(run.client_share, 2),
         "cores": os.cpu_count() or 0,

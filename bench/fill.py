@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.queries import CREATE_EVENTS
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine.schema_queries import CREATE_EVENTS
 from meterhouse.storage.folder import DataFolder
 
 from .workload import DAYS, LATE_DAYS, MODELS, NOW, PRODUCTS

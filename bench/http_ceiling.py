@@ -6,7 +6,8 @@ import sys
 
 from litestar import Litestar, get
 
-from meterhouse.cli.serve import run
+from meterhouse.cli.listening import run
+from meterhouse.cli.logs import configure_logging
 from meterhouse.http.observability import Metrics, Observability
 from meterhouse.services.catalogs import Catalogs
 from meterhouse.settings import Settings
@@ -30,6 +31,7 @@ async def constant() -> dict[str, str | int]:
 
 def serve(port: int, *, observed: bool) -> None:
     """Serves until SIGTERM, with or without what gives each request its id and its place in the metrics."""
+    configure_logging(Settings().log_level)
     app = Litestar([constant], openapi_config=None, logging_config=None)
     served = Observability(app, Metrics("bench")) if observed else app
     alone = Meterhouse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 
 _ACTIVE = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = currentDatabase()"
 

@@ -1,10 +1,10 @@
 """What a good engineer would write instead: FastAPI, asyncpg and PostgreSQL. A process of its own.
 
-It keeps the promises that it can with the usual means. An event is counted once (a unique index on namespace, source
-and id), durable before the answer (one transaction, synchronous_commit on), and seen by the next read (rollups are
-written in the same transaction). Requests that arrive together share a transaction, as in ours: without that, every
-single event would wait for a flush to disk, and for the row of its organization's hour. It does not compare the
-content of duplicates, has no filters, no time zones and no contracts; meters are code.
+It keeps the promises that it can with the usual means. An event is counted once (a unique index on namespace,
+organization, source and id), durable before the answer (one transaction, synchronous_commit on), and seen by the next
+read (rollups are written in the same transaction). Requests that arrive together share a transaction, as in ours:
+without that, every single event would wait for a flush to disk, and for the row of its organization's hour. It does
+not compare the content of duplicates, has no filters, no time zones and no contracts; meters are code.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ KEY = "comparator-key-0123456789"
 
 SCHEMA = """
 CREATE TABLE events (
-    namespace text NOT NULL, source text NOT NULL, id text NOT NULL, type text NOT NULL, organization text NOT NULL,
-    time timestamptz NOT NULL, data jsonb NOT NULL, UNIQUE (namespace, source, id)
+    namespace text NOT NULL, organization text NOT NULL, source text NOT NULL, id text NOT NULL, type text NOT NULL,
+    time timestamptz NOT NULL, data jsonb NOT NULL, UNIQUE (namespace, organization, source, id)
 );
 CREATE TABLE rollups (
     namespace text, organization text, meter text, hour timestamptz, part text, value numeric NOT NULL,
@@ -50,7 +50,7 @@ CREATE TABLE members (
 _INSERT_EVENTS = """
 INSERT INTO events SELECT * FROM
 unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::jsonb[])
-ON CONFLICT DO NOTHING RETURNING namespace, source, id
+ON CONFLICT DO NOTHING RETURNING namespace, organization, source, id
 """
 _ADD = """
 INSERT INTO rollups AS r SELECT * FROM
@@ -225,7 +225,7 @@ class Store:
     async def _commit(self, together: list[_Submission]) -> list[Report]:
         # Sorted, so that two transactions with the same duplicates do not wait for each other in a circle.
         rows = sorted(
-            (each.namespace, event.source, event.id, event.type, event.subject, at, bytes(event.data).decode())
+            (each.namespace, event.subject, event.source, event.id, event.type, at, bytes(event.data).decode())
             for each in together
             for event, at, _ in each.events
         )
@@ -237,7 +237,7 @@ class Store:
             for submission in together:
                 report = Report()
                 for event, at, data in submission.events:
-                    identity = (submission.namespace, event.source, event.id)
+                    identity = (submission.namespace, event.subject, event.source, event.id)
                     if identity in fresh:
                         fresh.remove(identity)
                         rollup.add(submission.namespace, event, at, data)

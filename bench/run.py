@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -23,6 +24,17 @@ SIZES = {
 }
 """How events are sent: how many a request, over how many connections, which part of those that are sent."""
 READERS = 16
+
+
+class Phase(StrEnum):
+    """A part of a run that can be measured by itself."""
+
+    INGEST = "ingest"
+    SUMMARIES = "summaries"
+    RATES = "rates"
+    HTTP = "http"
+
+
 CEILING_EVENTS = 100_000
 FIVE = PRODUCTS[:5]
 
@@ -50,86 +62,89 @@ class Ingest:
     latency: Measured
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Comparator:
     """What was measured of PostgreSQL."""
 
     ingest: dict[str, Ingest]
-    reads: Measured
     bytes_an_event: float
+    reads: Measured | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ours:
     """What was measured of Meterhouse without its cache of answers; quantiles by product."""
 
     keys: dict[str, str]
     ingest: dict[str, Ingest]
-    anew: dict[str, tuple[float, float]]
-    """Median and longest time in milliseconds."""
-    idle: dict[str, Measured]
-    busy: dict[str, Measured]
-    reads: Measured
     folding_seconds: float
     idle_mib: int
-    most_mib: int
-    sent_under_reads: int
-    stored: int
+    most_mib: int = 0
+    sent_under_reads: int = 0
+    stored: int = 0
+    anew: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Median and longest time in milliseconds."""
+    idle: dict[str, Measured] = field(default_factory=dict)
+    busy: dict[str, Measured] = field(default_factory=dict)
+    reads: Measured | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Measurements:
-    """A whole run."""
+    """A run, or those of its phases that were measured."""
 
     size: Size
-    engine: dict[int, float]
-    postgres: Comparator
-    constant: dict[bool, Measured]
-    reference: dict[str, Measured]
-    ours: Ours
-    fill_rate: float
-    restart_seconds: float
-    cached: Measured
-    bytes_an_event: float
-    client_share: float
+    engine: dict[int, float] = field(default_factory=dict)
+    postgres: Comparator | None = None
+    constant: dict[bool, Measured] = field(default_factory=dict)
+    reference: dict[str, Measured] = field(default_factory=dict)
+    ours: Ours | None = None
+    fill_rate: float = 0.0
+    restart_seconds: float = 0.0
+    cached: Measured | None = None
+    bytes_an_event: float = 0.0
+    client_share: float = 0.0
 
 
 class Run:
     """One run in a folder of its own."""
 
-    def __init__(self, folder: Path, size: Size):
-        self._folder, self._size = folder, size
+    def __init__(self, folder: Path, size: Size, phases: Collection[Phase] = tuple(Phase)):
+        self._folder, self._size, self._phases = folder, size, phases
         self._next = (size.events - size.sent) // len(PRODUCTS)  # of each product: what is sent follows what is filled
         self._client_share = 0.0
 
     def measure(self) -> Measurements:
-        """Everything."""
+        """Every phase that is wanted."""
+        size, phases = self._size, self._phases
+        run = Measurements(size)
+        bodies = {name: list(self._bodies(each, size.sent * part)) for name, (each, _, part) in SIZES.items()}
+        if Phase.INGEST in phases:
+            run.engine = {each: self._engine_ceiling(bodies["by the thousand"], each) for each in (1_000, 10_000)}
+        if {Phase.INGEST, Phase.RATES} & {*phases}:
+            run.postgres = self._postgres(bodies)
+        if {Phase.RATES, Phase.HTTP} & {*phases}:
+            run.constant = {observed: self._constant(observed=observed) for observed in (False, True)}
+        if Phase.SUMMARIES in phases:
+            run.reference = self._reference()
+        if {*phases} - {Phase.HTTP}:
+            self._measure_ours(run, bodies)
+        run.client_share = self._client_share
+        return run
+
+    def _measure_ours(self, run: Measurements, bodies: Mapping[str, Sequence[Body]]) -> None:
         size = self._size
         data = size.history or self._folder / "data"
-        bodies = {name: list(self._bodies(each, size.sent * part)) for name, (each, _, part) in SIZES.items()}
-        engine = {each: self._engine_ceiling(bodies["by the thousand"], each) for each in (1_000, 10_000)}
-        beside = self._postgres(bodies)
-        ceilings = {observed: self._constant(observed=observed) for observed in (False, True)}
-        reference = self._reference()
         filled = size.events - size.sent
-        fill_rate = _figure("bench.fill", data, filled, size.events) if filled and not size.history else 0.0
-        ours = self._meterhouse(data, bodies)
+        if filled and not size.history:
+            run.fill_rate = _figure("bench.fill", data, filled, size.events)
+        run.ours = self._meterhouse(data, bodies)
         with meterhouse(data, cached=True) as server:
-            restart = server.ready_after
-            cached = self._rate(server.port, _reads(ours.keys))
-        return Measurements(
-            size=size,
-            engine=engine,
-            postgres=beside,
-            constant=ceilings,
-            reference=reference,
-            ours=ours,
-            fill_rate=fill_rate,
-            restart_seconds=restart,
-            cached=cached,
-            bytes_an_event=_figure("bench.on_disk", data / "events") / ours.stored,
-            client_share=self._client_share,
-        )
+            run.restart_seconds = server.ready_after
+            if Phase.RATES in self._phases:
+                server.wait_until_quiet()
+                run.cached = self._rate(server.port, _reads(run.ours.keys))
+        run.bytes_an_event = _figure("bench.on_disk", data / "events") / run.ours.stored
 
     def _bodies(self, size: int, events: float) -> Iterator[Body]:
         """The next events of the workload, the products in turn."""
@@ -150,11 +165,13 @@ class Run:
 
     def _postgres(self, bodies: Mapping[str, Sequence[Body]]) -> Comparator:
         with postgres.running_postgres() as uri, comparator(uri) as server:
-            ingest = self._ingest(server, bodies, COMPARATOR)
+            measured = Comparator(self._ingest(server, bodies, COMPARATOR), 0.0)
             postgres.settle(uri)
-            paths = [f"/v1/usage/{product.namespace}/{product.organization(0)}" for product in FIVE]
-            reads = self._rate(server.port, [request("GET", path, COMPARATOR) for path in paths])
-            return Comparator(ingest, reads, postgres.bytes_an_event(uri))
+            if Phase.RATES in self._phases:
+                paths = [f"/v1/usage/{product.namespace}/{product.organization(0)}" for product in FIVE]
+                measured.reads = self._rate(server.port, [request("GET", path, COMPARATOR) for path in paths])
+            measured.bytes_an_event = postgres.bytes_an_event(uri)
+            return measured
 
     def _constant(self, *, observed: bool) -> Measured:
         with constant(observed=observed) as server:
@@ -172,30 +189,36 @@ class Run:
     def _meterhouse(self, data: Path, bodies: Mapping[str, Sequence[Body]]) -> Ours:
         with meterhouse(data, cached=False) as server:
             keys = set_up(server.http)
-            wait_until_folded(server.http)
+            _settle(server)
             idle_mib = server.memory_mib()
-            ingest = self._ingest(server, bodies, ADMIN)
-            folding = wait_until_folded(server.http)
-            anew = self._anew(server, keys)
-            idle = self._summaries(server, keys)
-            reads = self._rate(server.port, _reads(keys))
-            load = self._half(server, ingest["by the thousand"])
-            busy = self._summaries(server, keys)
-            if not load.running:
-                raise SystemExit("the reads outlasted the ingest that they were to be measured under")
-            sent = self._note(load.stop())
-            wait_until_folded(server.http)
-            most = server.memory_mib("VmHWM")
-            return Ours(
-                keys, ingest, anew, idle, busy, reads, folding, idle_mib, most, sent.answered * 1_000, _stored(server)
-            )
+            ours = Ours(keys, self._ingest(server, bodies, ADMIN), wait_until_folded(server.http), idle_mib)
+            if Phase.SUMMARIES in self._phases:
+                _settle(server)
+                ours.anew = self._anew(server, keys)
+                _settle(server)
+                ours.idle = self._summaries(server, keys)
+            if Phase.RATES in self._phases:
+                _settle(server)
+                ours.reads = self._rate(server.port, _reads(keys))
+            if Phase.SUMMARIES in self._phases:
+                _settle(server)
+                load = self._half(server, ours.ingest["by the thousand"])
+                ours.busy = self._summaries(server, keys)
+                if not load.running:
+                    raise SystemExit("the reads outlasted the ingest that they were to be measured under")
+                ours.sent_under_reads = 1_000 * self._note(load.stop()).answered
+                wait_until_folded(server.http)
+            ours.most_mib = server.memory_mib("VmHWM")
+            ours.stored = _stored(server)
+            return ours
 
     def _ingest(
         self, server: Running, bodies: Mapping[str, Sequence[Body]], who: Mapping[str, str]
     ) -> dict[str, Ingest]:
-        """Sends everything that is sent, one way after the other."""
+        """Sends everything that is sent, one way after the other, each when the one before has left no work."""
         done = {}
         for name, (_, connections, _) in SIZES.items():
+            _settle(server)
             sending = _posts(bodies[name], who)
             measured = self._drive(Plan(server.port, connections, sending, len(sending)))
             done[name] = Ingest(sum(body.count(b"\n") + 1 for _, body in bodies[name]) / measured.seconds, measured)
@@ -250,6 +273,12 @@ def _figure(module: str, *arguments: object) -> float:
 
 
 _NDJSON = {**ADMIN, "content-type": "application/x-ndjson"}
+
+
+def _settle(server: Running) -> None:
+    """Waits until nothing that was begun before is still going on."""
+    wait_until_folded(server.http)
+    server.wait_until_quiet()
 
 
 def _posts(bodies: Sequence[Body], who: Mapping[str, str]) -> list[bytes]:

@@ -25,6 +25,11 @@ ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
 COMPARATOR = {"authorization": f"Bearer {KEY}"}
 UNLIMITED = {"METERHOUSE_OCTOLENS_REQUESTS_PER_HOUR": "0", "METERHOUSE_AUTOPOSTING_REQUESTS_PER_HOUR": "0"}
 NO_CACHE = {"METERHOUSE_ANSWER_CACHE_MIB": "0"}
+_LOOKS_EVERY_S = 0.5
+_QUIET_SHARE = 0.1
+"""Of a core: a server that takes less is quiet,"""
+_QUIET_LOOKS = 3
+"""when it is so at this many looks, one after the other."""
 SUBSCRIPTION = {"plan": None, "anchor": "2026-01-01", "interval": "P1M"}
 
 
@@ -37,6 +42,23 @@ class Running:
     http: httpx.Client
     ready_after: float
     """Seconds from starting the process."""
+
+    def cpu_seconds(self) -> float:
+        """Processor time that the process has taken, all threads together."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def wait_until_quiet(self, seconds: float = 600) -> None:
+        """Waits until the process does next to nothing of its own accord: until its merges have ended, for instance."""
+        began = time.perf_counter()
+        quiet, before = 0, self.cpu_seconds()
+        while quiet < _QUIET_LOOKS:
+            if time.perf_counter() - began > seconds:
+                raise SystemExit(f"the server was not quiet after {seconds} s")
+            time.sleep(_LOOKS_EVERY_S)
+            now = self.cpu_seconds()
+            quiet = quiet + 1 if now - before <= _QUIET_SHARE * _LOOKS_EVERY_S else 0
+            before = now
 
     def memory_mib(self, which: str = "VmRSS") -> int:
         """Resident memory now, or with VmHWM the most there has been. Linux only, as the engine's wheels mostly are."""
@@ -127,7 +149,7 @@ def wait_until_folded(http: httpx.Client, seconds: float = 5_400) -> float:
     began = time.perf_counter()
     while time.perf_counter() - began < seconds:
         lines = http.get("/metrics").text.splitlines()
-        unfolded = [float(line.split()[-1]) for line in lines if line.startswith("meterhouse_unfolded_events")]
+        unfolded = [float(line.split()[-1]) for line in lines if line.startswith("meterhouse_rollup_lag_events")]
         if not sum(unfolded):
             return time.perf_counter() - began
         time.sleep(0.5)

@@ -6,13 +6,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 
-from server import CANNOT, Server, serve
+from support.depth import register_profiles
+from support.server import CANNOT, Server, serve
 
-# One seed for all: a failure is found again by running the same command.
-settings.register_profile("meterhouse", derandomize=True, print_blob=True)
-settings.load_profile("meterhouse")
+register_profiles()
 
 # Hundreds of processes are started; where nothing is kept, each of them compiles all sources anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

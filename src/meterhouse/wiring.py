@@ -5,52 +5,47 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import secrets
-import tempfile
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
-from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from litestar.types import ASGIApp
 
+from .catalog_files import load_catalogs, meters_by_namespace
+from .clocks import FrozenClock, SystemClock
 from .contracts import configured, installed, refuse_unknown
 from .contracts.contract import BASE62, Contract, TokenOptions
-from .domain.catalog import Catalog, CatalogError, parse_catalog
+from .domain.catalog import Catalog
 from .domain.errors import FolderError, MeterhouseError, NotFound
 from .domain.listing import CursorSeal
-from .domain.meter import Meter
 from .domain.organization import KeyFormat
 from .http.app import Metering, create_app
-from .ports import Clock
+from .ports.clock import Clock
 from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
 from .services.catalogs import Catalogs
 from .services.corrections import Corrections
 from .services.erasures import Erasures
-from .services.folding import Folding
-from .services.ingest import Flow, Ingest
+from .services.event_explanations import EventExplanations
+from .services.ingest import GroupCommitLimits, Ingest
+from .services.maintenance_thread import MaintenanceThread
 from .services.purging import Purging
 from .services.rate_limits import RateLimits
 from .services.retention import Retention
-from .services.stories import Stories
-from .services.upkeep import Upkeep
+from .services.rollup_worker import RollupWorker
 from .services.usage import Usage
 from .settings import VARIABLES, Settings
-from .storage.clickhouse.engine import EngineError
+from .storage.clickhouse.engine.engine import EngineError
 from .storage.folder import DataFolder
 from .storage.ledger.sql_ledger import SqlLedger
 from .storage.pairing import begin_turn, hold_to_each_other
 from .storage.reserved_space import ReservedSpace
 
 if TYPE_CHECKING:
-    from .storage.clickhouse.event_store import ClickHouseEventStore
-    from .storage.repair import Report
+    from .storage.clickhouse.store import ClickHouseEventStore
 
 _log = structlog.get_logger(__name__)
 
@@ -63,25 +58,6 @@ _OWN_KEYS = KeyPolicy(
     reading=frozenset({USAGE_READ}),
 )
 """For namespaces whose organizations speak no contract but our own."""
-
-
-class SystemClock:
-    """The machine's time."""
-
-    def now(self) -> datetime:
-        """See `ports.Clock`."""
-        return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class FrozenClock:
-    """Always the same instant."""
-
-    instant: datetime
-
-    def now(self) -> datetime:
-        """See `ports.Clock`."""
-        return self.instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,31 +74,6 @@ class Meterhouse:
     """Is told the URL at which the app is served."""
     interrupt: Callable[[], None]
     """Is told that the server stops: what may take minutes is given up, and can be repeated."""
-
-
-def load_catalogs(paths: tuple[Path, ...]) -> Catalogs:
-    """The named catalogs, or the five built-in ones. Raises `CatalogError`, naming the file and the place."""
-    folder = resources.files("meterhouse") / "catalogs"
-    sources = (
-        {str(path): path for path in paths}
-        if paths
-        else {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".toml")}
-    )
-    return Catalogs(_load_catalog(name, source) for name, source in sorted(sources.items()))
-
-
-def _load_catalog(name: str, source: Path | resources.abc.Traversable) -> Catalog:
-    try:
-        document = tomllib.loads(source.read_text("utf-8"), parse_float=Decimal)
-    except OSError as wrong:
-        raise CatalogError(f"{name}: cannot be read: {wrong.strerror}; see --catalog and METERHOUSE_CATALOGS") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
-        raise CatalogError(f"{name}: not TOML: {wrong}") from None
-    catalog = parse_catalog(document, name)
-    if catalog.contract is not None and catalog.contract not in installed():
-        known = ", ".join(installed())
-        raise CatalogError(f"{name}: the contract {catalog.contract!r} is not installed; there is {known}")
-    return catalog
 
 
 def _policy(catalog: Catalog, contracts: dict[str, Contract]) -> KeyPolicy:
@@ -168,14 +119,16 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             cleanup.callback(store.close)
             interrupt = store.interrupt
             begin_turn(folder.manifest, ledger)
-            cleanup.callback(Folding(store, settings.fold_interval_seconds).close)
-            flow = Flow(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
-            ingest = Ingest(store, catalogs, clock, flow, ledger.deleted)
+            cleanup.callback(RollupWorker(store, settings.materialize_interval_seconds).close)
+            limits = GroupCommitLimits(
+                settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events
+            )
+            ingest = Ingest(store, catalogs, clock, limits, ledger.deleted)
             cleanup.callback(ingest.close)
             retention = Retention(store, ingest, catalogs, clock, settings.retention_days)
             incomplete = retention.incomplete()
             purging = [Purging(store, ingest, ledger, clock, grace).purge_due] if grace is not None else []
-            cleanup.callback(Upkeep([*purging, retention.reduce_due]).close)
+            cleanup.callback(MaintenanceThread([*purging, retention.redact_due]).close)
             seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))
             usage = Usage(store, ledger, catalogs, clock, seal, incomplete)
             corrections = Corrections(
@@ -195,7 +148,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
                 clock=clock,
                 random_bytes=os.urandom,
             )
-            stories, backing_up = Stories(store, ledger, catalogs), partial(back_up, store, ledger, VERSION)
+            stories, backing_up = EventExplanations(store, ledger, catalogs), partial(back_up, store, ledger, VERSION)
             metering = Metering(store, ingest, usage, corrections, stories, erasures, backing_up)
         admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
         app = create_app(
@@ -236,25 +189,14 @@ def _open_ledger(url: str | None, folder: DataFolder, reserved: ReservedSpace) -
 def _open_store(
     folder: DataFolder, ledger: SqlLedger, reserved: ReservedSpace, catalogs: Catalogs
 ) -> ClickHouseEventStore:
-    from .storage.clickhouse.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
-    from .storage.clickhouse.event_store import ClickHouseEventStore  # noqa: PLC0415 - with it comes numpy
-    from .storage.clickhouse.journal import JournalFiles  # noqa: PLC0415 - the same
+    from .storage.assembly import assemble_store  # noqa: PLC0415 - with it comes numpy
+    from .storage.clickhouse.engine.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
 
     try:
         hold_to_each_other(folder.manifest, ledger)
-        journal = JournalFiles(folder.journal, folder.manifest, reserved)
-        engine = ChdbEngine(folder.events)
-        try:
-            return ClickHouseEventStore(engine, _meters(catalogs), folder.identities, journal)
-        except BaseException:
-            engine.close()
-            raise
+        return assemble_store(ChdbEngine(folder.events), folder, reserved, meters_by_namespace(catalogs))
     except (EngineError, FolderError) as failure:
         raise FolderError(f"{failure}{_what_to_do(folder)}") from failure
-
-
-def _meters(catalogs: Catalogs) -> dict[str, tuple[Meter, ...]]:
-    return {catalog.namespace: tuple(catalog.meters.values()) for catalog in catalogs}
 
 
 def _end_turn(folder: DataFolder, ledger: SqlLedger) -> None:
@@ -269,50 +211,6 @@ def _what_to_do(folder: DataFolder) -> str:
         f".\nThe server does not start on {folder.path}, and nothing in it was changed: restore a backup, or run "
         f"`meterhouse repair {folder.path}`, which puts right what it can and says what is lost before it goes on."
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What a restored folder has."""
-
-    events: int
-    has_ledger: bool
-    """False when it was on PostgreSQL, which a backup leaves to backups of its own."""
-
-
-def restore(source: BinaryIO, data: Path) -> Restored:
-    """Makes a data folder from a backup. Raises `BackupError` and `FolderError`; nothing has changed then."""
-    from .storage import backup  # noqa: PLC0415 - with it comes the engine
-
-    manifest = backup.restore(source, data)
-    return Restored(manifest.events, manifest.has_ledger)
-
-
-def verify(path: Path, settings: Settings) -> list[str]:
-    """Every problem of a data folder that nobody serves, or of a backup in a file; none when it is whole. Raises
-    `FolderError` when a folder cannot be opened, and `BackupError` for a backup that is not whole."""
-    from .storage.verification import verify as verify_folder  # noqa: PLC0415 - with it comes the engine
-
-    if not path.is_dir():
-        with tempfile.TemporaryDirectory(prefix="meterhouse-verify-") as folder, path.open("rb") as source:
-            restore(source, Path(folder) / "data")
-            return verify(Path(folder) / "data", replace(settings, ledger_url=None))
-    with closing(DataFolder(path, repairing=True)) as data:
-        return data.problems + list(verify_folder(data, settings.ledger_url, _meters(load_catalogs(settings.catalogs))))
-
-
-def repair(path: Path, settings: Settings, *, accept_loss: bool) -> Report:
-    """Puts a data folder right; see `storage.repair`. Raises `FolderError`."""
-    from .storage.repair import Repair  # noqa: PLC0415 - with it comes the engine
-
-    if not path.is_dir():
-        raise FolderError(f"{path} is no data folder")
-    meters = _meters(load_catalogs(settings.catalogs))
-    with closing(DataFolder(path, repairing=True)) as folder:
-        try:
-            return Repair(folder, settings.ledger_url, meters, SystemClock().now()).run(accept_loss=accept_loss)
-        except (EngineError, OSError) as failure:
-            raise FolderError(f"{path} cannot be repaired: {failure}; restore a backup") from failure
 
 
 def _token_verifiers(

@@ -9,8 +9,8 @@ import pytest
 from bench.__main__ import app
 from bench.workload import CATALOGS, NOW, PRODUCTS, batches
 
+from meterhouse.catalog_files import load_catalogs
 from meterhouse.domain.event_parser import parse_event
-from meterhouse.wiring import load_catalogs
 
 
 def test_runs_and_measures_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,9 +25,17 @@ def test_runs_and_measures_everything(tmp_path: Path, capsys: pytest.CaptureFixt
     assert all(line["figure"] > 0 for line in figures["lines"]), figures
     assert all(line["ratio"] > 0 for line in figures["lines"] if line.get("comparator")), figures
     assert {line["compared_with"] for line in figures["lines"] if "compared_with" in line} == {
-        *("engine", "PostgreSQL", "HTTP", "at 100")
+        *("engine", "PostgreSQL", "HTTP", "bare HTTP", "at 100")
     }
     assert "targets met" in capsys.readouterr().out
+
+
+def test_measures_one_phase_alone(tmp_path: Path) -> None:
+    output = tmp_path / "figures.json"
+    sizes = ["--events", "600", "--requests", "3", "--seconds", "0.2", "--only", "http"]
+    app([*sizes, "--output", str(output)], exit_on_error=False)
+    lines = json.loads(output.read_text())["lines"]
+    assert [line["name"].split(",")[0] for line in lines] == ["a constant over HTTP"] * 2
 
 
 def test_the_workload_is_the_same_every_time() -> None:

@@ -39,6 +39,8 @@ from oracle import (
     wall_date,
 )
 
+from meterhouse.catalog_files import load_catalogs
+from meterhouse.clocks import FrozenClock
 from meterhouse.contracts.contract import Contract, Request
 from meterhouse.domain.event import Outcome
 from meterhouse.domain.event_parser import parse_event
@@ -46,10 +48,9 @@ from meterhouse.domain.listing import CursorSeal
 from meterhouse.domain.organization import Caller, Organization
 from meterhouse.domain.period import MONTHLY, THIRTY_DAYS, Interval
 from meterhouse.domain.plan import Flex, Subscription
-from meterhouse.http.answers import encoded, enveloped
+from meterhouse.http.response_cache import encoded, enveloped
 from meterhouse.services.usage import Usage
-from meterhouse.wiring import FrozenClock, load_catalogs
-from reference import ReferenceStore
+from support.reference import ReferenceStore
 
 CATALOGS = load_catalogs(())
 CREATED = utc(2010, 1, 1)
@@ -258,7 +259,6 @@ def workspaces(draw: st.DrawFn) -> tuple[str, datetime, list[Line]]:
     return name, now, lines_at(instant for edge in edges for instant in around(edge))
 
 
-@settings(max_examples=100)
 @given(workspaces(), st.sampled_from([30, 60, 90]))
 def test_onepin_gives_every_local_date_what_its_wall_showed(
     workspace: tuple[str, datetime, list[Line]], length: int
@@ -442,7 +442,6 @@ def spent(instants: list[datetime]) -> list[Happening]:
     return [Happening(at, "credit.used", {"amount": 2**number}) for number, at in enumerate(instants)]
 
 
-@settings(max_examples=100)
 @given(monthly)
 def test_autoposting_counts_a_billing_cycle_to_the_microsecond(cycle: Cycle) -> None:
     happenings = spent(cycle.instants)
@@ -493,7 +492,6 @@ def test_autoposting_turns_over_at_the_named_instant(anchor: str, start: str, en
     assert (after["period"]["start"], after["credits"]["used"]) == (end, 16 + 32)
 
 
-@settings(max_examples=100)
 @given(monthly)
 def test_onepin_counts_the_callers_billing_period_to_the_microsecond(cycle: Cycle) -> None:
     lines = lines_at(cycle.instants)
@@ -502,7 +500,6 @@ def test_onepin_counts_the_callers_billing_period_to_the_microsecond(cycle: Cycl
     assert (data["credits"]["used"], data["credits"]["quota"]) == (cycle.used(), 2**40)
 
 
-@settings(max_examples=100)
 @given(thirty_days)
 def test_unsiloed_counts_thirty_day_cycles_to_the_microsecond_for_years(cycle: Cycle) -> None:
     subscription = cycle.subscription(THIRTY_DAYS, credits=Decimal(1000))
@@ -563,7 +560,6 @@ def test_octolens_without_a_reset_schedule_never_turns_over() -> None:
         assert (body["mentions"]["count"], body["mentions"]["resetAt"]) == (2, None)
 
 
-@settings(max_examples=100)
 @given(st.integers(2024, 2030), st.integers(1, 12), shifts, st.lists(st.integers(-500, 40), max_size=6))
 def test_aitronos_counts_the_utc_month_to_the_microsecond(
     year: int, month: int, shift: timedelta, days: list[int]

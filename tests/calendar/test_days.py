@@ -9,7 +9,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle import (
     DAY,
@@ -98,7 +98,6 @@ def test_the_week_and_the_month_of_every_transition_begin_and_end_where_the_wall
             assert edges(months(day, 1), tz) == days_begin(name, [first, first_of_next_month(day)]), moment
 
 
-@settings(max_examples=100)
 @given(st.sampled_from(ZONES), st.data())
 def test_the_windows_of_every_view_begin_where_the_wall_says(name: str, data: st.DataObject) -> None:
     tz = zone(name)
@@ -232,7 +231,6 @@ short_months = st.builds(
 anchors = late_anchors | leap_days | short_months
 
 
-@settings(max_examples=100)
 @given(anchors)
 def test_monthly_periods_turn_over_on_the_microsecond_over_two_leap_years(anchor: datetime) -> None:
     starts = list(monthly_starts(anchor, LAST))
@@ -243,7 +241,6 @@ def test_monthly_periods_turn_over_on_the_microsecond_over_two_leap_years(anchor
         assert period_at(anchor, MONTHLY, start + TICK) == Period(start, end)
 
 
-@settings(max_examples=100)
 @given(anchors, st.datetimes(datetime(2025, 1, 1), datetime(2030, 12, 31), timezones=st.just(UTC)))  # noqa: DTZ001
 def test_every_instant_is_in_the_monthly_period_that_counting_from_the_anchor_finds(
     anchor: datetime, now: datetime
@@ -286,7 +283,6 @@ def test_february_ends_the_periods_of_the_29th_30th_and_31st_on_its_last_day(
     assert period_at(anchor, MONTHLY, turn) == Period(turn, utc(year, 3, day, 12))
 
 
-@settings(max_examples=100)
 @given(anchors)
 def test_thirty_day_periods_turn_over_on_the_microsecond_for_years(anchor: datetime) -> None:
     starts = list(thirty_day_starts(anchor, LAST))

@@ -15,17 +15,16 @@ import pytest
 from cyclopts import App
 
 from meterhouse import cli
-from server import ADMIN_KEY, Server, event, serve
+from support.processes import run_meterhouse
+from support.server import ADMIN_KEY, Server, event, serve
 
 
 def meterhouse(
     *arguments: str, cwd: Path | None = None, stdin: str = "", **env: str
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "meterhouse", *arguments]
     environment = {**os.environ, "COLUMNS": "200", **env}
-    return subprocess.run(
-        command, cwd=cwd, env=environment, input=stdin, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = run_meterhouse(*arguments, environment=environment, cwd=cwd, stdin=stdin.encode())
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_a_whole_day_on_a_folder(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from server import ADMIN_KEY, Server, event
+from support.processes import run_meterhouse
+from support.server import ADMIN_KEY, Server, event
 
 MARK = b"\xef\xbb\xbf"
 AT = "2026-03-01T00:00:00Z"
@@ -27,9 +28,9 @@ def org(server: Server) -> str:
 
 def ingest(server: Server, file: str, *options: str, stdin: bytes = b"") -> tuple[int, dict[str, int], str]:
     """The exit code, the totals, and what is told beside them."""
-    command = [sys.executable, "-m", "meterhouse", "ingest", file, "--namespace", "unsiloed", "--json", *options]
+    command = ["ingest", file, "--namespace", "unsiloed", "--json", *options]
     environment = {"METERHOUSE_ADMIN_KEY": ADMIN_KEY, "METERHOUSE_URL": str(server.http.base_url), "COLUMNS": "200"}
-    done = subprocess.run(command, env=environment, input=stdin, capture_output=True, timeout=120, check=False)
+    done = run_meterhouse(*command, environment=environment, stdin=stdin)
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr.decode()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from meterhouse.ports import Ledger
+from meterhouse.ports.ledger import Ledger
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
 
 _numbers = count()

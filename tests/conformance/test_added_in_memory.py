@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,14 +17,17 @@ from hypothesis import strategies as st
 from test_rollups import METERS, NOON, NOW, SINGLE, STATES, correction, event, in_order
 
 from meterhouse.domain.event import Event
-from meterhouse.domain.listing import Saying
+from meterhouse.domain.listing import PropertyMatch
 from meterhouse.domain.meter import Meter, MeterQuery, StateWindow
-from meterhouse.storage.clickhouse import held_events, kept_answers
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.engine import EngineError
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
-from meterhouse.storage.clickhouse.held_events import HeldEvents
-from reference import ReferenceStore
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine.engine import EngineError
+from meterhouse.storage.clickhouse.memtable import memtable
+from meterhouse.storage.clickhouse.memtable.memtable import Memtable
+from meterhouse.storage.clickhouse.read import result_cache
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
+from support.depth import by_depth
+from support.reference import ReferenceStore
+from support.stores import failing_disk, open_on, open_store
 
 QUARTER = timedelta(minutes=15)
 # Few of everything, so that whatever can meet does; some of it odd.
@@ -85,9 +88,9 @@ def _questions(draw: st.DrawFn) -> MeterQuery:
 def from_the_engine() -> Iterator[None]:
     """Nothing is added up in memory."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(held_events, "_MOST_AT_ONCE", -1)
-        patch.setattr(kept_answers, "_MOST_CELLS_OF_ONE", -1)
-        patch.setattr(kept_answers.KeptAnswers, "find", lambda *_: None)
+        patch.setattr(memtable, "_MOST_AT_ONCE", -1)
+        patch.setattr(result_cache, "_MOST_COST_OF_ONE", -1)
+        patch.setattr(result_cache.ResultCache, "find", lambda *_: None)
         yield
 
 
@@ -95,7 +98,7 @@ STEPS = st.lists(
     st.tuples(
         st.lists(EVENTS, max_size=6),
         st.sampled_from(["", "", "", "void", "restore"]),
-        st.sampled_from(["fold", "fold", "", "", "", "fail", "forget"]),
+        st.sampled_from(["fold", "fold", "", "", "", "refuse", "fail", "forget"]),
         st.lists(_questions(), min_size=1, max_size=2),
     ),
     min_size=3,
@@ -104,7 +107,7 @@ STEPS = st.lists(
 
 
 class FailingEngine(ChdbEngine):
-    """Fails inserts, before or after they have happened, when it is told to."""
+    """Fails to store events, before or after it has happened, when it is told to."""
 
     fails = ""
 
@@ -115,13 +118,12 @@ class FailingEngine(ChdbEngine):
             raise EngineError("told to fail")
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=by_depth(5, 12, 120), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), steps=STEPS)
 def test_memory_says_what_the_engine_says(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, steps: list[tuple[list[Event], str, str, Any]]
 ) -> None:
-    engine = FailingEngine(tmp_path_factory.mktemp("engine") / "events")
-    store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
+    (store, engine), reference = open_on(tmp_path_factory.mktemp("house"), FailingEngine, METERS), ReferenceStore()
     try:
         sent: list[Event] = []
         asked: list[MeterQuery] = []
@@ -131,22 +133,22 @@ def test_memory_says_what_the_engine_says(
                 *events,
                 *([correction(data.draw(st.sampled_from(sent)), void=word == "void")] if word and sent else []),
             ]
-            if action == "fail" and batch:
-                engine.fails = data.draw(st.sampled_from(["before", "after"]))
-                with pytest.raises(EngineError):
+            if action == "refuse":
+                with failing_disk(), suppress(EngineError):  # some batches have nothing to store
                     store.append(batch, NOW)
-                happened, engine.fails = engine.fails == "after", ""
-                if happened:
-                    reference.append(batch, NOW)
-                else:
-                    reference.commit += 1  # a number is not given again
+                reference.commit = store.latest_commit()  # a number is not given again
             store.append(batch, NOW)
             reference.append(batch, NOW)
             reference.commit = store.latest_commit()
+            if action == "fail":
+                engine.fails = data.draw(st.sampled_from(["before", "after"]))
+                with suppress(EngineError):
+                    store.count()
+                engine.fails = ""
             asked = [*[each for each in asked if each not in questions], *questions][-5:]
             ask(store, reference, asked)
             if action == "fold":
-                while store.fold(store.latest_commit()):
+                while store.materialize(store.latest_commit()):
                     pass
             elif action == "forget":
                 store.rebuild()
@@ -179,7 +181,7 @@ def ask(store: ClickHouseEventStore, reference: ReferenceStore, asked: list[Mete
 @pytest.mark.parametrize("how", ["remove", "rewrite"])
 def test_what_is_gone_is_not_added(tmp_path: Path, how: str) -> None:
     """Whatever was held or kept of events that were removed or rewritten since."""
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
+    store = open_store(tmp_path, METERS)
     try:
         for number in range(3):
             store.append([event(f"e{number}", NOON, {"group": "a", "n": 1})], NOW)
@@ -193,12 +195,12 @@ def test_what_is_gone_is_not_added(tmp_path: Path, how: str) -> None:
         if how == "remove":
             assert store.remove("ns", "acme") == 3
         else:
-            saying = Saying("ns", "acme", "group", "a")
+            saying = PropertyMatch("ns", "acme", "group", "a")
             erased = lambda each: msgspec.structs.replace(each, data=each.data.replace(b'"a"', b'"erased:1"'))  # noqa: E731
             assert store.rewrite(saying, lambda each: msgspec.structs.replace(erased(each), numbers={"n": 1})) == 3
         gone = [] if how == "remove" else [(("erased:1",), 3)]
         assert asked() == gone
-        store.fold(1)  # the rest is still to be folded
+        store.materialize(1)  # the rest is still to be folded
         store.append([event("later", NOON, {}, org="it's")], NOW)
         assert asked() == asked(SINGLE[0]) == gone
         assert store.first_event_at("ns", "acme") == (None if how == "remove" else NOON)
@@ -208,8 +210,8 @@ def test_what_is_gone_is_not_added(tmp_path: Path, how: str) -> None:
 
 def test_who_asks_while_a_commit_is_being_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keeps nothing that lacks the commit."""
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
-    told = HeldEvents.add
+    store = open_store(tmp_path, METERS)
+    told = Memtable.add
 
     def count() -> list[Decimal]:
         query = MeterQuery("ns", "acme", (SINGLE[0],), (None, None), store.latest_commit())
@@ -223,9 +225,26 @@ def test_who_asks_while_a_commit_is_being_told_of(tmp_path: Path, monkeypatch: p
     try:
         store.append([event("one", NOON, {})], NOW)
         assert (count(), store.first_event_at("ns", "acme")) == ([1], NOON)
-        monkeypatch.setattr(HeldEvents, "add", asked_meanwhile)
+        monkeypatch.setattr(Memtable, "add", asked_meanwhile)
         store.append([event("two", NOON - QUARTER, {})], NOW)
         assert (count(), store.first_event_at("ns", "acme")) == ([2], NOON - QUARTER)
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_who_asks_as_of_an_earlier_commit_is_not_told_of_a_later_one(tmp_path: Path, folds: bool) -> None:
+    """Though the answer as of the later one is kept."""
+    store = open_store(tmp_path, METERS)
+    try:
+        for number, name in enumerate("xyz"):
+            store.append([event(f"e{number}", NOON, {"name": name, "state": "on", "n": 1})], NOW)
+            if folds:
+                store.materialize(1)
+        for commit in (3, 2, 1, 3, 1, 2):
+            for meter in (SINGLE[0], SINGLE[1], SINGLE[8], STATES):
+                query = MeterQuery("ns", "acme", (meter,), (None, None), commit)
+                assert [measure.value for measure in store.measure(query)] == [commit], (meter.slug, commit)
     finally:
         store.close()
 
@@ -233,7 +252,7 @@ def test_who_asks_while_a_commit_is_being_told_of(tmp_path: Path, monkeypatch: p
 def test_values_and_entities_over_folds(tmp_path: Path) -> None:
     """Few of them, so that they come again before and after they are folded, in the same windows and in others."""
     rng = random.Random(7)
-    store, reference = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS), ReferenceStore()
+    store, reference = open_store(tmp_path, METERS), ReferenceStore()
     edges = (NOON, NOON + 2 * QUARTER, NOON + 4 * QUARTER, NOON + 6 * QUARTER)
     try:
         for step in range(40):
@@ -251,6 +270,6 @@ def test_values_and_entities_over_folds(tmp_path: Path) -> None:
                     query = MeterQuery("ns", "acme", (meter,), windows, store.latest_commit())
                     assert in_order(store.measure(query)) == in_order(reference.measure(query)), (step, query)
             if rng.random() < 0.4:
-                store.fold(store.latest_commit() - rng.randrange(2))
+                store.materialize(store.latest_commit() - rng.randrange(2))
     finally:
         store.close()

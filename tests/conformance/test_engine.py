@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.engine import EngineError
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine.engine import EngineError
 
 # In a process of its own: what this is about stands still with Python's global lock held, so that nothing inside the
 # process could notice.
 SCRIPT = """
 import sqlite3, sys, threading
 from pathlib import Path
-from meterhouse.storage.clickhouse import native
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine import native
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 
 engine = ChdbEngine(Path(sys.argv[1]))
 engine.execute("CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n")
-row = native.block(1, [("n", "UInt64", native.numbers("Q", [1]))])
+row = native.encode_block(1, [("n", "UInt64", native.numbers("Q", [1]))])
 engine.insert("t", row)
 failures = []
 

@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from meterhouse.domain.event import Event, Outcome
 from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.engine import EngineError
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
-from reference import ReferenceStore
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine.engine import EngineError
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
+from support.depth import by_depth
+from support.reference import ReferenceStore
+from support.stores import failing_disk, open_on, open_store
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -57,7 +59,7 @@ def engine_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[ClickHouseEventStore]:
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+    store = open_store(tmp_path)
     yield store
     store.close()
 
@@ -73,12 +75,12 @@ SUM = Meter("sum", "thing", Aggregation.SUM, values=("n",))
 
 class TestAppend:
     def test_counts_an_identity_once_in_a_batch_across_batches_and_after_a_restart(self, tmp_path: Path) -> None:
-        store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+        store = open_store(tmp_path)
         first, other_time = event("1", {"n": 1}), event("1", {"n": 1}, at=T0 + timedelta(days=40))
         assert store.append([first, other_time], NOW) == [Outcome.INGESTED, Outcome.DUPLICATE]
         assert store.append([other_time], NOW) == [Outcome.DUPLICATE]
         store.close()
-        store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+        store = open_store(tmp_path)
         assert store.append([first, event("2", {"n": 1})], NOW) == [Outcome.DUPLICATE, Outcome.INGESTED]
         assert total(store, COUNT) == [Measure(0, Decimal(2))]
         store.close()
@@ -91,13 +93,14 @@ class TestAppend:
 
     def test_reports_other_content_and_keeps_the_first(self, store: ClickHouseEventStore) -> None:
         assert store.append([event("1", {"n": 1}), event("1", {"n": 2})], NOW)[1] is Outcome.CONFLICT
-        assert store.append([event("1", {"n": 1}, org="other")], NOW) == [Outcome.CONFLICT]
+        assert store.append([event("1", {"n": 1}, org="other")], NOW) == [Outcome.INGESTED]
         assert store.append([event("1", {"n": 1.0})], NOW) == [Outcome.DUPLICATE]
         assert total(store, SUM) == [Measure(0, Decimal(1))]
 
-    def test_an_identity_is_namespace_source_and_id_together(self, store: ClickHouseEventStore) -> None:
-        names = [("a", "b", "c"), ("a", "bc", ""), ("ab", "", "c"), ("a", "b c", "d"), ("a b", "c", "d")]
-        events = [Event(ns, source, eid, "thing", "acme", T0, b"{}", {}) for ns, source, eid in names]
+    def test_an_identity_is_namespace_organization_source_and_id_together(self, store: ClickHouseEventStore) -> None:
+        names = [("a", "b", "c", "o"), ("a", "bc", "", "o"), ("ab", "", "c", "o"), ("a", "b c", "d", "o")]
+        names += [("a b", "c", "d", "o"), ("a", "b", "c", "p"), ("a", "b", "co", ""), ("a", "ob", "c", "")]
+        events = [Event(ns, source, eid, "thing", org, T0, b"{}", {}) for ns, source, eid, org in names]
         assert store.append(events, NOW) == [Outcome.INGESTED] * len(names)
 
     def test_parallel_appends_of_one_event_store_it_once(self, store: ClickHouseEventStore) -> None:
@@ -124,9 +127,13 @@ class TestAppend:
                     self.broken = False
                     raise EngineError("fsync failed")
 
-        store = ClickHouseEventStore(FailsAfterInsert(tmp_path / "events"))
-        with pytest.raises(EngineError):
+        store, _ = open_on(tmp_path, FailsAfterInsert)
+        with failing_disk(), pytest.raises(EngineError):
             store.append([event("1", {"n": 1})], NOW)
+        assert total(store, COUNT) == []  # what is refused is not counted
+        assert store.append([event("1", {"n": 1})], NOW) == [Outcome.INGESTED]
+        with pytest.raises(EngineError):
+            store.count()
         assert store.append([event("1", {"n": 1})], NOW) == [Outcome.DUPLICATE]
         assert total(store, COUNT) == [Measure(0, Decimal(1))]  # what is called a duplicate is counted
         assert store.append([event("1", {"n": 1}), event("2", {"n": 1})], NOW) == [Outcome.DUPLICATE, Outcome.INGESTED]
@@ -134,19 +141,18 @@ class TestAppend:
         store.close()
 
     def test_a_large_append_is_one_part(self, tmp_path: Path) -> None:
-        engine = ChdbEngine(tmp_path / "events")
-        store = ClickHouseEventStore(engine)
+        store, engine = open_on(tmp_path, ChdbEngine)
         months = [event(str(n), {"n": n, "pad": "x" * 200}, at=T0 + timedelta(days=n % 300)) for n in range(20_000)]
         store.append(months, NOW)
         parts = "SELECT count() FROM system.parts WHERE table = 'events' AND active"
-        assert engine.rows(parts, {}) == [[1]]
         assert store.count() == 20_000
+        assert engine.rows(parts, {}) == [[1]]
         store.close()
 
     def test_commit_numbers_grow_over_restarts(self, tmp_path: Path) -> None:
         seen = []
         for number in range(3):
-            store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+            store = open_store(tmp_path)
             seen.append(store.latest_commit())
             store.append([event(str(number), {})], NOW)
             seen.append(store.latest_commit())
@@ -167,14 +173,14 @@ def test_what_was_stored_later_is_left_out_of_an_earlier_commit(store: ClickHous
 def test_of_events_at_one_instant_the_last_stored_is_the_latest(
     tmp_path: Path, order: tuple[int, ...], merged: bool
 ) -> None:
-    engine = ChdbEngine(tmp_path / "events")
-    store = ClickHouseEventStore(engine)
+    store, engine = open_on(tmp_path, ChdbEngine)
     first, second, third = (event(f"e{n}", {"n": n, "job": "j", "state": f"s{n}"}) for n in order)
     store.append([first, second], NOW)
     latest = Meter("latest", "thing", Aggregation.LATEST, values=("n",))
     states = Meter("states", "thing", Aggregation.STATE_COUNT, entity="job", state="state")
     assert total(store, latest) == [Measure(0, Decimal(order[1]))]
     store.append([third], NOW)
+    assert store.count() == 3
     if merged:
         engine.execute("OPTIMIZE TABLE events FINAL")
     assert total(store, latest) == [Measure(0, Decimal(order[2]))]
@@ -293,12 +299,14 @@ def queries(draw: st.DrawFn, commits: int) -> MeterQuery:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=by_depth(20, 60, 600), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data(), batches=st.lists(st.lists(EVENTS, max_size=25), max_size=4))
 def test_answers_what_the_reference_answers(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, batches: list[list[Event]]
 ) -> None:
-    store = ClickHouseEventStore(ChdbEngine(tmp_path_factory.mktemp("engine") / "events"))
+    store = open_store(tmp_path_factory.mktemp("house"))
     try:
         reference = ReferenceStore()
         for batch in batches:
@@ -319,25 +327,25 @@ def in_order(measures: list[Measure]) -> list[Measure]:
 
 
 def test_a_commit_touches_the_organizations_it_has_events_of(tmp_path: Path) -> None:
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+    store = open_store(tmp_path)
     store.append([event("1", {}), event("2", {}, org="other")], NOW)
     first = store.latest_commit()
-    assert store.touched("ns", "acme") == store.touched("ns", "other") == first
+    assert store.last_commit_of("ns", "acme") == store.last_commit_of("ns", "other") == first
     store.append([event("1", {}), event("3", {}, org="other")], NOW)
-    assert store.touched("ns", "acme") == first < store.touched("ns", "other") == store.latest_commit()
+    assert store.last_commit_of("ns", "acme") == first < store.last_commit_of("ns", "other") == store.latest_commit()
     store.close()
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
-    assert first <= store.touched("ns", "acme") <= store.latest_commit()
+    store = open_store(tmp_path)
+    assert first <= store.last_commit_of("ns", "acme") <= store.latest_commit()
     store.close()
 
 
 def test_a_clock_that_is_set_back_does_not_set_back_what_was_known(tmp_path: Path) -> None:
     day, second = timedelta(days=1), timedelta(seconds=1)
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+    store = open_store(tmp_path)
     store.append([event("1", {})], NOW)
     store.append([event("2", {})], NOW - day)
     store.close()
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+    store = open_store(tmp_path)
     try:
         store.append([event("3", {})], NOW - day)
         store.append([event("4", {})], NOW + day)

@@ -15,11 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from meterhouse.domain.event import Event, Outcome
-from meterhouse.storage.clickhouse import event_store, identity_filter, stored_events
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.engine import NO_PARAMETERS, EngineError, Parameters
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
-from reference import ReferenceStore
+from meterhouse.storage.clickhouse.dedup import identity_filter, identity_hash, identity_queries
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine.engine import NO_PARAMETERS, EngineError, Parameters
+from meterhouse.storage.clickhouse.maintenance import checkpoints
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
+from support.depth import by_depth
+from support.reference import ReferenceStore
+from support.stores import crash, failing_disk, open_on, open_store, stored_only_when_asked
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -66,16 +69,21 @@ class House:
         self.snapshot = folder / "identities.snapshot"
         self.kept: list[bytes] = []
         """Snapshots of earlier moments."""
+        self.refused: Sequence[Event] = []
+        """What the disk did not take; the next start may find it all the same."""
         self.reference = ReferenceStore()
         self.open()
 
     def open(self) -> None:
-        self.engine = FailingEngine(self.folder / "events")
-        self.store = ClickHouseEventStore(self.engine, {}, self.snapshot)
+        self.store, self.engine = open_on(self.folder, FailingEngine)
+        if self.refused and self.store.count() != self.reference.count():  # whole, or not at all
+            self.reference.append(self.refused, NOW)
+        self.refused = []
+        assert self.store.count() == self.reference.count()
 
     def crash(self) -> None:
         """The process ends without a word: nothing is saved."""
-        self.engine.close()
+        crash(self.store)
         self.open()
 
     def restart(self) -> None:
@@ -84,16 +92,27 @@ class House:
 
     def append(self, events: Sequence[Event]) -> None:
         assert self.store.append(events, NOW) == self.reference.append(events, NOW)
+        self.refused = []  # what is written next stands in its place
         assert self.store.count() == self.reference.count()
 
     def append_failing(self, events: Sequence[Event], calls: int, *, happens: bool) -> None:
+        """The engine fails after so many calls, some of which look up and some of which store."""
         self.engine.left, self.engine.happens = calls, happens
         with suppress(EngineError):
             self.store.append(events, NOW)
-        self.engine.left = -1
-        if self.store.count() != self.reference.count():  # all of it or nothing
             self.reference.append(events, NOW)
+            self.refused = []
+            self.store.count()
+        self.engine.left = -1
         assert self.store.count() == self.reference.count()
+
+    def append_refused(self, events: Sequence[Event]) -> None:
+        """The disk fails: it has what was written, and nobody knows."""
+        with failing_disk(), suppress(EngineError):
+            self.store.append(events, NOW)  # with nothing new there is nothing to write
+            self.reference.append(events, NOW)
+            return
+        self.refused = events
 
 
 BATCHES = st.lists(st.builds(event, st.integers(0, 400), st.sampled_from([0, 0, 0, 1])), min_size=1, max_size=60)
@@ -101,7 +120,7 @@ STEPS = st.lists(
     st.one_of(
         BATCHES,
         BATCHES,
-        st.tuples(BATCHES, st.integers(0, 3), st.booleans()),
+        st.tuples(BATCHES, st.integers(-1, 5), st.booleans()),
         st.sampled_from(
             ["save", "save", "save fails", "crash", "crash", "restart", "merge", "rebuild", "keep", "old", "old"]
         ),
@@ -116,23 +135,23 @@ STEPS = st.lists(
 def foreign(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The snapshot of another folder, with as many commits and events."""
     folder = tmp_path_factory.mktemp("foreign")
-    store = ClickHouseEventStore(ChdbEngine(folder / "events"), {}, folder / "snapshot")
+    store = open_store(folder)
     store.append([event(number) for number in range(1_000, 1_010)], NOW)
     store.close()
-    return (folder / "snapshot").read_bytes()
+    return (folder / "identities.snapshot").read_bytes()
 
 
 @pytest.mark.parametrize("bits", [64, 3])
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=by_depth(10, 25, 250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_an_identity_is_stored_once_whatever_happens(
     tmp_path_factory: pytest.TempPathFactory, foreign: bytes, bits: int, steps: list[Any]
 ) -> None:
-    with pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched, stored_only_when_asked():
         # With few bits different identities have the same hash.
-        whole = stored_events._hash
-        patched.setattr(stored_events, "_hash", lambda text: whole(text) >> (64 - bits) << (64 - bits))
-        patched.setattr(event_store, "_SAVE_AFTER", 20)
+        whole = identity_hash._hash
+        patched.setattr(identity_hash, "_hash", lambda text: whole(text) >> (64 - bits) << (64 - bits))
+        patched.setattr(checkpoints, "_SAVE_AFTER", 20)
         patched.setattr(identity_filter, "_FIRST_CAPACITY", 4)  # so that shards grow
         patched.setattr(identity_filter, "_RANGE_IDENTITIES", 50)
         folder = tmp_path_factory.mktemp("house")
@@ -152,7 +171,10 @@ def _play(house: House, step: Any, foreign: bytes) -> None:
         case list():
             house.append(step)
         case (list() as batch, int() as calls, bool() as happens):
-            house.append_failing(batch, calls, happens=happens)
+            if calls < 0:
+                house.append_refused(batch)
+            else:
+                house.append_failing(batch, calls, happens=happens)
         case "save":
             house.store.checkpoint()
         case "save fails":
@@ -169,7 +191,7 @@ def _play(house: House, step: Any, foreign: bytes) -> None:
         case "rebuild":
             house.store.rebuild()
         case _:
-            house.engine.close()
+            crash(house.store)
             _tamper(house, step, foreign)
             house.open()
 
@@ -209,17 +231,16 @@ class CountingEngine(ChdbEngine):
 
 class TestSnapshot:
     def open(self, folder: Path) -> tuple[ClickHouseEventStore, CountingEngine]:
-        engine = CountingEngine(folder / "events")
-        return ClickHouseEventStore(engine, {}, folder / "snapshot"), engine
+        return open_on(folder, CountingEngine)
 
     def test_a_start_reads_only_what_came_after_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(event_store, "_SAVE_AFTER", 100)
+        monkeypatch.setattr(checkpoints, "_SAVE_AFTER", 100)
         store, engine = self.open(tmp_path)
         store.append([event(number) for number in range(200)], NOW)
         store.checkpoint()
         store.append([event(number) for number in range(200, 230)], NOW)
         store.checkpoint()  # does not pay
-        engine.close()
+        crash(store)
         store, engine = self.open(tmp_path)
         assert engine.read == 30
         store.close()
@@ -238,30 +259,32 @@ class TestSnapshot:
                 later = timedelta(seconds=1) if folder == there and same == "identities" else timedelta()
                 store.append([event(number)], NOW + later)
             store.close()
-        shutil.copy(there / "snapshot", here / "snapshot")
+        shutil.copy(there / "identities.snapshot", here / "identities.snapshot")
         store, engine = self.open(here)
         assert engine.read == 2
         assert store.append([event(1), event(2)], NOW) == [Outcome.DUPLICATE] * 2
         store.close()
 
     def test_one_that_knows_more_commits_than_the_table_is_not_taken(self, tmp_path: Path) -> None:
-        store, _ = self.open(tmp_path)
+        house, backup, snapshot = tmp_path / "house", tmp_path / "backup", "identities.snapshot"
+        store, _ = self.open(house)
         store.append([event(1)], NOW)
         store.close()
-        shutil.copytree(tmp_path / "events", tmp_path / "backup", symlinks=True)
-        store, _ = self.open(tmp_path)
+        shutil.copytree(house, backup, symlinks=True)
+        store, _ = self.open(house)
         store.append([event(2)], NOW)
         store.close()
-        shutil.rmtree(tmp_path / "events")
-        (tmp_path / "backup").rename(tmp_path / "events")
-        store, engine = self.open(tmp_path)
+        shutil.copy(house / snapshot, backup / snapshot)
+        shutil.rmtree(house)
+        backup.rename(house)
+        store, engine = self.open(house)
         assert engine.read == 1
         assert store.append([event(1), event(2)], NOW) == [Outcome.DUPLICATE, Outcome.INGESTED]
         store.close()
 
     def test_after_an_insert_that_failed_none_is_saved(self, tmp_path: Path) -> None:
         house = House(tmp_path)
-        house.append_failing([event(1)], 0, happens=True)
+        house.append_refused([event(1)])
         house.append([event(1), event(2)])
         house.store.close()
         assert not house.snapshot.exists()
@@ -272,51 +295,32 @@ class TestSnapshot:
         store.close()
         store, engine = self.open(tmp_path)
         store.rebuild()
-        assert not (tmp_path / "snapshot").exists()
+        assert not (tmp_path / "identities.snapshot").exists()
         assert engine.read == 1
         assert store.append([event(1), event(2)], NOW) == [Outcome.DUPLICATE, Outcome.INGESTED]
         store.close()
 
 
-OLD_TABLE = """
-CREATE TABLE events (
-    namespace LowCardinality(String), organization String, type LowCardinality(String), time DateTime64(6, 'UTC'),
-    source String CODEC(ZSTD(1)), id String CODEC(ZSTD(1)), identity UInt64, commit UInt64 CODEC(ZSTD(1)),
-    position UInt32, stored_at DateTime64(6, 'UTC') CODEC(ZSTD(1)), data String CODEC(ZSTD(1)),
-    numbers Map(LowCardinality(String), Decimal(76, 28)) CODEC(ZSTD(1)),
-    INDEX identity_index identity TYPE bloom_filter(0.001) GRANULARITY 1
-)
-ENGINE = MergeTree ORDER BY (namespace, organization, type, time)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1
-"""
-
-
-def test_a_folder_from_before_there_was_an_index_of_identities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_that_lack_the_index_of_identities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts with and without it side by side, and then made anew."""
-    engine = ChdbEngine(tmp_path / "events")
-    engine.execute(OLD_TABLE)
-    monkeypatch.setattr(event_store.queries, "ADDED_INDEXES", {})
-    monkeypatch.setattr(event_store.queries, "DROPPED_INDEXES", {})
-    monkeypatch.setattr(event_store.queries, "INDEX_IDENTITIES", "SELECT 1")
-    store = ClickHouseEventStore(engine)
+    store, engine = open_on(tmp_path, ChdbEngine)
     store.append([event(number) for number in range(3_000)], NOW)
+    assert store.count() == 3_000
+    engine.execute(identity_queries.CLEAR_IDENTITIES_AND_WAIT)
     store.close()
-    monkeypatch.undo()
     with monkeypatch.context() as patched:
-        patched.setattr(event_store.queries, "INDEX_IDENTITIES", "SELECT 1")
-        store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+        patched.setattr(identity_queries, "INDEX_IDENTITIES", "SELECT 1")
+        store = open_store(tmp_path)
         again = [event(number) for number in range(0, 6_000, 2)]
         expected = [Outcome.DUPLICATE] * 1_500 + [Outcome.INGESTED] * 1_500
         assert store.append(again, NOW) == expected
         assert store.append(again, NOW) == [Outcome.DUPLICATE] * 3_000
         store.close()
-    engine = ChdbEngine(tmp_path / "events")
-    store = ClickHouseEventStore(engine)
+    store, engine = open_on(tmp_path, ChdbEngine)
     deadline = time.monotonic() + 30
-    while engine.rows(event_store.queries.PARTS_WITHOUT_IDENTITIES, NO_PARAMETERS) != [[0]]:
+    while engine.rows(identity_queries.PARTS_WITHOUT_IDENTITIES, NO_PARAMETERS) != [[0]]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert "identity_index" not in engine.rows("SHOW CREATE TABLE events", NO_PARAMETERS)[0][0]
     conflicting = [event(number, 9) for number in range(0, 6_000, 2)]
     assert store.append(conflicting, NOW) == [Outcome.CONFLICT] * 3_000
     store.close()
@@ -325,8 +329,8 @@ def test_a_folder_from_before_there_was_an_index_of_identities(tmp_path: Path, m
 def test_a_start_changes_nothing_that_is_as_it_should_be(tmp_path: Path) -> None:
     """A change of the table waits for merges, which can take minutes."""
     for number in range(2):
-        engine = ChdbEngine(tmp_path / "events")
-        store = ClickHouseEventStore(engine)
+        store, engine = open_on(tmp_path, ChdbEngine)
         store.append([event(number)], NOW)
+        assert store.count() == number + 1
         assert engine.rows("SELECT count() FROM system.mutations", NO_PARAMETERS) == [[0]]
         store.close()

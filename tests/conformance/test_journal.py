@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,16 +17,16 @@ from test_rollups import METERS, NOON, NOW, SINGLE, correction, event, in_order
 
 from meterhouse.domain.event import Event, Outcome
 from meterhouse.domain.meter import MeterQuery
-from meterhouse.storage import durable
-from meterhouse.storage.clickhouse import journal
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.engine import EngineError
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
-from meterhouse.storage.clickhouse.journal import Journal, JournalDamaged, JournalFiles
-from meterhouse.storage.clickhouse.segment import Record, Segment
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine.engine import EngineError
+from meterhouse.storage.clickhouse.journal import journal
+from meterhouse.storage.clickhouse.journal.journal import Journal, JournalDamaged, JournalFiles
+from meterhouse.storage.clickhouse.journal.segment import Record, Segment
 from meterhouse.storage.manifest import Manifest, State
 from meterhouse.storage.reserved_space import ReservedSpace
-from reference import ReferenceStore
+from support.depth import by_depth
+from support.reference import ReferenceStore
+from support.stores import failing_disk, open_on, stored_only_when_asked
 
 
 class FailingEngine(ChdbEngine):
@@ -42,26 +41,6 @@ class FailingEngine(ChdbEngine):
             raise EngineError("told to fail")
 
 
-@contextmanager
-def only_when_asked() -> Iterator[None]:
-    """Nothing is stored in the background."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal, "_STORE_AFTER_SECONDS", 600)
-        yield
-
-
-@contextmanager
-def failing_disk() -> Iterator[None]:
-    """Writes arrive, but nobody learns whether for good."""
-
-    def fails(_file: int) -> NoReturn:
-        raise OSError(5, "told to fail")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(durable, "sync_file", fails)
-        yield
-
-
 class House:
     """A store with a journal, and what it must know."""
 
@@ -71,21 +50,17 @@ class House:
         self.open()
 
     def open(self) -> None:
-        self.engine = FailingEngine(self.folder / "events")
-        path = self.folder / "manifest"
-        self.manifest = Manifest.read(path) if path.exists() else Manifest.create(path, State())
-        files = JournalFiles(self.folder / "journal", self.manifest, ReservedSpace(self.folder / "spare"))
-        self.store = ClickHouseEventStore(self.engine, METERS, self.folder / "snapshot", files)
+        self.store, self.engine = open_on(self.folder, FailingEngine, METERS)
 
     def crash(self, *, after_storing: bool) -> None:
         """Begins again with what the journal has at this moment; the engine may have it already."""
         files = self.folder / "journal"
-        shutil.copytree(files, self.folder / "copy")
+        shutil.copytree(files, self.folder / "copy", ignore=shutil.ignore_patterns("spare"))
         shutil.copy(self.folder / "manifest", self.folder / "copy of manifest")
         if not after_storing:
             self.engine.fails = "before"
         self.store.close()
-        (self.folder / "snapshot").unlink(missing_ok=True)
+        (self.folder / "identities.snapshot").unlink(missing_ok=True)
         shutil.rmtree(files)
         (self.folder / "copy").rename(files)
         if not after_storing:
@@ -112,6 +87,7 @@ class House:
         assert self.store.count() == self.reference.count()
 
 
+_refused = itertools.count()
 EDGES = [(None, None), (None, NOON + timedelta(hours=2, minutes=7), NOON + timedelta(hours=9))]
 EVENTS = st.builds(
     lambda number, content: event(f"e{number}", NOON + timedelta(hours=number), {"n": content, "group": "a"}),
@@ -128,18 +104,18 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=by_depth(7, 20, 200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), steps=STEPS)
 def test_whatever_fails_each_event_is_counted_once(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, steps: list[tuple[list[Event], str, str]]
 ) -> None:
-    with only_when_asked():
+    with stored_only_when_asked():
         house = House(tmp_path_factory.mktemp("house"))
         try:
             for new, word, action in steps:
                 events = [*new, correction(data.draw(st.sampled_from(new)), void=word == "void")] if word else new
                 if action.startswith("refuse"):
-                    refused = [*events, event("refused", NOON, {})]
+                    refused = [*events, event(f"refused {next(_refused)}", NOON, {})]
                     with failing_disk():
                         house.refuse(refused)
                     if action == "refuse and crash":
@@ -152,7 +128,7 @@ def test_whatever_fails_each_event_is_counted_once(
                 if action == "check":
                     house.check()
                 elif action.startswith("fold"):
-                    while house.store.fold(house.store.latest_commit()):
+                    while house.store.materialize(house.store.latest_commit()):
                         pass
                     if action != "fold":
                         house.append([correction(data.draw(st.sampled_from(new)), void=data.draw(st.booleans()))])
@@ -175,7 +151,7 @@ def test_whatever_fails_each_event_is_counted_once(
 
 
 def test_what_came_together_is_stored_by_one_insert(tmp_path: Path) -> None:
-    with only_when_asked():
+    with stored_only_when_asked():
         house = House(tmp_path)
         for number in range(40):
             house.append([event(f"e{number}", NOON, {"n": 1}), event(f"f{number}", NOON, {"n": 1})])
@@ -203,7 +179,7 @@ def test_it_is_stored_soon_though_nobody_asks(tmp_path: Path, monkeypatch: pytes
 
 def test_an_event_that_waits_is_known_however_long_its_data(tmp_path: Path) -> None:
     """Nobody has to ask the engine for it."""
-    with only_when_asked():
+    with stored_only_when_asked():
         house = House(tmp_path)
         long = event("long", NOON, {"group": "x" * 5_000})
         house.append([long])
@@ -215,7 +191,7 @@ def test_an_event_that_waits_is_known_however_long_its_data(tmp_path: Path) -> N
 
 def test_what_was_removed_does_not_come_back(tmp_path: Path) -> None:
     """Nothing is removed before the journal is rid of it."""
-    with only_when_asked():
+    with stored_only_when_asked():
         house = House(tmp_path)
         house.append([event("e1", NOON, {"n": 1}), event("e2", NOON, {"n": 1}, org="it's")])
         with failing_disk(), pytest.raises(EngineError):
@@ -229,7 +205,7 @@ def test_what_was_removed_does_not_come_back(tmp_path: Path) -> None:
 
 
 def test_what_was_refused_and_repeated_counts_once_though_the_files_took_turns(tmp_path: Path) -> None:
-    with only_when_asked():
+    with stored_only_when_asked():
         house = House(tmp_path)
         house.append([event("e1", NOON, {"n": 1})])
         with failing_disk():
@@ -245,7 +221,7 @@ def test_what_was_refused_and_repeated_counts_once_though_the_files_took_turns(t
 
 def test_who_commits_waits_when_too_much_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "_MOST_BYTES", 5_000)
-    with only_when_asked():
+    with stored_only_when_asked():
         house = House(tmp_path)
         house.engine.fails = "before"
         house.append([event("e1", NOON, {"group": "x" * 4_000})])
@@ -260,7 +236,7 @@ def records(*blocks: bytes) -> list[Record]:
     return [Record(number, len(block), block) for number, block in enumerate(blocks, 1)]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=by_depth(100, 200, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), blocks=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=4))
 def test_of_a_file_cut_short_the_records_before_are_read_and_of_a_spoilt_one_all_that_are_sound(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, blocks: list[bytes]
@@ -371,7 +347,7 @@ def test_no_client_can_make_a_torn_record_look_like_damage(tmp_path: Path) -> No
 
 
 def test_a_start_stops_at_damage_and_keeps_the_file(tmp_path: Path) -> None:
-    with only_when_asked():
+    with stored_only_when_asked():
         house = House(tmp_path)
         for number in range(3):
             house.append([event(f"e{number}", NOON, {"n": 1})])

@@ -31,7 +31,7 @@ from meterhouse.domain.errors import AlreadyExists, FolderError, InsufficientSto
 from meterhouse.domain.organization import Key, Organization, hash_secret
 from meterhouse.domain.period import Interval
 from meterhouse.domain.plan import Flex, Grant, Subscription
-from meterhouse.ports import Ledger
+from meterhouse.ports.ledger import Ledger
 from meterhouse.storage.ledger import tables
 from meterhouse.storage.ledger.cache import ReadCache
 from meterhouse.storage.ledger.migrations import HEAD

@@ -19,11 +19,12 @@ from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.listing import CursorSeal
 from meterhouse.domain.organization import Organization
 from meterhouse.domain.period import ALL_TIME, Period
-from meterhouse.ports import EventStore
+from meterhouse.ports.event_store import EventStore
 from meterhouse.services.usage import OrganizationUsage
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
-from reference import ReferenceStore
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
+from support.depth import by_depth
+from support.reference import ReferenceStore
+from support.stores import open_store
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 _numbers = count()
@@ -32,7 +33,7 @@ SEAL = CursorSeal(b"a secret of the server")
 
 @pytest.fixture
 def engine_store(tmp_path: Path) -> Iterator[ClickHouseEventStore]:
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+    store = open_store(tmp_path)
     yield store
     store.close()
 
@@ -91,7 +92,9 @@ batches = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=by_depth(20, 40, 400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     batches=batches,
     limit=st.integers(1, 5),
@@ -163,7 +166,7 @@ class TestCursors:
                 usage.events(kind, ALL_TIME, filters, 1, cursor)
 
     @given(place=st.integers(0, 400), bit=st.integers(0, 5))
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=by_depth(40, 60, 600), deadline=None)
     def test_a_changed_cursor_is_no_cursor(self, place: int, bit: int) -> None:
         store = ReferenceStore()
         store.append([event(str(n), n, {}, "acme") for n in range(3)], T0)
@@ -178,11 +181,11 @@ class TestCursors:
 
 
 def test_the_engine_lists_after_a_restart_what_it_listed_before(tmp_path: Path) -> None:
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+    store = open_store(tmp_path)
     store.append([event(str(n), n // 3, {}, "acme") for n in range(9)], T0)
     first = usage_of(store, "acme").events("thing", ALL_TIME, {}, 4)
     store.close()
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"))
+    store = open_store(tmp_path)
     rest = usage_of(store, "acme").events("thing", ALL_TIME, {}, 9, first.older)
     assert [each.id for each in first.events + rest.events] == [str(n) for n in range(8, -1, -1)]
     store.close()

@@ -7,36 +7,33 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from test_rollups import NOON, NOW, event
 
-from meterhouse.domain.listing import Saying
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.engine import EngineError
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
-from meterhouse.storage.clickhouse.journal import JournalFiles
-from meterhouse.storage.clickhouse.mutation_queries import KILL_MUTATIONS, MUTATIONS_LEFT
-from meterhouse.storage.clickhouse.mutations import Interrupted, Mutations
-from meterhouse.storage.manifest import Manifest, Removal, State
-from meterhouse.storage.reserved_space import ReservedSpace
+from meterhouse.domain.listing import PropertyMatch
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine.engine import EngineError
+from meterhouse.storage.clickhouse.maintenance.mutation_queries import KILL_MUTATIONS, MUTATIONS_LEFT, REMOVE
+from meterhouse.storage.clickhouse.maintenance.mutations import Interrupted, Mutations, parameters_of
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
+from meterhouse.storage.manifest import Manifest, Removal
+from support.stores import open_on
 
 FAILS = "ALTER TABLE events UPDATE data = toString(throwIf(1)) WHERE 1 SETTINGS mutations_sync = 0"
 
 
 def opened(folder: Path) -> tuple[ClickHouseEventStore, ChdbEngine, Manifest]:
-    path = folder / "manifest"
-    manifest = Manifest.read(path) if path.exists() else Manifest.create(path, State())
-    engine = ChdbEngine(folder / "events")
-    files = JournalFiles(folder / "journal", manifest, ReservedSpace(folder / "spare"))
-    return ClickHouseEventStore(engine, {}, None, files), engine, manifest
+    store, engine = open_on(folder, ChdbEngine)
+    return store, engine, store._manifest
 
 
 def test_one_that_cannot_be_done_is_told_and_holds_up_nobody(tmp_path: Path) -> None:
-    store, engine, _ = opened(tmp_path)
+    store, engine, manifest = opened(tmp_path)
     store.append([event("e1", NOON, {"n": 1})], NOW)
     assert store.count() == 1
     with pytest.raises(EngineError, match="could not be changed"):
-        Mutations(engine, None).change(FAILS, {})
+        Mutations(engine, manifest).change(FAILS, {})
     assert engine.rows(MUTATIONS_LEFT, {}) == []
     assert store.remove("ns", "acme") == 1
     store.close()
@@ -67,13 +64,12 @@ def test_who_stops_waits_for_none(tmp_path: Path) -> None:
             self.killed += sql == KILL_MUTATIONS
             super().execute(sql, parameters)
 
-    engine = NeverDone(tmp_path / "events")
-    store = ClickHouseEventStore(engine)
+    store, engine = open_on(tmp_path, NeverDone)
     store.append([event("e1", NOON, {"n": 1})], NOW)
     killed = engine.killed
     threading.Timer(0.2, store.interrupt).start()
     with pytest.raises(Interrupted, match="repeat"):
-        store.rewrite(Saying("ns", "acme", "n", "1"), lambda found: found)
+        store.rewrite(PropertyMatch("ns", "acme", "n", "1"), lambda found: found)
     assert engine.killed == killed + 1
     store.close()
 
@@ -96,4 +92,20 @@ def test_a_purge_that_has_begun_is_counted_with_and_finished(tmp_path: Path) -> 
     store.close()
     store, _, _ = opened(tmp_path)
     assert store.count() == 2
+    store.close()
+
+
+def test_a_backup_beside_a_purge_that_was_interrupted(tmp_path: Path) -> None:
+    """The engine has removed the events, and nobody has written down that it did."""
+    store, engine, manifest = opened(tmp_path)
+    store.append([event("e1", NOON, {"n": 1}), msgspec.structs.replace(event("e2", NOON, {}), organization="b")], NOW)
+    assert store.count() == 2
+    removal = Removal("ns", "b", store.latest_commit(), 1)
+    manifest.update(removal=removal)
+    engine.execute(REMOVE.replace("mutations_sync = 0", "mutations_sync = 1"), parameters_of(removal))
+    with store.frozen() as frozen:
+        assert frozen.events == 1
+    assert store.remove("ns", "b") == 1
+    with store.frozen() as frozen:
+        assert frozen.events == 1
     store.close()

@@ -14,10 +14,10 @@ from meterhouse.domain.event import Event
 from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.json_reading import decode_data, read_text
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery
-from meterhouse.domain.retention import Kept, Reduction
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
-from meterhouse.storage.clickhouse.queries import Statement
+from meterhouse.domain.retention import Redaction, RetainedFields
+from meterhouse.storage.clickhouse.engine.statement import Statement
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
+from support.stores import open_store
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 PATHS = ("a", "a.b", "a.b.c", "d.e")
@@ -58,7 +58,7 @@ EVENTS = [event(number, data) for number, data in enumerate(DATA)]
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseEventStore]:
     folder: Path = tmp_path_factory.mktemp("properties")
-    store = ClickHouseEventStore(ChdbEngine(folder / "events"))
+    store = open_store(folder)
     store.append(EVENTS, NOW)
     yield store
     store.close()
@@ -84,7 +84,7 @@ def test_every_text_is_read_the_same_in_both_and_stays_when_events_are_reduced(s
     summed = [store.measure(MeterQuery("ns", f"o{n}", (SUM,), (None, None), 1)) for n in range(len(DATA))]
     for number, each in enumerate(EVENTS):
         assert summed[number] == [Measure(0, Decimal(each.numbers.get("a.b", 0)))], DATA[number]
-    store.reduce(Reduction("ns", NOW, {"thing": Kept(("a.b",), PATHS)}))
+    store.redact(Redaction("ns", NOW, {"thing": RetainedFields(("a.b",), PATHS)}))
     check(store)
     again = [store.measure(MeterQuery("ns", f"o{n}", (SUM,), (None, None), 1)) for n in range(len(DATA))]
     assert again == summed

@@ -20,10 +20,12 @@ from meterhouse.domain.export import ExportForm, Selection
 from meterhouse.domain.json_reading import decode_data, places_of
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery
 from meterhouse.domain.quantity import parse_quantity
-from meterhouse.domain.retention import Kept, Record, Reduction, complete_from, kept_by_type
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.engine import NO_PARAMETERS, EngineError, Parameters
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
+from meterhouse.domain.retention import Record, Redaction, RetainedFields, complete_from, retained_by_type
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine.engine import NO_PARAMETERS, EngineError, Parameters
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
+from support.depth import by_depth
+from support.stores import open_on, open_store
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -74,8 +76,8 @@ def event(event_id: str, members: dict[str, str], at: datetime, kind: str = "thi
     return parse_event((json.dumps(raw)[:-1] + f', "data": {{{data}}}}}').encode(), "ns", {}, NOW)
 
 
-def opened(folder: Path, engine: type[ChdbEngine] = ChdbEngine) -> ClickHouseEventStore:
-    return ClickHouseEventStore(engine(folder / "events"), {"ns": METERS})
+def opened(folder: Path) -> ClickHouseEventStore:
+    return open_store(folder, {"ns": METERS})
 
 
 def answers(store: ClickHouseEventStore, commits: int) -> list[list[Measure]]:
@@ -94,7 +96,7 @@ def exported(store: ClickHouseEventStore) -> bytes:
     return b"".join(store.export(Selection(None, None), ExportForm.NDJSON))
 
 
-def remains(found: Event, kept: Kept) -> dict[str, Any]:
+def remains(found: Event, kept: RetainedFields) -> dict[str, Any]:
     """What a reduced event says: members that are texts, truths or quantities, of those that are kept."""
 
     decoded = decode_data(found.data)
@@ -132,7 +134,7 @@ def remains(found: Event, kept: Kept) -> dict[str, Any]:
     return {"meterhouse.reduced": True, **chosen(decoded, paths, ())}
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=by_depth(4, 12, 120), deadline=None)
 @given(
     batches=st.lists(st.lists(EVENTS, min_size=1, max_size=12), min_size=1, max_size=3),
     cut_hours=st.integers(0, 41),
@@ -145,15 +147,15 @@ def test_no_answer_changes_and_nothing_else_remains(
     try:
         outcomes = [each for batch in batches for each in zip(batch, store.append(batch, NOW), strict=True)]
         if fold:
-            store.fold(store.latest_commit())
+            store.materialize(store.latest_commit())
         commits = store.latest_commit()
         before = answers(store, commits)
-        cut, kept = T0 + timedelta(hours=cut_hours), kept_by_type(METERS)
-        reduction = Reduction("ns", cut, kept)
+        cut, kept = T0 + timedelta(hours=cut_hours), retained_by_type(METERS)
+        reduction = Redaction("ns", cut, kept)
         first = {each.id: each for each, outcome in outcomes if outcome is Outcome.INGESTED}
-        assert store.reducible(reduction) == sum(each.time < cut for each in first.values())
-        store.reduce(reduction)
-        assert store.reducible(reduction) == 0
+        assert store.redactable(reduction) == sum(each.time < cut for each in first.values())
+        store.redact(reduction)
+        assert store.redactable(reduction) == 0
         assert answers(store, commits) == before
         store.rebuild()
         assert answers(store, commits) == before
@@ -161,7 +163,7 @@ def test_no_answer_changes_and_nothing_else_remains(
             sent = first[found.event.id]
             if sent.time < cut:
                 said = decode_data(found.event.data)
-                assert said == remains(sent, kept.get(sent.type, Kept())), sent.data
+                assert said == remains(sent, kept.get(sent.type, RetainedFields())), sent.data
             else:
                 assert found.event.data == sent.data
             assert store.append([sent], NOW) == [Outcome.DUPLICATE]
@@ -182,9 +184,9 @@ def test_numbers_keep_their_digits_and_hide_nothing(tmp_path: Path, number: str)
     store = opened(tmp_path)
     store.append([event("1", {"n": number, "who": '"ada"', "user": '{"id":true}'}, T0)], NOW)
     before = answers(store, 1)
-    store.reduce(Reduction("ns", NOW, kept_by_type(METERS)))
+    store.redact(Redaction("ns", NOW, retained_by_type(METERS)))
     assert answers(store, 1) == before
-    [found] = store.find([("ns", "s", "1")])
+    [found] = store.find_named("ns", [("s", "1")])
     said = decode_data(found.event.data)
     assert isinstance(said, dict)
     assert (Decimal(str(said["n"])), said["who"], said["user"]) == (Decimal(number), "ada", {"id": True})
@@ -195,11 +197,11 @@ def test_contradictions_lose_what_was_delivered(tmp_path: Path) -> None:
     store = opened(tmp_path)
     first, other = (event("1", {"secret": json.dumps(text)}, T0) for text in ("one", "two"))
     assert [*store.append([first], NOW), *store.append([other], NOW)] == [Outcome.INGESTED, Outcome.CONFLICT]
-    reduction = Reduction("ns", NOW + timedelta(days=1), kept_by_type(METERS))
-    assert store.reducible(reduction) == 2
-    store.reduce(reduction)
-    assert store.reducible(reduction) == 0
-    [kept] = [each.event for each in store.about(first)]
+    reduction = Redaction("ns", NOW + timedelta(days=1), retained_by_type(METERS))
+    assert store.redactable(reduction) == 2
+    store.redact(reduction)
+    assert store.redactable(reduction) == 0
+    [kept] = [each.event for each in store.corrections_of(first)]
     delivered = msgspec.json.decode(kept.data)
     assert delivered.pop("data") == {"meterhouse.reduced": True}
     assert (delivered["id"], delivered["source"], delivered["type"], delivered["subject"]) == (
@@ -221,7 +223,7 @@ def test_only_old_events_of_the_namespace_are_reduced(tmp_path: Path) -> None:
         msgspec.structs.replace(event("other", {"x": "1"}, T0 - microsecond), namespace="other"),
     ]
     store.append(events, NOW)
-    store.reduce(Reduction("ns", T0, {}))
+    store.redact(Redaction("ns", T0, {}))
     found = {each.event.id: each.event.data for each in store.find([each.identity for each in events])}
     assert found == {"old": b'{"meterhouse.reduced":true}', "new": b'{"x" : 1}', "other": b'{"x" : 1}'}
     store.close()
@@ -231,7 +233,7 @@ def test_a_retry_of_a_reduced_event_is_compared_with_what_remains(tmp_path: Path
     store = opened(tmp_path)
     sent = {"n": "1.50", "user": '{"id":1.25,"name":"x"}', "who": '"ada"', "secret": "1"}
     store.append([event("1", sent, T0)], NOW)
-    store.reduce(Reduction("ns", NOW, kept_by_type(METERS)))
+    store.redact(Redaction("ns", NOW, retained_by_type(METERS)))
     for members, outcome in [
         (sent, Outcome.DUPLICATE),
         ({**sent, "secret": "2", "n": "1.5"}, Outcome.DUPLICATE),
@@ -252,17 +254,16 @@ def test_a_reduction_that_fails_does_not_hold_up_others(tmp_path: Path) -> None:
                 sql = sql.replace("data = multiIf(", "data = throwIf(1) || multiIf(")
             super().execute(sql, parameters)
 
-    engine = Failing(tmp_path / "events")
-    store = ClickHouseEventStore(engine, {"ns": METERS})
+    store, engine = open_on(tmp_path, Failing, {"ns": METERS})
     store.append([event("1", {"n": "1"}, T0)], NOW)
     engine.failing = True
-    reduction = Reduction("ns", NOW, kept_by_type(METERS))
+    reduction = Redaction("ns", NOW, retained_by_type(METERS))
     with pytest.raises(EngineError):
-        store.reduce(reduction)
+        store.redact(reduction)
     engine.failing = False
     assert engine.rows("SELECT count() FROM system.mutations WHERE NOT is_done", {}) == [[0]]
-    store.reduce(reduction)
-    assert store.reducible(reduction) == 0
+    store.redact(reduction)
+    assert store.redactable(reduction) == 0
     store.close()
 
 
@@ -280,7 +281,7 @@ def test_a_reduction_that_fails_does_not_hold_up_others(tmp_path: Path) -> None:
     ],
 )
 def test_a_meter_that_is_added_later_knows_since_when_events_have_what_it_reads(added: Meter, lacking: bool) -> None:
-    records = [Record(T0 + timedelta(days=day), kept_by_type(METERS)) for day in (0, 2, 1)]
-    records.append(Record(NOW, kept_by_type([*METERS, added])))
+    records = [Record(T0 + timedelta(days=day), retained_by_type(METERS)) for day in (0, 2, 1)]
+    records.append(Record(NOW, retained_by_type([*METERS, added])))
     assert complete_from(added, records) == (T0 + timedelta(days=2) if lacking else None)
     assert all(complete_from(meter, records) is None for meter in METERS)

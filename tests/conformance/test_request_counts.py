@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from meterhouse.domain.errors import NotFound
 from meterhouse.domain.organization import Organization
-from meterhouse.ports import Ledger
+from meterhouse.ports.ledger import Ledger
 from meterhouse.services.rate_limits import RateLimits
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
 
@@ -83,14 +83,14 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_an_allowance_counts_down_to_the_next_full_hour(acme: Ledger) -> None:
     limits, now = RateLimits(acme), HOUR + timedelta(minutes=59, seconds=59, microseconds=999_999)
-    assert limits.look("acme", 2, now).remaining == 2
-    first = limits.spend("acme", 2, now)
+    assert limits.peek("acme", 2, now).remaining == 2
+    first = limits.consume("acme", 2, now)
     assert first is not None
     assert (first.remaining, first.resets_at) == (1, HOUR + timedelta(hours=1))
-    assert limits.spend("acme", 2, now) is not None
-    assert limits.spend("acme", 2, now) is None
-    assert limits.look("acme", 1, now).remaining == 0
-    assert limits.look("acme", 2, now + timedelta(microseconds=1)).remaining == 2
+    assert limits.consume("acme", 2, now) is not None
+    assert limits.consume("acme", 2, now) is None
+    assert limits.peek("acme", 1, now).remaining == 0
+    assert limits.peek("acme", 2, now + timedelta(microseconds=1)).remaining == 2
 
 
 def test_a_secret_is_kept_from_the_first_time_on(ledger_url: str, ledger: Ledger) -> None:

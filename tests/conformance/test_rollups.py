@@ -23,11 +23,13 @@ from meterhouse.domain.correction import RESTORE, VOID
 from meterhouse.domain.event import Event
 from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
-from meterhouse.storage.clickhouse import fold_queries, rollups
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.engine import NO_PARAMETERS, EngineError, Parameters
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
-from reference import ReferenceStore
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine.engine import NO_PARAMETERS, EngineError, Parameters
+from meterhouse.storage.clickhouse.rollups import rollups, table_queries
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
+from support.depth import by_depth
+from support.reference import ReferenceStore
+from support.stores import crash, open_on, open_store
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -107,7 +109,7 @@ EVENTS = st.builds(
 )
 # What is done between one batch of events and the next; a pair fails one of the statements of a fold.
 ACTIONS = st.one_of(
-    st.sampled_from(["fold", "fold", "fold", "fold one", "nothing", "restart", "rebuild", "new catalog"]),
+    st.sampled_from(["fold", "fold", "fold", "fold one", "nothing", "restart", "crash", "rebuild", "new catalog"]),
     st.tuples(st.integers(0, 2), st.booleans()),
 )
 STEPS = st.lists(
@@ -158,16 +160,15 @@ class FlakyEngine(ChdbEngine):
             raise EngineError("told to fail")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=by_depth(10, 40, 400), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), steps=STEPS)
 def test_answers_what_the_reference_answers(
     tmp_path_factory: pytest.TempPathFactory,
     data: st.DataObject,
     steps: list[tuple[list[Event], list[bool], tuple[int, bool] | str]],
 ) -> None:
-    folder = tmp_path_factory.mktemp("engine") / "events"
-    engine = FlakyEngine(folder)
-    store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
+    folder = tmp_path_factory.mktemp("house")
+    (store, engine), reference = open_on(folder, FlakyEngine, METERS), ReferenceStore()
     try:
         sent: list[Event] = []
         for events, words, action in steps:
@@ -177,17 +178,17 @@ def test_answers_what_the_reference_answers(
             ask(data, store, reference)
             if action == "rebuild":
                 store.rebuild()
-            elif action in ("restart", "new catalog"):
-                store.close()
-                engine = FlakyEngine(folder)
-                store = ClickHouseEventStore(engine, METERS if action == "restart" else {"ns": METERS["ns"][:4]})
+            elif action in ("restart", "crash", "new catalog"):
+                crash(store) if action == "crash" else store.close()
+                meters = {"ns": METERS["ns"][:4]} if action == "new catalog" else METERS
+                store, engine = open_on(folder, FlakyEngine, meters)
             elif isinstance(action, tuple):
-                if store.folded_commit() < store.latest_commit():
+                if store.watermark() < store.latest_commit():
                     engine.left, engine.happens = action
                     with pytest.raises(EngineError):
-                        store.fold(store.latest_commit())
+                        store.materialize(store.latest_commit())
             elif action != "nothing":
-                while store.fold(store.latest_commit()) and action == "fold":
+                while store.materialize(store.latest_commit()) and action == "fold":
                     pass
             ask(data, store, reference)
     finally:
@@ -195,14 +196,14 @@ def test_answers_what_the_reference_answers(
 
 
 @pytest.mark.parametrize("events_in_memory", [250_000, 0])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(by_depth(1, 2, 20)))
 def test_many_small_histories(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, events_in_memory: int
 ) -> None:
     """Few values, entities and slots in many organizations: whatever can move from one place to another does."""
     monkeypatch.setattr(rollups, "_EVENTS_IN_MEMORY", events_in_memory)
     rng = random.Random(seed)
-    store, reference = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS), ReferenceStore()
+    store, reference = open_store(tmp_path, METERS), ReferenceStore()
     slots = [NOON + number * 15 * MINUTE for number in (0, 1, 2, 50)]
     lines = sorted({NOON, *slots, *(slot + 15 * MINUTE for slot in slots), *(slot + 7 * MINUTE for slot in slots)})
     numbers = itertools.count()
@@ -230,7 +231,7 @@ def test_many_small_histories(
                     query = MeterQuery("ns", each, meters, edges, commit, grouped, state_window=moment)
                     assert in_order(store.measure(query)) == in_order(reference.measure(query)), query
             if rng.random() < 0.8:
-                while store.fold(store.latest_commit()):
+                while store.materialize(store.latest_commit()):
                     pass
     finally:
         store.close()
@@ -241,11 +242,11 @@ def test_a_group_without_a_number_adds_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, events_in_memory: int
 ) -> None:
     monkeypatch.setattr(rollups, "_EVENTS_IN_MEMORY", events_in_memory)
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
+    store = open_store(tmp_path, METERS)
     told = [{"group": "a", "n": 5}, {"group": "b"}, {"group": "c", "n": 7}, {"group": "d", "n": "none"}]
     store.append([event(f"e{number}", NOON, data) for number, data in enumerate(told)], NOW)
     store.append([event("least", NOON + 60 * MINUTE, {"group": "a", "n": -5}), event("x", NOON + 60 * MINUTE, {})], NOW)
-    while store.fold(store.latest_commit()):
+    while store.materialize(store.latest_commit()):
         pass
     edges = (NOON, NOON + 30 * MINUTE, NOON + 90 * MINUTE)
     measures = store.measure(MeterQuery("ns", "acme", tuple(SINGLE[4:8]), edges, store.latest_commit()))
@@ -253,29 +254,44 @@ def test_a_group_without_a_number_adds_none(
     store.close()
 
 
+@pytest.mark.parametrize("folds", [False, True])
+def test_the_latest_of_one_instant_and_the_mean_over_rollups_and_events(tmp_path: Path, folds: bool) -> None:
+    """One commit is folded, another is read as it came; nothing is in memory after a restart."""
+    store = open_store(tmp_path, METERS)
+    for number in (1, 2, 6):
+        store.append([event(f"e{number}", NOON, {"n": number})], NOW)
+        if folds and number == 1:
+            store.materialize(1)
+    store.close()
+    store = open_store(tmp_path, METERS)
+    mean, newest = SINGLE[6], SINGLE[7]
+    query = MeterQuery("ns", "acme", (mean, newest), (None, None), store.latest_commit())
+    assert [measure.value for measure in in_order(store.measure(query))] == [3, 6]
+    store.close()
+
+
 LARGE = [event(f"l{number}", NOON + number * MINUTE, {"name": f"n{number % 7}", "n": number}) for number in range(50)]
 ANSWERED = MeterQuery("ns", "acme", (METERS["ns"][1], METERS["ns"][8]), (None, NOON + 20 * MINUTE, None), 1)
 
 
-@pytest.mark.parametrize("step", [fold_queries.MERGE_FOLD, fold_queries.ATTACH_FOLD])
+@pytest.mark.parametrize("step", [table_queries.MERGE_STAGING, table_queries.ATTACH_STAGING])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_large_fold_is_there_whole_or_not_at_all_whenever_it_is_killed(
     tmp_path: Path, step: str, after: bool
 ) -> None:
     context = multiprocessing.get_context("spawn")
-    process = context.Process(target=fold_and_die, args=(tmp_path / "events", step, after))
+    process = context.Process(target=fold_and_die, args=(tmp_path, step, after))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
-    engine = ChdbEngine(tmp_path / "events")
-    store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
+    (store, engine), reference = open_on(tmp_path, ChdbEngine, METERS), ReferenceStore()
     reference.append(LARGE, NOW)
     try:
-        done = step == fold_queries.ATTACH_FOLD and after
-        assert store.folded_commit() == done
+        done = step == table_queries.ATTACH_STAGING and after
+        assert store.watermark() == done
         for _ in range(2):
             assert in_order(store.measure(ANSWERED)) == in_order(reference.measure(ANSWERED))
-            while store.fold(store.latest_commit()):
+            while store.materialize(store.latest_commit()):
                 pass
         parts = engine.rows("SELECT count() FROM system.parts WHERE active AND table = 'rollups'", {})
         assert parts == [[1]], "a crash between the parts of a fold would leave some of it"
@@ -294,21 +310,20 @@ def fold_and_die(folder: Path, step: str, after: bool) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     rollups._EVENTS_IN_MEMORY = 0
-    store = ClickHouseEventStore(DyingEngine(folder), METERS)
+    store, _ = open_on(folder, DyingEngine, METERS)
     store.append(LARGE, NOW)
-    store.fold(store.latest_commit())
+    store.materialize(store.latest_commit())
 
 
 def test_a_large_fold_is_attached_as_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollups, "_EVENTS_IN_MEMORY", 0)
-    engine = ChdbEngine(tmp_path / "events")
-    store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
+    (store, engine), reference = open_on(tmp_path, ChdbEngine, METERS), ReferenceStore()
     try:
         for stored in (store, reference):
             stored.append(LARGE, NOW)
         parts = "SELECT count() FROM system.parts WHERE active AND table = "
-        assert not store.fold(1)
-        assert engine.rows(f"{parts}'fold'", {}) == engine.rows(f"{parts}'rollups'", {}) == [[1]]
+        assert not store.materialize(1)
+        assert engine.rows(f"{parts}'staging'", {}) == engine.rows(f"{parts}'rollups'", {}) == [[1]]
         assert in_order(store.measure(ANSWERED)) == in_order(reference.measure(ANSWERED))
     finally:
         store.close()
@@ -321,24 +336,23 @@ def test_a_fold_is_left_when_it_is_in_the_way(tmp_path: Path, rebuilds: bool) ->
 
         def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
             super().execute(sql, parameters)
-            if sql.startswith("INSERT INTO folded") and not self.waiting:
+            if sql.startswith("INSERT INTO staged") and not self.waiting:
                 self.waiting = threading.Thread(target=store.rebuild if rebuilds else store.interrupt)
                 self.waiting.start()
                 self.waiting.join(1)  # one that rebuilds waits for the fold
 
-    engine = Interrupting(tmp_path / "events")
-    store, reference = ClickHouseEventStore(engine, METERS), ReferenceStore()
+    (store, engine), reference = open_on(tmp_path, Interrupting, METERS), ReferenceStore()
     try:
         for stored in (store, reference):
             stored.append(LARGE, NOW)
-        assert store.fold(1), "there is more to fold"
+        assert store.materialize(1), "there is more to fold"
         assert engine.waiting
         engine.waiting.join()
-        assert store.folded_commit() == 0
+        assert store.watermark() == 0
         assert in_order(store.measure(ANSWERED)) == in_order(reference.measure(ANSWERED))
         if rebuilds:
-            assert not store.fold(1)
-            assert store.folded_commit() == 1
+            assert not store.materialize(1)
+            assert store.watermark() == 1
             assert in_order(store.measure(ANSWERED)) == in_order(reference.measure(ANSWERED))
     finally:
         store.close()

@@ -12,10 +12,10 @@ import pytest
 from conformance.test_rollups import METERS, MINUTE, NOON, NOW, STRANGER, correction, event
 from meterhouse.domain.event import Event
 from meterhouse.domain.meter import MeterQuery
-from meterhouse.storage.clickhouse import rollups
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
-from reference import ReferenceStore
+from meterhouse.storage.clickhouse.read import single_events
+from support.depth import by_depth
+from support.reference import ReferenceStore
+from support.stores import open_store
 
 COUNT, SUM, BOTH, ANY = METERS["ns"][:4]
 ASKED = [(SUM, COUNT), (COUNT, SUM), (BOTH, SUM, COUNT), (BOTH,), (COUNT,), (ANY, COUNT), (STRANGER, SUM)]
@@ -33,11 +33,11 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize("few", [0, 3, 1_000])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(by_depth(1, 2, 20)))
 def test_the_top_is_that_of_all_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, few: int) -> None:
-    monkeypatch.setattr(rollups, "_FEW_GROUPS", few)  # up to which they are ranked in memory
+    monkeypatch.setattr(single_events, "_FEW_GROUPS", few)  # up to which they are ranked in memory
     rng, numbers = random.Random(seed), itertools.count()
-    store, reference = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS), ReferenceStore()
+    store, reference = open_store(tmp_path, METERS), ReferenceStore()
 
     def happening() -> Event:
         data = {name: rng.choice(NUMBERS) for name in ("n", "m") if rng.random() < 0.8}
@@ -60,17 +60,17 @@ def test_the_top_is_that_of_all_groups(tmp_path: Path, monkeypatch: pytest.Monke
                 count = rng.choice([1, 3, 100])
                 assert store.top(query, count) == reference.top(query, count), (query, count)
             if rng.random() < 0.6:
-                while store.fold(store.latest_commit()):
+                while store.materialize(store.latest_commit()):
                     pass
             elif rng.random() < 0.5:
                 store.close()
-                store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
+                store = open_store(tmp_path, METERS)
     finally:
         store.close()
 
 
 def test_nobody_has_nothing(tmp_path: Path) -> None:
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
+    store = open_store(tmp_path, METERS)
     try:
         assert store.top(MeterQuery("ns", "nobody", (SUM, COUNT), (None, None), 0, ("group",)), 5) == []
     finally:

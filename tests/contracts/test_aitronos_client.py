@@ -12,7 +12,7 @@ import pytest
 from aitronos import Aitronos, AsyncAitronos
 from aitronos.core.api_error import ApiError
 
-from server import Server, event
+from support.server import Server, event
 
 PATH = "/v1/analytics/usage/summary/"
 PAGE_KEYS = [

@@ -20,14 +20,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from asgi import client_of
-from contracts import documents
-from contracts.documents import documents_of
 from meterhouse.contracts import installed
 from meterhouse.settings import Settings
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from meterhouse.wiring import open_meterhouse
-from server import Server, event
+from support import documents
+from support.asgi import client_of
+from support.documents import documents_of
+from support.server import Server, event
 
 CONTRACTS = installed()
 ENDPOINTS = [(name, path) for name, contract in CONTRACTS.items() for route in contract.routes for path in route.paths]
@@ -441,7 +441,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(ClickHouseEventStore, "measure", fail)
-        patch.setattr(ClickHouseEventStore, "newest", fail)
+        patch.setattr(ClickHouseEventStore, "list_events", fail)
         yield client
 
 

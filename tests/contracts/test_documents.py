@@ -23,11 +23,11 @@ from schemathesis.checks import max_response_time
 from schemathesis.specs.openapi.checks import positive_data_acceptance, unsupported_method
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from contracts.documents import NOT_ALLOWED, Undocumented, documents_of, formats, read_json, validator
 from meterhouse.contracts import installed
 from meterhouse.http.contracts import encode_body
 from meterhouse.http.documents import contract_openapi
-from server import Server
+from support.documents import NOT_ALLOWED, Undocumented, documents_of, formats, read_json, validator
+from support.server import Server
 
 CONTRACTS = installed()
 DOCUMENTS = {name: contract_openapi(contract, "0") for name, contract in CONTRACTS.items()}

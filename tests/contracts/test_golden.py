@@ -20,7 +20,7 @@ import pytest
 
 from meterhouse.contracts import installed
 from meterhouse.testing import CaseError, check_case, read_case
-from server import ADMIN_KEY, serve
+from support.server import ADMIN_KEY, serve
 
 FOLDER = Path(__file__).parent
 CATALOGS = FOLDER.parents[1] / "src" / "meterhouse" / "catalogs"

@@ -13,9 +13,10 @@ from hypothesis import event as note
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.documents import NOT_ALLOWED
 from meterhouse.contracts import installed
-from server import Server, event
+from support.depth import by_depth
+from support.documents import NOT_ALLOWED
+from support.server import Server, event
 
 CONTRACTS = installed()
 OWNERS = ("first", "second")
@@ -247,7 +248,7 @@ STATUSES = {
 }
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=by_depth(200, 600, 6_000), deadline=None)
 @given(attempt=attempts())
 def test_an_answer_is_shaped_by_the_callers_own_rights_alone(world: World, attempt: Attempt) -> None:
     holder = world.organizations[attempt.holder]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from server import Server, event
+from support.server import Server, event
 
 PATH = "/api/v1/usage/summary"
 

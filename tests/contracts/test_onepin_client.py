@@ -18,7 +18,7 @@ from onepin import AsyncOnepinClient, OnepinClient, UnprocessableEntityError
 from onepin.core.api_error import ApiError
 
 from meterhouse.contracts.onepin.activity import ACTIONS
-from server import ADMIN_KEY, Server, event, free_port, serve
+from support.server import ADMIN_KEY, Server, event, free_port, serve
 
 LONG_AGO = "2024-01-01T00:00:00Z"
 RANGES, VIEWS = ("30d", "60d", "90d"), ("daily", "weekly", "monthly")
@@ -291,7 +291,7 @@ class failing_server:  # noqa: N801 - reads as a function where it is used
     SCRIPT = """
 import sys
 from meterhouse import cli
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 
 def fail(store, query):
     raise RuntimeError("the disk of db-7 is on fire")

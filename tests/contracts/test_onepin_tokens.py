@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from server import Server, event, serve
+from support.server import Server, event, serve
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 ISSUER = "https://clerk.example"

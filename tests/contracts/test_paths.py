@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from meterhouse.contracts import installed
-from server import Server
+from support.server import Server
 
 CONTRACTS = installed()
 ENDPOINTS = [(name, path) for name, contract in CONTRACTS.items() for route in contract.routes for path in route.paths]

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from server import Server, event
+from support.server import Server, event
 
 FRACTION = "2026-03-10T08:30:00.25Z"
 

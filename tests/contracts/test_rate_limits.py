@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server import Server, serve
+from support.server import Server, serve
 
 NOW = "2026-03-15T12:34:56.5Z"
 HOUR_END = 1_773_579_600  # 13:00 UTC

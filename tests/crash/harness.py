@@ -5,267 +5,64 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from itertools import chain, combinations, count
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import httpx
-import msgspec
 
-from meterhouse.domain.period import format_instant
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from server import Server, serve
+from crash.inventory import opened
+from support.books import (
+    ANCHOR,
+    CLIENTS,
+    ENVIRONMENT,
+    NOW,
+    ORGANIZATIONS,
+    PAIRS,
+    Batch,
+    Books,
+    Figures,
+    Identity,
+    Sent,
+    observed,
+    some_event,
+    unequal,
+)
+from support.server import Server, serve
 
-NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
-SPAN = timedelta(days=150)
-CLIENTS = 3
 BIGGEST_BATCH = 200
-SOURCE = "crash"
-ORGANIZATIONS = {
-    "unsiloed": ("unsiloed-1", "unsiloed-2"),
-    "aitronos": ("aitronos-1",),
-    "octolens": ("octolens-1",),
-    "autoposting": ("autoposting-1",),
-    "onepin": ("onepin-1",),
+LONGEST_AIM_S = 6
+"""Under load as many seconds pass between two folds."""
+
+
+def _sizes_of_the_journal(data: Path) -> set[str]:
+    return {f"{name} {(data / 'journal' / name).stat().st_size}" for name in ("0", "1")}
+
+
+def _parts_being_written(*tables: str) -> Callable[[Path], set[str]]:
+    """Parts of tables that are on their way to the disk and have not got their names yet."""
+
+    def of(data: Path) -> set[str]:
+        folders = [data / "events" / "data" / "default" / table for table in tables]
+        return {each for folder in folders if folder.exists() for each in os.listdir(folder) if each.startswith("tmp_")}  # noqa: PTH208
+
+    return of
+
+
+AIMS = {
+    "in a write of the journal": _sizes_of_the_journal,
+    "in a flush": _parts_being_written("events"),
+    "in a fold": _parts_being_written("staging", "staged", "rollups"),
 }
-PAIRS = [(namespace, each) for namespace, organizations in ORGANIZATIONS.items() for each in organizations]
-# Before every event. Without an interval our own answer is for all the time since; contracts have cycles of their own.
-ANCHOR = "2026-01-01"
-CYCLES = {
-    "unsiloed": datetime(2026, 5, 31, tzinfo=UTC),  # 5 times 30 days after the anchor
-    "aitronos": datetime(2026, 6, 1, tzinfo=UTC),
-    "autoposting": datetime(2026, 6, 1, tzinfo=UTC),
-    "onepin": datetime(2026, 5, 17, tzinfo=UTC),  # 30 days, today included
-}
-METERS = {
-    "unsiloed": ("credits",),
-    "aitronos": ("requests", "neurons", "synapses", "cost"),
-    "octolens": ("mentions", "keywords"),
-    "autoposting": ("credits", "posts", "ai_tokens", "ai_cost", "ai_requests", "clips_uploaded"),
-    "onepin": ("credits", "lines", "characters"),
-}
-# The clock stands still, and so does the hour that requests are counted in.
-ENVIRONMENT = {
-    "METERHOUSE_OCTOLENS_REQUESTS_PER_HOUR": "1000000",
-    "METERHOUSE_AUTOPOSTING_REQUESTS_PER_HOUR": "1000000",
-}
-
-Identity = tuple[str, str]
-Figures = dict[tuple[str, str], Decimal]
-
-_decoder = msgspec.json.Decoder(float_hook=Decimal)
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """An event as it is sent, every time with the same content; `data` is its JSON text."""
-
-    namespace: str
-    organization: str
-    kind: str
-    id: str
-    at: datetime
-    data: str
-
-    @property
-    def identity(self) -> Identity:
-        return self.namespace, self.id
-
-    def json(self) -> str:
-        envelope = {"specversion": "1.0", "id": self.id, "source": SOURCE, "type": self.kind}
-        more = {"subject": self.organization, "time": format_instant(self.at), "data": msgspec.Raw(self.data.encode())}
-        return msgspec.json.encode({**envelope, **more}).decode()
-
-
-Batch = Sequence[Sent]
-
-
-def some_event(random: Random, namespace: str, event_id: str) -> Sent:
-    """A new event, somewhere in five months."""
-    at = NOW - timedelta(microseconds=random.randrange(1, SPAN // timedelta(microseconds=1)))
-    amount = f"{random.randrange(1, 10**12)}e-9"  # no two sets of events have the same sum
-    match namespace:
-        case "unsiloed":
-            kind, data = "credit.used", {"amount": amount, "operation": random.choice(["parse", "extract"])}
-        case "aitronos":
-            units = {"neurons": random.randrange(10**9), "synapses": random.randrange(10**9)}
-            kind, data = "ai.request", {"model": random.choice("abc"), "cost": amount, **units}
-        case "octolens":
-            kind, data = random.choice(
-                [
-                    ("mention.found", {"mention_id": event_id}),
-                    ("keyword.state", {"keyword_id": event_id, "state": random.choice(["active", "paused"])}),
-                ]
-            )
-        case "autoposting":
-            tokens = {"input_tokens": random.randrange(10**9), "output_tokens": random.randrange(10**9)}
-            post = {"post_id": f"post-{random.randrange(300)}", "state": random.choice(["scheduled", "published"])}
-            kind, data = random.choice(
-                [
-                    ("credit.used", {"amount": amount}),
-                    ("post.state", {**post, "source": "api"}),
-                    ("ai.usage", {"model": "m", "cost": amount, **tokens}),
-                    ("clip.uploaded", {"clip_id": event_id}),
-                ]
-            )
-        case _:
-            line = {"run_id": "r", "user_id": "ada", "locale": "de", "credits": amount}
-            kind, data = "line.generated", {**line, "characters": random.randrange(10**9)}
-    organization = random.choice(ORGANIZATIONS[namespace])
-    return Sent(namespace, organization, kind, event_id, at, msgspec.json.encode(data).decode())
-
-
-def measured(event: Sent) -> dict[str, Decimal]:
-    """What a single event adds to the meters that add."""
-    data, one = msgspec.json.decode(event.data), Decimal(1)
-    match event.kind:
-        case "credit.used":
-            return {"credits": Decimal(data["amount"])}
-        case "ai.request":
-            units = {"neurons": Decimal(data["neurons"]), "synapses": Decimal(data["synapses"])}
-            return {"requests": one, "cost": Decimal(data["cost"]), **units}
-        case "mention.found":
-            return {"mentions": one}
-        case "keyword.state":
-            return {"keywords": one}
-        case "ai.usage":
-            tokens = Decimal(data["input_tokens"] + data["output_tokens"])
-            return {"ai_requests": one, "ai_cost": Decimal(data["cost"]), "ai_tokens": tokens}
-        case "clip.uploaded":
-            return {"clips_uploaded": one}
-        case "line.generated":
-            return {"credits": Decimal(data["credits"]), "lines": one, "characters": Decimal(data["characters"])}
-    return {}
-
-
-class Books:
-    """What every endpoint has to answer when exactly these events were stored: plain additions."""
-
-    def __init__(self) -> None:
-        self._totals: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
-        self._posts: dict[tuple[str, str], tuple[datetime, str]] = {}
-
-    def __copy__(self) -> Books:
-        other = Books()
-        other._totals.update(self._totals)
-        other._posts.update(self._posts)
-        return other
-
-    def add(self, event: Sent) -> None:
-        within = event.namespace in CYCLES and event.at >= CYCLES[event.namespace]
-        for meter, value in measured(event).items():
-            self._totals[event.organization, meter] += value
-            if within:
-                self._totals[event.organization, f"{meter} of the cycle"] += value
-        if event.kind == "post.state":
-            data = msgspec.json.decode(event.data)
-            post, change = (event.organization, data["post_id"]), (event.at, data["state"])
-            self._posts[post] = max(change, self._posts.get(post, change))
-
-    def figures(self, *, contracts: bool) -> Figures:
-        """Every number of every answer, by organization and name; of our own answers only, or of the contracts' too."""
-        figures: Figures = {}
-        for namespace, organization in PAIRS:
-            told = {meter: self._totals[organization, meter] for meter in METERS[namespace]}
-            if namespace == "autoposting":
-                told["posts"] = self._count_posts(organization, "published")
-            if contracts:
-                told |= self.contract_figures(namespace, organization)
-            figures |= {(organization, name): value for name, value in told.items()}
-        return figures
-
-    def contract_figures(self, namespace: str, organization: str) -> dict[str, Decimal]:
-        def total(name: str) -> Decimal:
-            return self._totals[organization, name]
-
-        match namespace:
-            case "unsiloed":
-                return {"current_usage": total("credits of the cycle")}
-            case "aitronos":
-                return {
-                    "totalRequests": total("requests"),
-                    "totalNeurons": total("neurons"),
-                    "total_synapses": total("synapses"),
-                    "totalCost": francs(total("cost")),
-                    "currentMonth.requests": total("requests of the cycle"),
-                    "currentMonth.cost": francs(total("cost of the cycle")),
-                }
-            case "octolens":
-                return {"mentions.count": total("mentions"), "keywords.count": total("keywords")}
-            case "autoposting":
-                return {
-                    "credits.used": total("credits of the cycle").to_integral_value(ROUND_FLOOR),
-                    "aiTokens.used": total("ai_tokens of the cycle"),
-                    "clips.uploaded": total("clips_uploaded of the cycle"),
-                    "posts.published": self._count_posts(organization, "published", CYCLES[namespace]),
-                    "posts.scheduled": self._count_posts(organization, "scheduled"),
-                }
-        return {
-            "characters.total": total("characters of the cycle"),
-            "lines.total": total("lines of the cycle"),
-        }
-
-    def _count_posts(self, organization: str, state: str, since: datetime = NOW - SPAN) -> Decimal:
-        changes = [change for (owner, _), change in self._posts.items() if owner == organization]
-        return Decimal(sum(at >= since and said == state for at, said in changes))
-
-
-def francs(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.01"), ROUND_HALF_UP)
-
-
-def observed(server: Server, keys: dict[str, str], *, contracts: bool) -> Figures:
-    """The same numbers, as the server has them: its own usage endpoint and the one of each contract."""
-
-    def ask(namespace: str, organization: str) -> Figures:
-        meters = server.usage(organization)["meters"]
-        told = {meter: meters[meter]["used"] for meter in METERS[namespace]}
-        if contracts:
-            told |= _contract_answer(server, namespace, organization, keys[organization])
-        return {(organization, name): Decimal(value) for name, value in told.items()}
-
-    figures: Figures = {}
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        for answer in pool.map(ask, *zip(*PAIRS, strict=True)):
-            figures |= answer
-    return figures
-
-
-def unequal(answered: Figures, expected: Figures) -> dict[tuple[str, str], tuple[Decimal, Decimal]]:
-    assert answered.keys() == expected.keys()
-    return {name: (answered[name], expected[name]) for name in expected if answered[name] != expected[name]}
-
-
-ENDPOINTS = {
-    "unsiloed": ("/api/v1/org/get_usage", "api-key", "{}"),
-    "aitronos": ("/v1/analytics/usage/summary/aitronos-1", "x-api-key", "{}"),
-    "octolens": ("/api/v2/org/usage", "authorization", "Bearer {}"),
-    "autoposting": ("/usage/summary", "x-api-key", "{}"),
-    "onepin": ("/api/v1/usage/summary?timezone=UTC&range=30d", "authorization", "Bearer {}"),
-}
-
-
-def _contract_answer(server: Server, namespace: str, organization: str, key: str) -> dict[str, Any]:
-    path, header, credential = ENDPOINTS[namespace]
-    answer = server.http.get(path, headers={header: credential.format(key)})
-    assert answer.status_code == 200, answer.text
-    body = _decoder.decode(answer.content)
-    body = body.get("data", body)
-    told = {}
-    for name in Books().contract_figures(namespace, organization):  # the names are those of the answer
-        value = body
-        for part in name.split("."):
-            value = value[part]
-        told[name] = value
-    return told
+"""What a kill can be aimed at, and the traces that it leaves in a folder as it begins."""
+SELDOM = ("in a flush", "in a fold")
+"""Clients who wait for these take their time."""
 
 
 @dataclass
@@ -274,19 +71,28 @@ class Tally:
 
     rounds: int = 0
     kills: int = 0
-    kills_in_a_commit: int = 0
+    hits: Counter[str] = field(default_factory=Counter)
+    """Kills right after what they were aimed at had begun."""
     acknowledged: int = 0
     lost: int = 0
     doubled: int = 0
     foreign: int = 0
+    miscounted: int = 0
+    """Events that rollups count and are not there, or the other way round."""
     unknown_there: int = 0
     unknown_not_there: int = 0
 
+    @property
+    def faultless(self) -> bool:
+        return not (self.lost or self.doubled or self.foreign or self.miscounted)
+
     def __str__(self) -> str:
+        hits = ", ".join(f"{hits} {aim}" for aim, hits in self.hits.items())
         return (
-            f"{self.rounds} rounds, {self.kills} kills ({self.kills_in_a_commit} of them while a part was written), "
+            f"{self.rounds} rounds, {self.kills} kills ({hits}), "
             f"{self.acknowledged} events acknowledged, {self.lost} lost, {self.doubled} doubled, "
-            f"{self.foreign} never sent; requests without an answer: {self.unknown_there} were there, "
+            f"{self.foreign} never sent, {self.miscounted} miscounted in rollups; "
+            f"requests without an answer: {self.unknown_there} were there, "
             f"{self.unknown_not_there} were not"
         )
 
@@ -406,22 +212,15 @@ class Crashes:
                 self.books.add(event)
 
     def take_inventory(self) -> None:
-        """Counts, in the events table itself, what is there. No server may be running."""
-        engine = ChdbEngine(self.folder / "events")
-        try:
-            rows = engine.rows(
-                "SELECT namespace, id, organization, type, toUnixTimestamp64Micro(time), data, source FROM events", {}
-            )
-        finally:
-            engine.close()
+        """Counts, in what the server has left, what is there. No server may be running."""
         found: defaultdict[Identity, int] = defaultdict(int)
-        for namespace, event_id, organization, kind, micros, data, source in rows:
-            at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
-            event = Sent(namespace, organization, kind, event_id, at, data)
-            if source == SOURCE and self.carried.get(event.identity) == event:
-                found[event.identity] += 1
-            else:
-                self.tally.foreign += 1
+        with opened(self.folder) as inventory:
+            for event in inventory.events():
+                if self.carried.get(event.identity) == event:
+                    found[event.identity] += 1
+                else:
+                    self.tally.foreign += 1
+            self.tally.miscounted = inventory.miscounted()
         self.tally.lost = len(self.acknowledged - found.keys())
         self.tally.doubled = sum(times > 1 for times in found.values())
 
@@ -449,6 +248,9 @@ class Round:
         self._crashes = crashes
         self._server = server
         self._seed = f"{crashes.seed}/{number}"
+        aims = [*AIMS, "in a request", "at a moment"]
+        self._aim = aims[number % len(aims)]
+        self._pause_s = 0.1 if self._aim in SELDOM else 0
         self._lock = threading.Lock()
         self._posting = threading.Condition()
         self._posted = 0
@@ -471,33 +273,27 @@ class Round:
 
     def _kill(self) -> None:
         random = Random(f"{self._seed}/kill")
-        unfinished = self._unfinished_parts()
         self._wait_for_post(0)
         time.sleep(self._crashes.some_time_s(random))
-        how = random.choice(["at a moment", "in a request", "in a commit"])
-        if how == "in a request":
+        if self._aim == "in a request":
             self._wait_for_post(self._posted)
-            time.sleep(random.uniform(0, 0.012))
-        elif how == "in a commit":
-            self._wait_for_part(unfinished)
-            time.sleep(random.uniform(0, 0.012))
+        elif self._aim in AIMS and self._wait_for(AIMS[self._aim]):
+            self._crashes.tally.hits[self._aim] += 1
+        time.sleep(random.uniform(0, 0.012) if random.random() < 0.5 else 0)
         self._crashes.end(self._server)
         self._crashes.tally.kills += 1
-        self._crashes.tally.kills_in_a_commit += bool(self._unfinished_parts() - unfinished)
 
     def _wait_for_post(self, after: int) -> None:
         with self._posting:
             self._posting.wait_for(lambda: self._posted > after, timeout=5)  # or every client has failed
 
-    def _wait_for_part(self, before: set[str]) -> None:
-        for _ in range(5_000):
-            if self._unfinished_parts() - before:
-                return
-
-    def _unfinished_parts(self) -> set[str]:
-        """Parts of tables that are on their way to the disk and have not got their names yet."""
-        tables = [path.parent for path in (self._crashes.folder / "events" / "store").glob("*/*/format_version.txt")]
-        return {entry for table in tables for entry in os.listdir(table) if entry.startswith("tmp_insert")}  # noqa: PTH208
+    def _wait_for(self, traces: Callable[[Path], set[str]]) -> bool:
+        """Whether something new was seen, of what is left by what a kill is aimed at."""
+        before, deadline = traces(self._crashes.folder), time.monotonic() + LONGEST_AIM_S
+        while time.monotonic() < deadline:
+            if traces(self._crashes.folder) - before:
+                return True
+        return False
 
     def _send_until_killed(self, client: int) -> None:
         random = Random(f"{self._seed}/{client}")
@@ -522,6 +318,7 @@ class Round:
             assert least <= report["ingested"] <= most, report
             with self._lock:
                 crashes.acknowledge(batch)
+            time.sleep(self._pause_s)
 
     def _some_batch(self, random: Random) -> Batch:
         namespace = random.choice(list(ORGANIZATIONS))

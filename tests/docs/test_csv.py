@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from walkthrough import DOCS, Command, steps, walk
 
-from server import ADMIN_KEY, Server, serve
+from support.server import ADMIN_KEY, Server, serve
 
 PAGE = DOCS / "how-to" / "ingest-a-csv-file.md"
 REAL = DOCS.parents[1] / "shared" / "data" / "azure-llm-2023"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from walkthrough import DOCS
 
-from server import ADMIN_KEY, Server
+from support.server import ADMIN_KEY, Server
 
 NUMBERS = DOCS / "numbers"
 

@@ -21,7 +21,7 @@ from meterhouse.domain import catalog
 from meterhouse.domain.meter import Aggregation, StateWindow
 from meterhouse.http.observability import Metrics
 from meterhouse.settings import Settings
-from server import Server
+from support.server import Server
 
 ROOT = DOCS.parent
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md")

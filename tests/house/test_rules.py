@@ -36,7 +36,8 @@ def test_no_float_touches_a_quantity(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
 def test_a_module_has_one_readers_worth_of_lines(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 500
+    longer = {"src/meterhouse/contracts/autoposting.py": 350}  # all of one product's wire format stands in one module
+    assert len(path.read_text().splitlines()) <= longer.get(name(path), 300)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
@@ -52,24 +53,29 @@ def test_the_domain_reads_no_clock_and_no_environment(path: Path) -> None:
     )
 
 
-def test_sql_is_spoken_in_one_place_only() -> None:
+def test_sql_is_spoken_in_modules_of_queries_only() -> None:
     spoken = [
-        name(path)
+        path
         for path in SOURCES
         if re.search(r"\b(SELECT .* FROM|INSERT INTO|CREATE TABLE)\b", path.read_text()) and "ledger" not in path.parts
     ]
-    assert spoken == [
-        "src/meterhouse/storage/clickhouse/chdb_engine.py",
-        "src/meterhouse/storage/clickhouse/fold_queries.py",
-        "src/meterhouse/storage/clickhouse/inspection_queries.py",
-        "src/meterhouse/storage/clickhouse/mutation_queries.py",
-        "src/meterhouse/storage/clickhouse/queries.py",
-        "src/meterhouse/storage/clickhouse/reduction_queries.py",
-        "src/meterhouse/storage/clickhouse/rollup_queries.py",
+    assert [name(path) for path in spoken if not path.stem.endswith("_queries")] == [
+        "src/meterhouse/storage/clickhouse/engine/chdb_engine.py"  # a block goes into a table
     ]
+    assert all("clickhouse" in path.parts for path in spoken)
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name)
 def test_no_package_index_is_named(path: Path) -> None:
     hosts = ("pypi" + ".org", "python" + "hosted", "--" + "index-url", "--" + "extra-index-url", "--" + "find-links")
     assert not [host for host in hosts if host in path.read_text()]
+
+
+def test_no_package_defines_two_classes_of_one_name() -> None:
+    found: dict[tuple[Path, str], list[str]] = {}
+    for path in SOURCES:
+        if path.parent.name == "contracts":
+            continue  # each wire format has its own words
+        for name_of_class in re.findall(r"^class ([A-Za-z]\w*)", path.read_text(), re.MULTILINE):
+            found.setdefault((path.parent, name_of_class), []).append(name(path))
+    assert {key[1]: paths for key, paths in found.items() if len(paths) > 1} == {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server import Server, event, serve
+from support.server import Server, event, serve
 
 START = {"anchor": "2026-03-01", "interval": "P1M"}
 

@@ -14,11 +14,11 @@ from litestar import Request
 from meterhouse.contracts import installed
 from meterhouse.contracts.contract import Answer
 from meterhouse.domain.organization import Caller, Organization
-from meterhouse.http.answers import AnswerCache, KeptAnswer
 from meterhouse.http.contracts import _request
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
+from meterhouse.http.response_cache import CachedResponse, ResponseCache
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
-from twins import Twins, told, twins_at
+from support.twins import Twins, told, twins_at
 
 NOW = datetime(2026, 3, 15, 12, 34, 56, tzinfo=UTC)
 DAY, TICK = timedelta(days=1), timedelta(microseconds=1)
@@ -146,22 +146,22 @@ class Unchanged:
 
     commit = change = 0
 
-    def touched(self, _namespace: str, _organization: str) -> int:
+    def last_commit_of(self, _namespace: str, _organization: str) -> int:
         return self.commit
 
     def changed(self, _organization: str) -> int:
         return self.change
 
 
-def cache_of(size_bytes: int, world: Unchanged | None = None) -> AnswerCache:
+def cache_of(size_bytes: int, world: Unchanged | None = None) -> ResponseCache:
     world = world or Unchanged()
-    return AnswerCache(world, world, installed().values(), size_bytes)  # type: ignore[arg-type]
+    return ResponseCache(world, world, installed().values(), size_bytes)  # type: ignore[arg-type]
 
 
-def kept(body_bytes: int) -> KeptAnswer:
+def kept(body_bytes: int) -> CachedResponse:
     who = Caller(Organization("acme", "Acme", "unsiloed", NOW), frozenset(), None, "key")
     body = msgspec.Raw(b"x" * body_bytes)
-    return KeptAnswer(Answer(200, body), "/", False, who, commit=5, change=5, since=NOW, until=NOW + DAY)
+    return CachedResponse(Answer(200, body), "/", False, who, commit=5, change=5, since=NOW, until=NOW + DAY)
 
 
 class TestAnswerCache:

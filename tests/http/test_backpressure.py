@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from asgi import client_of
 from meterhouse.domain.errors import Overloaded
-from meterhouse.services.ingest import Ingest
+from meterhouse.services.ingest.group_commit import GroupCommit
 from meterhouse.settings import Settings
 from meterhouse.wiring import open_meterhouse
+from support.asgi import client_of
 
 ADMIN = {"authorization": "Bearer an-admin-key-of-some-length"}
 
@@ -36,7 +36,7 @@ def test_a_refused_request_may_be_sent_again_and_shows_in_the_metrics(tmp_path: 
             raise Overloaded("too much is waiting")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Ingest, "_refuse_overload", refuse)
+            patch.setattr(GroupCommit, "refuse_overload", refuse)
             status, retry_after, problem = post()
         assert (status, retry_after, problem["code"]) == (429, "1", "overloaded")
         assert post()[2]["ingested"] == count

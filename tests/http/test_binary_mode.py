@@ -7,7 +7,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from server import ADMIN_KEY, Server
+from support.server import ADMIN_KEY, Server
 
 ATTRIBUTES = {"ce-specversion": "1.0", "ce-source": "knative", "ce-type": "credit.used", "ce-traceparent": "00-x"}
 

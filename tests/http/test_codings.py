@@ -20,7 +20,7 @@ from meterhouse.domain.errors import Overloaded
 from meterhouse.http.bodies import SMALL_BODY_BYTES, Bodies
 from meterhouse.http.decompression import decompressed
 from meterhouse.http.problems import TooLarge, UnsupportedEncoding
-from server import Server, event
+from support.server import Server, event
 
 CONTENT = b"some text, " * 50_000
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from asgi import Client, client_of
-from contracts.documents import NOT_ALLOWED
 from meterhouse.contracts import RESERVED, installed
 from meterhouse.domain.meter import Measure, MeterQuery
 from meterhouse.settings import Settings
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
 from meterhouse.wiring import open_meterhouse
-from server import Server
+from support.asgi import Client, client_of
+from support.documents import NOT_ALLOWED
+from support.server import Server
 
 CONTRACTS = installed()
 SECRET = "secret of the engine: /var/lib/password"

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from server import Server, event, serve
+from support.server import Server, event, serve
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 USED = {"amount": 3}

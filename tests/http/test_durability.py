@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server import ADMIN_KEY, CANNOT, Server, event, serve
+from support.processes import run_meterhouse
+from support.server import ADMIN_KEY, CANNOT, Server, event, serve
 
 NOW = "2026-03-15T12:00:00Z"
 
@@ -86,23 +88,18 @@ def test_a_stop_answers_what_is_under_way(tmp_path: Path) -> None:
 
 
 def test_a_second_process_on_the_folder_gets_a_clear_message(server: Server) -> None:
-    second = subprocess.run(
-        [sys.executable, "-m", "meterhouse", "usage", "acme", "--data", str(server.data)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    second = run_meterhouse("usage", "acme", "--data", str(server.data), environment=os.environ)
     assert second.returncode == 1
-    assert f"in use by process {server.process.pid}" in second.stderr
-    assert "--url" in second.stderr
-    assert "Traceback" not in second.stderr
+    told = second.stderr.decode()
+    assert f"in use by process {server.process.pid}" in told
+    assert "--url" in told
+    assert "Traceback" not in told
 
 
 def test_the_generated_admin_key_is_printed_once(tmp_path: Path) -> None:
     with serve(tmp_path, now=NOW) as server:
         assert server.stop() == 0
-        assert server.process.stdout is not None
-        printed = server.process.stdout.read().decode()
+        printed = server.printed()
     assert "listens on" in printed
     assert ADMIN_KEY not in printed
 

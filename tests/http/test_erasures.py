@@ -11,18 +11,19 @@ from urllib.parse import quote
 
 import pytest
 
-from http_catalog import CATALOG
 from meterhouse.domain.erasure import erase
 from meterhouse.domain.event import Event
 from meterhouse.domain.event_parser import parse_event
-from meterhouse.domain.listing import Saying
+from meterhouse.domain.listing import PropertyMatch
 from meterhouse.domain.meter import Aggregation, Meter, MeterQuery
-from meterhouse.storage.clickhouse import mutation_queries
-from meterhouse.storage.clickhouse.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.engine import NO_PARAMETERS, EngineError, Parameters
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
-from meterhouse.storage.clickhouse.mutation_queries import REWRITE
-from server import Server, event, serve
+from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine.engine import NO_PARAMETERS, EngineError, Parameters
+from meterhouse.storage.clickhouse.maintenance import mutation_queries
+from meterhouse.storage.clickhouse.maintenance.mutation_queries import REWRITE
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
+from support.http_catalog import CATALOG
+from support.server import Server, event, serve
+from support.stores import crash, open_on, open_store
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 WHO = {"actor": "ada", "reason": "asked to be forgotten"}
@@ -136,13 +137,12 @@ METERS = {
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("statement", [mutation_queries.REPLACE_REWRITES, REWRITE, mutation_queries.DROP_REWRITES])
 def test_a_crash_at_any_step_leaves_nothing_behind(tmp_path: Path, statement: str, after: bool) -> None:
-    engine = CrashingEngine(tmp_path / "events")
-    store = ClickHouseEventStore(engine, METERS)
+    store, engine = open_on(tmp_path, CrashingEngine, METERS)
     store.append([said(str(number), user) for number, user in enumerate(["mallory", "mallory", "bob"])], NOW)
-    while store.fold(store.latest_commit()):
+    while store.materialize(store.latest_commit()):
         pass
     engine.statement, engine.after = statement, after
-    saying = Saying("ns", "acme", "user", "mallory")
+    saying = PropertyMatch("ns", "acme", "user", "mallory")
 
     def rewritten(found: Event) -> Event:
         return erase(found, "user", "erased:1")
@@ -150,8 +150,8 @@ def test_a_crash_at_any_step_leaves_nothing_behind(tmp_path: Path, statement: st
     with pytest.raises(Crash):
         store.rewrite(saying, rewritten)
     engine.statement = ""
-    engine.close()
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
+    crash(store)
+    store = open_store(tmp_path, METERS)
     try:
         groups = {measure.group[0] for measure in measured(store, "calls")}
         assert groups in ({"mallory", "bob"}, {"erased:1", "bob"}), "some of it is neither undone nor done"
@@ -159,7 +159,7 @@ def test_a_crash_at_any_step_leaves_nothing_behind(tmp_path: Path, statement: st
         for _ in range(2):
             assert {measure.group[0] for measure in measured(store, "calls")} == {"erased:1", "bob"}
             assert [measure.value for measure in measured(store, "people")] == [2]
-            while store.fold(store.latest_commit()):
+            while store.materialize(store.latest_commit()):
                 pass
     finally:
         store.close()
@@ -172,15 +172,18 @@ def test_a_rewrite_that_fails_does_not_hold_up_others(tmp_path: Path) -> None:
                 raise EngineError("disk full")
             super().execute(sql, parameters)
 
-    store = ClickHouseEventStore(Failing(tmp_path / "events"), METERS)
+    store = open_on(tmp_path, Failing, METERS)[0]
     store.append([said("1", "mallory")], NOW)
     with pytest.raises(EngineError):
-        store.rewrite(Saying("ns", "acme", "user", "mallory"), lambda found: erase(found, "user", "erased:1"))
+        store.rewrite(PropertyMatch("ns", "acme", "user", "mallory"), lambda found: erase(found, "user", "erased:1"))
     store.close()
-    store = ClickHouseEventStore(ChdbEngine(tmp_path / "events"), METERS)
+    store = open_store(tmp_path, METERS)
     assert store.append([said("2", "bob")], NOW)
     assert {measure.group[0] for measure in measured(store, "calls")} == {"mallory", "bob"}  # it was given up
-    assert store.rewrite(Saying("ns", "acme", "user", "mallory"), lambda found: erase(found, "user", "erased:1")) == 1
+    assert (
+        store.rewrite(PropertyMatch("ns", "acme", "user", "mallory"), lambda found: erase(found, "user", "erased:1"))
+        == 1
+    )
     assert {measure.group[0] for measure in measured(store, "calls")} == {"erased:1", "bob"}
     store.close()
 

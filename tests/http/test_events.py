@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server import ADMIN_KEY, Server, event
+from support.server import ADMIN_KEY, Server, event
 
 AUTH = {"authorization": f"Bearer {ADMIN_KEY}"}
 

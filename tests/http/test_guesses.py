@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from meterhouse.http.attempts import Attempts
-from server import ADMIN_KEY, Server, event, serve
+from support.server import ADMIN_KEY, Server, event, serve
 
 LIMIT = 100
 ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from server import Server, event, serve
+from support.server import Server, event, serve
 
 MODELS = 12_000
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server import Server, event, serve
+from support.server import Server, event, serve
 
 ORIGIN = "https://app.example.com"
 CORS = "access-control-allow-origin"

@@ -21,11 +21,22 @@ import msgspec
 import pyarrow.parquet
 import pytest
 
-from crash.harness import ENDPOINTS
+from meterhouse.catalog_files import load_catalogs
 from meterhouse.storage.folder import FORMAT
-from meterhouse.wiring import load_catalogs
-from moving import EVENTS, SPACED, SPACED_DATA, STRANGE, Filled, answers, events_of, meterhouse, open_accounts, running
-from server import ADMIN_KEY, Server, event
+from support.books import ENDPOINTS
+from support.moving import (
+    EVENTS,
+    SPACED,
+    SPACED_DATA,
+    STRANGE,
+    Filled,
+    answers,
+    events_of,
+    meterhouse,
+    open_accounts,
+    running,
+)
+from support.server import ADMIN_KEY, Server, event
 
 
 @pytest.fixture(scope="module")

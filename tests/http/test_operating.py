@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from server import ADMIN_KEY, Server, event, serve
+from support.server import ADMIN_KEY, Server, event, serve
 
 SECRET = "postgres-password-of-the-operator"
 
@@ -19,9 +19,7 @@ SECRET = "postgres-password-of-the-operator"
 def log_of(server: Server) -> list[dict[str, Any]]:
     """All lines of the log, once the server has ended."""
     assert server.stop() == 0
-    assert server.process.stdout is not None
-    lines = server.process.stdout.read().decode().splitlines()
-    return [json.loads(line) for line in lines if line.startswith("{")]
+    return [json.loads(line) for line in server.printed().splitlines() if line.startswith("{")]
 
 
 def test_start_stop_configuration_and_changes_are_logged(tmp_path: Path) -> None:

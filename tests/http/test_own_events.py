@@ -10,14 +10,14 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from asgi import Client, client_of
 from meterhouse.domain.event import Event
 from meterhouse.domain.period import parse_instant
 from meterhouse.services.ingest import Ingest
 from meterhouse.settings import Settings
-from meterhouse.storage.clickhouse.event_store import ClickHouseEventStore
+from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from meterhouse.wiring import open_meterhouse
-from server import ADMIN_KEY, Server, event
+from support.asgi import Client, client_of
+from support.server import ADMIN_KEY, Server, event
 
 AT = "2026-03-01T00:00:00Z"
 ERASURE = {"id": "e1", "property": "user", "value": "ada", "actor": "a", "reason": "r"}

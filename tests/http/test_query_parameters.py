@@ -10,12 +10,12 @@ import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-from asgi import client_of
 from meterhouse.contracts import installed
 from meterhouse.http import app as application
 from meterhouse.settings import Settings
 from meterhouse.wiring import open_meterhouse
-from server import ADMIN_KEY, Server, event
+from support.asgi import client_of
+from support.server import ADMIN_KEY, Server, event
 
 ADMIN = {"authorization": f"Bearer {ADMIN_KEY}"}
 

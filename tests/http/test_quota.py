@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server import Server, event
+from support.server import Server, event
 
 AT = "2026-03-14T10:00:00Z"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from server import ADMIN_KEY, Server, event, serve
+from support.processes import run_meterhouse
+from support.server import ADMIN_KEY, Server, event, serve
 
 NOW = "2026-03-15T12:00:00Z"
 CATALOG = """
@@ -74,7 +73,7 @@ def status(server: Server) -> dict[str, Any]:
 
 def wait_until_folded(server: Server) -> None:
     deadline = time.monotonic() + 60
-    while (now := status(server))["folded_commit"] < now["latest_commit"]:
+    while (now := status(server))["watermark"] < now["latest_commit"]:
         assert time.monotonic() < deadline, now
         time.sleep(0.05)
 
@@ -83,17 +82,17 @@ def test_answers_stay_the_same_while_everything_derived_is_made_again(server: Se
     reads = fill(server)
     before = answers(server, reads)
     wait_until_folded(server)
-    assert status(server)["unfolded_events"] == 0
+    assert status(server)["lag_events"] == 0
     assert answers(server, reads) == before
     begun = server.admin("DELETE", "/v1/rollups")
     assert begun.status_code == 202
     assert begun.json() == {**status(server), **begun.json()}
-    seen_unfolded = begun.json()["folded_commit"] == 0
-    while (now := status(server))["folded_commit"] < now["latest_commit"]:
+    seen_unfolded = begun.json()["watermark"] == 0
+    while (now := status(server))["watermark"] < now["latest_commit"]:
         assert answers(server, reads) == before
     assert seen_unfolded
     assert answers(server, reads) == before
-    assert "meterhouse_unfolded_events 0.0" in server.http.get("/metrics").text
+    assert "meterhouse_rollup_lag_events 0.0" in server.http.get("/metrics").text
 
 
 def test_only_the_operator_may_look_and_rebuild(server: Server) -> None:
@@ -106,11 +105,9 @@ def test_only_the_operator_may_look_and_rebuild(server: Server) -> None:
 
 def test_the_command_rebuilds_a_folder_and_a_running_server(tmp_path: Path) -> None:
     def rebuild(*arguments: str) -> str:
-        command = [sys.executable, "-m", "meterhouse", "rebuild", *arguments]
-        environment = {**os.environ, "METERHOUSE_ADMIN_KEY": ADMIN_KEY}
-        run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        run = run_meterhouse("rebuild", *arguments, environment={**os.environ, "METERHOUSE_ADMIN_KEY": ADMIN_KEY})
         assert run.returncode == 0, run.stderr
-        return run.stdout
+        return run.stdout.decode()
 
     data = tmp_path / "data"
     with serve(data, now=NOW) as server:
@@ -120,7 +117,7 @@ def test_the_command_rebuilds_a_folder_and_a_running_server(tmp_path: Path) -> N
         assert answers(server, reads) == before
     assert rebuild("--data", str(data)) == "rebuilt from 300 events\n"
     with serve(data, now=NOW) as server:
-        assert status(server)["unfolded_events"] == 0
+        assert status(server)["lag_events"] == 0
         assert answers(server, reads) == before
 
 

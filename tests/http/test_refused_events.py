@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from server import ADMIN_KEY, Server, event, serve
+from support.server import ADMIN_KEY, Server, event, serve
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 JSON = {"content-type": "application/json"}
@@ -101,8 +101,7 @@ def test_a_type_that_no_meter_reads_is_counted_and_told_once(tmp_path: Path) -> 
         assert server.send("unsiloed", strange)["unmatched"] == 0, "they are duplicates"
         assert figures(server)["meterhouse_events_unmatched_total"] == 3
         server.stop()
-        assert server.process.stdout is not None
-        told = [line for line in server.process.stdout.read().decode().splitlines() if "no meter reads" in line]
+        told = [line for line in server.printed().splitlines() if "no meter reads" in line]
     assert [json.loads(line)["type"] for line in told] == ["credit.usd"]
 
 

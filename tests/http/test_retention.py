@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
-from http_catalog import CATALOG
-from server import Server, event, serve
+from support.http_catalog import CATALOG
+from support.server import Server, event, serve
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 SECRET = "what she said"

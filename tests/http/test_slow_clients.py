@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from server import ADMIN_KEY, Server, event, serve
+from support.server import ADMIN_KEY, Server, event, serve
 
 CLIENTS = int(os.environ.get("SLOW_CLIENTS", "300"))
 SILENT = 200

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from meterhouse.domain.period import MONTHLY, THIRTY_DAYS, Interval, period_at
 from meterhouse.domain.plan import Flex, Grant, Subscription
-from server import event, serve
-from twins import Twins, twins_at
+from support.depth import by_depth
+from support.server import event, serve
+from support.twins import Twins, twins_at
 
 TICK = timedelta(microseconds=1)
 ZONES = ("UTC", "Europe/Zurich", "America/Santiago", "America/Havana", "Asia/Kolkata", "Pacific/Apia")
@@ -149,8 +150,8 @@ class World:
         if number % 5 == 0:
             self.twins.accounts.delete_organization(self.organization)
 
-    def fold(self, _number: int) -> None:
-        self.twins.store.fold(self.twins.store.latest_commit())
+    def materialize(self, _number: int) -> None:
+        self.twins.store.materialize(self.twins.store.latest_commit())
 
     def move(self, number: int) -> None:
         """To somewhere around an instant at which something may begin by the clock alone; or a little on, or back."""
@@ -187,7 +188,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
 
 
 steps = st.tuples(
-    st.sampled_from(("ask", "ask", "ask", "send", "send", "subscribe", "new_key", "revoke", "delete", "fold"))
+    st.sampled_from(("ask", "ask", "ask", "send", "send", "subscribe", "new_key", "revoke", "delete", "materialize"))
     | st.just("move"),
     st.integers(0, 200),
 )
@@ -198,7 +199,9 @@ def test_no_answer_is_stale(twins: Twins, contract: str) -> None:
     before = twins.given_from_cache()
 
     @settings(
-        max_examples=4 if contract == "autoposting" else 12, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=by_depth(2, 4, 40) if contract == "autoposting" else by_depth(5, 12, 120),
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
     )
     @given(st.sampled_from(STARTS), st.lists(steps, min_size=5, max_size=25))
     @example(STARTS[2], [("ask", 2), *[("move", number) for number in range(12)]])

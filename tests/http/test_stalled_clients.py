@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from server import ADMIN_KEY, Server, event, serve
+from support.server import ADMIN_KEY, Server, event, serve
 
 STALLED = 40
 HEAD = (

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from http_catalog import CATALOG
-from server import Server, event, serve
+from support.http_catalog import CATALOG
+from support.server import Server, event, serve
 
 
 @pytest.fixture(scope="module")

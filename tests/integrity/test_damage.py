@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import Counter
@@ -19,9 +18,11 @@ import pytest
 from meterhouse.cli.client import Client, client_of
 from meterhouse.cli.terminal import Failed
 from meterhouse.domain.errors import FolderError
+from meterhouse.offline import repair, restore, verify
 from meterhouse.settings import Settings
 from meterhouse.storage.manifest import Manifest
-from meterhouse.wiring import open_meterhouse, repair, restore, verify
+from meterhouse.wiring import open_meterhouse
+from support.depth import by_depth
 
 ORGANIZATIONS = ("acme", "globex", "initech")
 COMMITS = 3
@@ -70,7 +71,7 @@ def used(client: Client) -> dict[str, Decimal]:
 
 
 def folded(client: Client) -> None:
-    while (status := client.call("GET", "/v1/rollups"))["folded_commit"] < status["latest_commit"]:
+    while (status := client.call("GET", "/v1/rollups"))["watermark"] < status["latest_commit"]:
         time.sleep(0.02)
 
 
@@ -144,7 +145,7 @@ def places() -> Iterator[Any]:
 
     for number, name in enumerate(FILES_OF_A_PART + FILES_OF_AN_INDEX):
         kinds = (flip, empty, remove)
-        for damage in kinds if os.environ.get("DAMAGE_ALL") else (flip, kinds[1 + number % 2]):
+        for damage in [*kinds, *kinds][number % 3 :][: by_depth(1, 2, 3)]:
             yield case(damage, name, lambda data, name=name: part_of(data) / name)
     yield case(remove, "a part", part_of)
     for name in ("checksums.txt", "data.bin", "count.txt", "primary.cidx"):

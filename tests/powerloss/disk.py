@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from server import CANNOT, Server
+from support.server import CANNOT, Server
 
 _SHUT_DOWN = 0x8004587D
 """EXT4_IOC_SHUTDOWN: the file system takes nothing more, writes nothing more, and"""

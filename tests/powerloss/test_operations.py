@@ -17,12 +17,13 @@ from typing import Any
 
 import httpx
 
-from http_catalog import CATALOG
 from powerloss.disk import Disk
 from powerloss.test_powerloss import forget_merged_parts_at_once
-from server import Server, event, serve
+from support.depth import by_depth
+from support.http_catalog import CATALOG
+from support.server import Server, event, serve
 
-ROUNDS = int(os.environ.get("POWERLOSS_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("POWERLOSS_ROUNDS", by_depth(2, 6, 50)))
 SEED = int(os.environ.get("POWERLOSS_SEED", "1"))
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 CALLS = 300

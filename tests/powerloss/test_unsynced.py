@@ -11,7 +11,7 @@ import pytest
 
 from powerloss.test_powerloss import forget_merged_parts_at_once
 from powerloss.traced import Recorded, kill, tracing
-from server import CANNOT, event, serve
+from support.server import CANNOT, event, serve
 
 REQUESTS = 60
 EVENTS = 20

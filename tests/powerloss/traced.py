@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from server import Server
+from support.server import Server
 
 _CALLS = "write,pwrite64,writev,pwritev,ftruncate,fsync,fdatasync,rename,renameat,renameat2,link,linkat"
 _CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)\) += (\d+)")

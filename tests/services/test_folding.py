@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from typing import cast
 
-from meterhouse.ports import EventStore
-from meterhouse.services.folding import Folding
+import pytest
+
+from meterhouse.ports.event_store import EventStore
+from meterhouse.services import rollup_worker
+from meterhouse.services.rollup_worker import RollupWorker
 
 FOLD_SECONDS = 0.1
 
@@ -14,16 +17,21 @@ FOLD_SECONDS = 0.1
 class _Store:
     """Takes its time for a fold, and says to which commit each went."""
 
-    def __init__(self, *, busy: bool):
+    def __init__(self, *, busy: bool, events_of_commit: int = 50_000):
         self.busy = busy
+        self.events_of_commit = events_of_commit
         self.commit = 1
         self.folds: list[int] = []
 
     def latest_commit(self) -> int:
+        time.sleep(0.001)
         self.commit += self.busy
         return self.commit
 
-    def fold(self, settled_commit: int) -> bool:
+    def stored_events(self) -> int:
+        return self.events_of_commit * self.commit
+
+    def materialize(self, settled_commit: int) -> bool:
         time.sleep(FOLD_SECONDS)
         self.folds.append(settled_commit)
         return False
@@ -36,7 +44,7 @@ class _Store:
 
 
 def folds_of(store: _Store) -> list[int]:
-    folding = Folding(cast("EventStore", store), 0)
+    folding = RollupWorker(cast("EventStore", store), 0)
     time.sleep(15 * FOLD_SECONDS)
     folding.close()
     return store.folds
@@ -46,9 +54,15 @@ def test_while_events_keep_coming_it_mostly_rests() -> None:
     assert 1 <= len(folds_of(_Store(busy=True))) <= 4
 
 
+def test_a_few_events_wait_until_they_are_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(folds_of(_Store(busy=True, events_of_commit=1))) == 1  # what the last process may have left
+    monkeypatch.setattr(rollup_worker, "_WAITING_NS", int(5 * FOLD_SECONDS * 1e9))
+    assert 2 <= len(folds_of(_Store(busy=True, events_of_commit=1))) <= 4
+
+
 def test_once_no_more_come_the_newest_are_folded() -> None:
     store = _Store(busy=True)
-    folding = Folding(cast("EventStore", store), 0)
+    folding = RollupWorker(cast("EventStore", store), 0)
     time.sleep(2 * FOLD_SECONDS)
     store.busy = False
     time.sleep(2.5 * FOLD_SECONDS)

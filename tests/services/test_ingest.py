@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 import pytest
 import structlog
 
+from meterhouse.catalog_files import load_catalogs
+from meterhouse.clocks import FrozenClock
 from meterhouse.domain.errors import NotFound, Overloaded
 from meterhouse.domain.event import Event, Outcome
-from meterhouse.services.ingest import Flow, Ingest, Report
-from meterhouse.wiring import FrozenClock, load_catalogs
-from reference import ReferenceStore
+from meterhouse.services.ingest import GroupCommitLimits, Ingest, Report
+from support.reference import ReferenceStore
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
@@ -76,6 +77,18 @@ def test_each_request_is_told_about_its_own_events(ingest: Ingest, store: GatedS
     assert [(error.index, error.code) for error in report.errors] == [(1, "invalid_event"), (3, "conflict")]
 
 
+def test_each_request_of_a_commit_is_told_about_its_own_events(ingest: Ingest, store: GatedStore) -> None:
+    ingest.submit("unsiloed", [raw(0)])
+    assert store.entered.wait(10)
+    sent = [[raw(1)], [raw(0), raw(1, amount=2), raw(2)], [raw(2), raw(3)]]
+    waiting = [ingest.submit("unsiloed", raws) for raws in sent]
+    store.gate.set()
+    reports = [each.result(10) for each in waiting]
+    assert store.sizes == [1, 6]
+    assert [(each.ingested, each.duplicates, each.conflicts) for each in reports] == [(1, 0, 0), (1, 1, 1), (1, 1, 0)]
+    assert [[(error.index, error.id) for error in each.errors] for each in reports] == [[], [(1, "1")], []]
+
+
 def test_a_client_that_hangs_up_disturbs_nobody(ingest: Ingest, store: GatedStore) -> None:
     gone = ingest.submit("unsiloed", [raw(1)])
     assert not gone.cancel()
@@ -93,7 +106,7 @@ def test_a_failing_commit_fails_those_who_wait_for_it_and_no_later_one(ingest: I
     assert ingest.submit("unsiloed", [raw(1)]).result(10).ingested == 1
 
 
-def ingest_with(store: GatedStore, flow: Flow) -> tuple[Ingest, Future[Report]]:
+def ingest_with(store: GatedStore, flow: GroupCommitLimits) -> tuple[Ingest, Future[Report]]:
     """An ingest that holds a first commit of one event at the gate."""
     ingest = Ingest(store, load_catalogs(()), FrozenClock(NOW), flow)
     first = ingest.submit("unsiloed", [raw(0)])
@@ -104,13 +117,13 @@ def ingest_with(store: GatedStore, flow: Flow) -> tuple[Ingest, Future[Report]]:
 @pytest.mark.parametrize(
     ("flow", "size"),
     [
-        (Flow(waiting_requests=3), 1),
-        (Flow(waiting_events=12), 4),
-        (Flow(waiting_events=14), 4),
-        (Flow(waiting_bytes=3 * 4 * len(raw(10))), 4),
+        (GroupCommitLimits(waiting_requests=3), 1),
+        (GroupCommitLimits(waiting_events=12), 4),
+        (GroupCommitLimits(waiting_events=14), 4),
+        (GroupCommitLimits(waiting_bytes=3 * 4 * len(raw(10))), 4),
     ],
 )
-def test_what_comes_when_too_much_waits_is_refused_whole(store: GatedStore, flow: Flow, size: int) -> None:
+def test_what_comes_when_too_much_waits_is_refused_whole(store: GatedStore, flow: GroupCommitLimits, size: int) -> None:
     ingest, first = ingest_with(store, flow)
     accepted = [ingest.submit("unsiloed", [raw(n * 10 + m) for m in range(size)]) for n in range(1, 4)]
     assert ingest.waiting() == (3, 3 * size)
@@ -125,7 +138,7 @@ def test_what_comes_when_too_much_waits_is_refused_whole(store: GatedStore, flow
 
 
 def test_a_request_larger_than_what_may_wait_is_taken_when_nobody_waits(store: GatedStore) -> None:
-    flow = Flow(waiting_requests=1, waiting_events=2, waiting_bytes=1, commit_events=2)
+    flow = GroupCommitLimits(waiting_requests=1, waiting_events=2, waiting_bytes=1, commit_events=2)
     ingest, _ = ingest_with(store, flow)
     large = ingest.submit("unsiloed", [raw(n) for n in range(1, 6)])
     store.gate.set()
@@ -135,7 +148,7 @@ def test_a_request_larger_than_what_may_wait_is_taken_when_nobody_waits(store: G
 
 
 def test_a_commit_is_bounded(store: GatedStore) -> None:
-    ingest, first = ingest_with(store, Flow(commit_events=10))
+    ingest, first = ingest_with(store, GroupCommitLimits(commit_events=10))
     waiting = [ingest.submit("unsiloed", [raw(n * 10 + m) for m in range(4)]) for n in range(1, 8)]
     store.gate.set()
     assert sum(each.result(10).ingested for each in (first, *waiting)) == 29
@@ -144,7 +157,7 @@ def test_a_commit_is_bounded(store: GatedStore) -> None:
 
 
 def test_a_commit_waits_for_those_who_were_there_at_the_last_one(store: GatedStore) -> None:
-    ingest, first = ingest_with(store, Flow(commit_delay_ms=60_000))
+    ingest, first = ingest_with(store, GroupCommitLimits(commit_delay_ms=60_000))
     before = [ingest.submit("unsiloed", [raw(n)]) for n in range(1, 3)]
     store.gate.set()
     assert first.result(10).ingested == 1  # and so its client is about to send again
@@ -160,12 +173,12 @@ def test_a_commit_waits_for_those_who_were_there_at_the_last_one(store: GatedSto
 
 def test_a_client_that_is_alone_never_waits_and_others_wait_no_longer_than_they_are_told(store: GatedStore) -> None:
     store.gate.set()
-    ingest = Ingest(store, load_catalogs(()), FrozenClock(NOW), Flow(commit_delay_ms=60_000))
+    ingest = Ingest(store, load_catalogs(()), FrozenClock(NOW), GroupCommitLimits(commit_delay_ms=60_000))
     assert [ingest.submit("unsiloed", [raw(n)]).result(10).ingested for n in range(5)] == [1] * 5
     ingest.close()
     store.gate.clear()
     store.entered.clear()
-    ingest, first = ingest_with(store, Flow(commit_delay_ms=20))
+    ingest, first = ingest_with(store, GroupCommitLimits(commit_delay_ms=20))
     both = [ingest.submit("unsiloed", [raw(n)]) for n in (10, 11)]
     store.gate.set()
     for each in (first, *both, ingest.submit("unsiloed", [raw(12)])):

@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from meterhouse.domain.errors import Invalid
-from meterhouse.services.splitting import MAX_EVENTS_PER_REQUEST, split_events
+from meterhouse.services.ingest.splitting import MAX_EVENTS_PER_REQUEST, split_events
 
 MARK = b"\xef\xbb\xbf"
 

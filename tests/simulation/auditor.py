@@ -21,7 +21,7 @@ from simulation.catalogs_by_hand import METERS, PLANS, UNMETERED, Meter
 
 Json: TypeAlias = Any
 Answer: TypeAlias = tuple[int, Json]
-Identity: TypeAlias = tuple[str, str, str]
+Identity: TypeAlias = tuple[str, str, str, str]
 
 ANYTHING = object()
 """What the pages leave open: ids, and texts for people."""
@@ -51,8 +51,8 @@ class Event:
         return (as_of is None or self.stored_at <= as_of) and not (known and known[-1])
 
     @property
-    def name(self) -> tuple[str, str]:
-        return self.source, self.id
+    def identity(self) -> Identity:
+        return self.namespace, self.subject, self.source, self.id
 
 
 @dataclass
@@ -254,18 +254,18 @@ class Books:
             if code is None and self.deleted(namespace, raw["subject"]):
                 code = "organization_deleted"
             if isinstance(event, Event) and code is None:
-                first = self.events.get((namespace, event.source, event.id))
+                first = self.events.get(event.identity)
                 if first is None:
-                    self.events[namespace, event.source, event.id] = event
+                    self.events[event.identity] = event
                     fresh.append(event)
                     report["ingested"] += 1
                     expected = {UNMETERED.get(namespace), *(meter.type for meter in METERS[namespace])}
                     report["unmatched"] += event.type not in expected
-                elif (first.type, first.subject) == (event.type, event.subject) and same(first.data, event.data):
+                elif first.type == event.type and same(first.data, event.data):
                     report["duplicates"] += 1
                 else:
                     code = "conflict"
-                    said = ((namespace, event.source, event.id), event.type, event.subject, str(event.data))
+                    said = (event.identity, event.type, event.subject, str(event.data))
                     news |= said not in self.contradictions
                     self.contradictions.append(said)
             if code is not None:

@@ -90,33 +90,43 @@ def _again(namespace: str, body: Json, made: Made, *, applied: bool) -> Answer:
 
 def _steps(books: Books, namespace: str, body: Json) -> list[tuple[str, Event, str | None]]:
     amended = body.get("amend", [])
-    named = [(each["source"], each["id"]) for each in [*body.get("void", []), *amended]]
-    if not named and not body.get("add"):
+    if not body.get("void") and not amended and not body.get("add"):
         raise _Refused(400)
-    if len(set(named)) < len(named):
+    voided = [_named(books, namespace, each) for each in body.get("void", [])]
+    replaced = [_named(books, namespace, each) for each in amended]
+    if len({event.identity for event in voided + replaced}) < len(voided + replaced):
         raise _Refused(400)
-    if any((namespace, *each) not in books.events for each in named):
-        raise _Refused(404)
-    if not all(books.events[namespace, *each].counts(None) for each in named):
+    if not all(event.counts(None) for event in voided + replaced):
         raise _Refused(400)
     added = [_new(books, namespace, raw) for raw in body.get("add", [])]
     steps: list[tuple[str, Event, str | None]] = []
-    for change in amended:
-        old = books.events[namespace, change["source"], change["id"]]
+    for change, old in zip(amended, replaced, strict=True):
         raw = {"specversion": "1.0", "source": old.source, "id": f"{old.id}~{body['id']}", "subject": old.subject}
         raw |= {"type": change.get("type", old.type), "time": change.get("time", written(old.time))}
         new = _new(books, namespace, raw | {"data": change.get("data", old.data)})
         added.append(new)
         steps.append(("void", old, new.id))
-    names = [event.name for event in added]
-    if len(set(names)) < len(names):
+    identities = [event.identity for event in added]
+    if len(set(identities)) < len(identities):
         raise _Refused(400)
-    if any((namespace, *each) in books.events for each in names):
+    if any(each in books.events for each in identities):
         raise _Refused(409)
     if any(books.deleted(namespace, raw["subject"]) for raw in body.get("add", [])):
         raise _Refused(400)
-    voided = [("void", books.events[namespace, each["source"], each["id"]], None) for each in body.get("void", [])]
-    return [*(("add", event, None) for event in added), *voided, *steps]
+    return [*(("add", event, None) for event in added), *(("void", event, None) for event in voided), *steps]
+
+
+def _named(books: Books, namespace: str, name: Json) -> Event:
+    """The event of that name; without an organization only one may have it."""
+    found = [
+        event
+        for event in books.events.values()
+        if (event.namespace, event.source, event.id) == (namespace, name["source"], name["id"])
+        and name.get("organization") in (None, event.subject)
+    ]
+    if len(found) != 1:
+        raise _Refused(400 if found else 404)
+    return found[0]
 
 
 def _new(books: Books, namespace: str, raw: Json) -> Event:
@@ -140,14 +150,14 @@ def _make(books: Books, namespace: str, body: Json, made: Made, *, preview: bool
     for action, event, _ in made.steps:
         if action == "add":
             event.stored_at = at
-            books.events[namespace, event.source, event.id] = event
+            books.events[event.identity] = event
         else:
             event.words.append((at, action == "void"))
     after = [_all_used(books, namespace, *place) for place in places]
     if preview:
         for action, event, _ in made.steps:
             if action == "add":
-                del books.events[namespace, event.source, event.id]
+                del books.events[event.identity]
             else:
                 event.words.pop()
     else:

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from simulation.auditor import ANYTHING, Answer, Books, Json, exact, half_even, in_seconds, months_after
+from simulation.auditor import ANYTHING, Answer, Books, Json, cycle, exact, half_even, in_seconds, months_after
 from simulation.catalogs_by_hand import RUN_STATES
 from simulation.contract_answers import Reader, caller
 
@@ -106,10 +106,12 @@ def _backwards(days: int) -> list[int]:
 
 
 def own_credits(reader: Reader, user_id: str | None) -> Json:
-    """Those of the key's user in the billing period."""
+    """Those of the key's user in the billing period: without a subscription a month counted from the creation."""
     if user_id is None:
         return {"used": Decimal(0), "quota": None, "percent": None}
-    period = reader.books.period(reader.organization, reader.books.now)
+    organization, now = reader.organization, reader.books.now
+    subscribed = organization.subscription is not None
+    period = reader.books.period(organization, now) if subscribed else cycle(organization.created_at, "P1M", now)
     used, quota = reader.where("user_id", user_id).total("credits", *period), reader.limit("credits")
     percent = exact(half_even(min(max(used * 100 / quota, ZERO), Fraction(100)), 1)) if quota else None
     return {"used": whole(used), "quota": None if quota is None else whole(quota), "percent": percent}

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from simulation.auditor import Json, parsed
-from twins import ADMIN_KEY, Twins, twins_at
+from support.twins import ADMIN_KEY, Twins, twins_at
 
 _BUILT_IN = resources.files("meterhouse") / "catalogs"
 CATALOGS = (*(Path(str(each)) for each in _BUILT_IN.iterdir() if each.name.endswith(".toml")),)

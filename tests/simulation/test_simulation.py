@@ -15,9 +15,10 @@ import pytest
 
 from simulation.product import Product
 from simulation.workload import SEEDS_IN_A_CASE, Difference, Life
+from support.depth import by_depth
 
 FIRST = int(os.environ.get("SIMULATION_FIRST", "0"))
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "200"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", by_depth(40, 300, 5_000)))
 CASES = [list(seeds) for _, seeds in groupby(range(FIRST, FIRST + SEEDS), key=lambda seed: seed // SEEDS_IN_A_CASE)]
 INDEPENDENT = ("auditor.py", "catalogs_by_hand.py", "contract_answers.py", "correcting.py", "onepin_answers.py")
 
@@ -49,5 +50,5 @@ def test_the_auditor_knows_nothing_of_the_product(module: str) -> None:
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         known = [f"simulation.{each.removesuffix('.py')}" for each in INDEPENDENT]
         assert all(
-            name in known or name.partition(".")[0] not in ("meterhouse", "simulation", "twins") for name in names
+            name in known or name.partition(".")[0] not in ("meterhouse", "simulation", "support") for name in names
         )

@@ -178,8 +178,10 @@ class Life:
                 again["data"] = dict(reversed(again["data"].items()))
             return again
         type, data = happening(self.random, namespace)
-        if known and kind < 0.27:  # a contradiction, mostly
+        if known and kind < 0.25:  # a contradiction, mostly
             return self.random.choice(known) | {"type": type, "data": data}
+        if known and kind < 0.27:  # the id of another organization, mostly
+            return self.random.choice(known) | {"subject": organization, "type": type, "data": data}
         self.ids += 1
         event: Json = {"specversion": "1.0", "source": f"s{self.seed}", "id": f"e{self.ids}", "type": type}
         event |= {"subject": organization, "data": data}
@@ -219,6 +221,8 @@ class Life:
         body = self._why()
         for event in picked:
             named: Json = {"source": event.source, "id": event.id}
+            if self.random.random() < 0.7:
+                named["organization"] = event.subject
             if self.random.random() < 0.5:
                 body.setdefault("void", []).append(named)
                 continue
@@ -234,7 +238,8 @@ class Life:
         self._post_correction(namespace, body)
 
     def _new(self, event: Json) -> bool:
-        return all((each, event["source"], event["id"]) not in self.books.events for each in self.namespaces)
+        names = ((each, event["subject"], event["source"], event["id"]) for each in self.namespaces)
+        return all(name not in self.books.events for name in names)
 
     def _correct_badly(self) -> None:
         """Corrections that are refused whole, each for one reason."""
@@ -246,14 +251,14 @@ class Life:
             self._post_correction(namespace, body)
             return
         event = self.random.choice(stored)
-        named = {"source": event.source, "id": event.id}
+        named = {"source": event.source, "id": event.id, "organization": event.subject}
         voided = [each for each in stored if not each.counts(None)]
         if kind == 1:
             body["void"] = [named, named]
         elif kind == 2:
             body["void"] = [{"source": event.source, "id": "never"}]
         elif kind == 3 and voided:
-            body["void"] = [{"source": voided[0].source, "id": voided[0].id}]
+            body["void"] = [{"source": voided[0].source, "id": voided[0].id, "organization": voided[0].subject}]
         elif kind == 4 and event.counts(None):
             body["amend"] = [{**named, "time": "soon"}]
         else:
@@ -326,7 +331,7 @@ class Life:
 
     def _fold(self) -> None:
         store = self.product.running(self.books.now).store
-        while store.fold(store.latest_commit()):
+        while store.materialize(store.latest_commit()):
             pass
 
     def _rebuild(self) -> None:

@@ -16,6 +16,7 @@ from meterhouse.domain.event import MAX_DATA_BYTES, MAX_TEXT, Event, Rejected
 from meterhouse.domain.event_parser import EventParser
 from meterhouse.domain.json_reading import MAX_DEPTH, as_received
 from meterhouse.domain.meter import Aggregation, Meter
+from support.depth import by_depth
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 METERS = (
@@ -118,7 +119,7 @@ def outcome(parse: object, raw: bytes) -> object:
     return event, event.time.tzinfo, numbers
 
 
-@settings(max_examples=2_000)
+@settings(max_examples=by_depth(400, 2_000, 20_000))
 @given(raw_events, st.sampled_from(["", " ", "\r", "}", "\0", ","]), st.integers(0, 4_000))
 def test_both_ways_agree(text: str, after: str, cut: int) -> None:
     raw = (text + after).encode("utf-8", "surrogatepass")

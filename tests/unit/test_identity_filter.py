@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterhouse.storage.clickhouse import identity_filter
-from meterhouse.storage.clickhouse.identity_filter import Hashes, IdentityFilter, Mark, Saved, Snapshot
+from meterhouse.storage.clickhouse.dedup import identity_filter
+from meterhouse.storage.clickhouse.dedup.filter_snapshot import CommitFingerprint, FilterSnapshot, SnapshotFile
+from meterhouse.storage.clickhouse.dedup.identity_filter import IdentityFilter
+from meterhouse.storage.clickhouse.dedup.identity_hash import Hashes
 
-MARK = Mark(7, 3, 2**64 - 1, 5)
+MARK = CommitFingerprint(7, 3, 2**64 - 1, 5)
 MASKS = [("ns", "it's \n ü", [1, 2, 4_000_000])]
 
 numbers = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 3), st.sampled_from([2**58 - 1, 2**58, 2**64 - 1]))
@@ -35,7 +37,7 @@ class Stored:
         self.hashes: Hashes = np.zeros(0, dtype=np.uint64)
         self.asked = 0
 
-    def between(self, first: int, last: int) -> Hashes:
+    def scan(self, first: int, last: int) -> Hashes:
         self.asked += 1
         return self.hashes[(self.hashes >= np.uint64(first)) & (self.hashes <= np.uint64(last))]
 
@@ -52,7 +54,7 @@ def random_hashes(count: int, seed: int = 1) -> Hashes:
 @given(st.lists(hashes, max_size=5))
 def test_knows_all_that_was_added(batches: list[Hashes]) -> None:
     stored = Stored()
-    known = IdentityFilter(stored.between)
+    known = IdentityFilter(stored.scan)
     for batch in batches:
         remembered(known, stored, batch)
         assert known.may_contain(stored.hashes).all()
@@ -60,7 +62,7 @@ def test_knows_all_that_was_added(batches: list[Hashes]) -> None:
 
 def test_knows_all_while_it_grows_and_few_strangers() -> None:
     added, stored = random_hashes(1_000_000), Stored()
-    known = IdentityFilter(stored.between)
+    known = IdentityFilter(stored.scan)
     for begin in range(0, len(added), 70_000):
         remembered(known, stored, added[begin : begin + 70_000])
         assert known.may_contain(stored.hashes).all()
@@ -71,7 +73,7 @@ def test_knows_all_while_it_grows_and_few_strangers() -> None:
 
 def test_shards_grow_when_all_identities_are_in_one() -> None:
     stored = Stored()
-    known = IdentityFilter(stored.between)
+    known = IdentityFilter(stored.scan)
     for begin in range(0, 40_000, 1_000):
         remembered(known, stored, np.arange(begin, begin + 1_000, dtype=np.uint64))
     assert known.may_contain(stored.hashes).all()
@@ -82,15 +84,15 @@ def test_shards_grow_when_all_identities_are_in_one() -> None:
 def test_is_filled_from_what_is_stored_whatever_number_was_told(told: int) -> None:
     stored = Stored()
     stored.hashes = random_hashes(300_000)
-    known = IdentityFilter.of_stored(stored.between, told)
+    known = IdentityFilter.of_stored(stored.scan, told)
     assert known.may_contain(stored.hashes).all()
     assert known.may_contain(random_hashes(100_000, 2)).mean() < 0.003
 
 
 def test_an_empty_filter_knows_nobody() -> None:
     stored = Stored()
-    assert not IdentityFilter(stored.between).may_contain(np.arange(10, dtype=np.uint64)).any()
-    assert not IdentityFilter.of_stored(stored.between, 0).may_contain(np.arange(10, dtype=np.uint64)).any()
+    assert not IdentityFilter(stored.scan).may_contain(np.arange(10, dtype=np.uint64)).any()
+    assert not IdentityFilter.of_stored(stored.scan, 0).may_contain(np.arange(10, dtype=np.uint64)).any()
     assert stored.asked == 0
 
 
@@ -98,17 +100,17 @@ class TestSnapshot:
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
         path = tmp_path / "identities.snapshot"
-        known = IdentityFilter(Stored().between)
+        known = IdentityFilter(Stored().scan)
         known.add(random_hashes(5_000))
-        Snapshot(path).save(Saved(known.shards(), MARK, MASKS))
+        SnapshotFile(path).save(FilterSnapshot(known.shards(), MARK, MASKS))
         return path
 
     def test_comes_back_as_it_was(self, path: Path) -> None:
-        loaded = Snapshot(path).load()
+        loaded = SnapshotFile(path).load()
         assert loaded is not None
         shards, mark, masks = loaded
         assert (mark, masks) == (MARK, MASKS)
-        known = IdentityFilter(Stored().between)
+        known = IdentityFilter(Stored().scan)
         known.restore(shards)
         assert known.size == 5_000
         assert known.may_contain(random_hashes(5_000)).all()
@@ -118,17 +120,17 @@ class TestSnapshot:
         assert [file.name for file in path.parent.iterdir()] == [path.name]
 
     def test_there_may_be_none(self, tmp_path: Path) -> None:
-        assert Snapshot(tmp_path / "none").load() is None
-        Snapshot(tmp_path / "none").drop()
+        assert SnapshotFile(tmp_path / "none").load() is None
+        SnapshotFile(tmp_path / "none").drop()
         (tmp_path / "none").mkdir()
-        assert Snapshot(tmp_path / "none").load() is None
+        assert SnapshotFile(tmp_path / "none").load() is None
 
     @given(st.data())
     def test_what_is_not_whole_is_not_read(self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
         path = tmp_path_factory.mktemp("snapshot") / "file"
-        known = IdentityFilter(Stored().between)
+        known = IdentityFilter(Stored().scan)
         known.add(random_hashes(100))
-        Snapshot(path).save(Saved(known.shards(), MARK, MASKS))
+        SnapshotFile(path).save(FilterSnapshot(known.shards(), MARK, MASKS))
         whole = path.read_bytes()
         place = data.draw(st.one_of(st.integers(0, 1_500), st.integers(0, len(whole) - 1)))
         match data.draw(st.sampled_from(["cut", "flip", "zero", "more", "twice"])):
@@ -143,16 +145,16 @@ class TestSnapshot:
                 path.write_bytes(whole + b"\0")
             case "twice":
                 path.write_bytes(whole + whole)
-        assert Snapshot(path).load() is None
+        assert SnapshotFile(path).load() is None
 
     def test_one_that_is_interrupted_leaves_the_old_one(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(_: int) -> None:
             raise OSError("no space left on device")
 
         monkeypatch.setattr("os.fsync", fail)
-        known = IdentityFilter(Stored().between)
+        known = IdentityFilter(Stored().scan)
         with pytest.raises(OSError, match="no space"):
-            Snapshot(path).save(Saved(known.shards(), Mark(8, 1, 1, 1), []))
-        loaded = Snapshot(path).load()
+            SnapshotFile(path).save(FilterSnapshot(known.shards(), CommitFingerprint(8, 1, 1, 1), []))
+        loaded = SnapshotFile(path).load()
         assert loaded is not None
         assert loaded[1] == MARK

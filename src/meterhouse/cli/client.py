@@ -11,9 +11,9 @@ import httpx
 import msgspec
 
 from ..domain.quantity import Plain
-from ..ports import Chunks
+from ..ports.chunks import Chunks
+from .batches import BATCH_BYTES, BATCH_EVENTS
 from .in_process import InProcess
-from .target import BATCH_BYTES, BATCH_EVENTS
 from .terminal import Failed
 
 if TYPE_CHECKING:

@@ -23,7 +23,15 @@ def register(app: App) -> None:
         app.command(command)
 
 
-def why(source: str, event_id: str, *, namespace: str, json: Json = False, target: Target = _LOCAL) -> None:
+def why(
+    source: str,
+    event_id: str,
+    *,
+    namespace: str,
+    organization: str | None = None,
+    json: Json = False,
+    target: Target = _LOCAL,
+) -> None:
     """Tells an event's whole story: when it came, where it counts, or why it does not.
 
     Parameters
@@ -34,10 +42,13 @@ def why(source: str, event_id: str, *, namespace: str, json: Json = False, targe
         The event's id.
     namespace
         The namespace of the event.
+    organization
+        The event's organization; may be left out while only one has an event of that source and id.
     """
     place = "/".join(quote(part, safe="") for part in (namespace, "events", source, event_id))
+    query = {} if organization is None else {"organization": organization}
     with connect(target, engine=True) as client:
-        story = client.call("GET", f"/v1/namespaces/{place}")
+        story = client.call("GET", f"/v1/namespaces/{place}", query=query)
     if json:
         print_json(story)
     else:
@@ -60,7 +71,16 @@ class Correcting:
     json: Json = False
 
 
-def void(source: str, event_id: str, *, correcting: Correcting, target: Target = _LOCAL) -> None:
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class CorrectingEvent(Correcting):
+    """Which event is corrected."""
+
+    organization: str | None = None
+    """The event's organization; may be left out while only one has an event of that source and id."""
+
+
+def void(source: str, event_id: str, *, correcting: CorrectingEvent, target: Target = _LOCAL) -> None:
     """Takes an event out of everything that is counted. It stays stored, and `undo` brings it back.
 
     Parameters
@@ -70,14 +90,14 @@ def void(source: str, event_id: str, *, correcting: Correcting, target: Target =
     event_id
         The event's id.
     """
-    _correct(target, correcting, {"void": [{"source": source, "id": event_id}]})
+    _correct(target, correcting, {"void": [_named(source, event_id, correcting)]})
 
 
 def amend(
     source: str,
     event_id: str,
     *,
-    correcting: Correcting,
+    correcting: CorrectingEvent,
     data: str | None = None,
     time: str | None = None,
     type: str | None = None,
@@ -102,7 +122,7 @@ def amend(
     amended = {name: value for name, value in changed.items() if value is not None}
     if not amended:
         raise Failed("nothing to amend: name --data, --time or --type")
-    _correct(target, correcting, {"amend": [{"source": source, "id": event_id, **amended}]})
+    _correct(target, correcting, {"amend": [{**_named(source, event_id, correcting), **amended}]})
 
 
 def undo(correction: str, *, correcting: Correcting, target: Target = _LOCAL) -> None:
@@ -148,6 +168,11 @@ def erase(
     body = {"id": erasure, "organization": organization, "property": path, "value": value}
     with connect(target, engine=True) as client:
         print_json(client.call("POST", "/v1/erasures", {**body, "actor": actor, "reason": reason}))
+
+
+def _named(source: str, event_id: str, correcting: CorrectingEvent) -> dict[str, object]:
+    named = {"source": source, "id": event_id, "organization": correcting.organization}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _correct(target: Target, correcting: Correcting, what: Mapping[str, object], path: str = "") -> None:

@@ -13,10 +13,11 @@ from cyclopts import App
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .arguments import Json
+from .batches import BATCH_BYTES, BATCH_EVENTS
 from .csv_events import CsvMapping, Origin, read_csv
 from .files import File, digest, open_file, rereadable, unpacked
 from .json_events import read_json, read_parquet
-from .target import BATCH_BYTES, BATCH_EVENTS, Target, connect
+from .target import Target, connect
 from .terminal import Failed, errors, out, print_json
 
 _LOCAL = Target()
@@ -47,7 +48,8 @@ def ingest(
     """Ingests a file of CloudEvents in JSON, one a line or an array, an export in Parquet, or a CSV file with a mapping
     (`--csv.…`); also when it is packed with gzip.
 
-    Ingesting a file again changes nothing: an event is known by its namespace, source and id.
+    Ingesting a file again changes nothing: an event is known by its namespace, organization, source
+    and id.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ def verify(path: Path | None = None, *, catalog: Catalogs = ()) -> int:
     catalog
         A catalog file; may be repeated. The five built-in ones when none is named.
     """
-    from ..wiring import verify as problems_of  # noqa: PLC0415 - see `target`
+    from ..offline import verify as problems_of  # noqa: PLC0415 - see `target`
 
     settings = from_environment()
     path = path or settings.data
@@ -64,7 +64,7 @@ def repair(path: Path | None = None, *, accept_loss: AcceptLoss = False, catalog
     catalog
         A catalog file; may be repeated. The five built-in ones when none is named.
     """
-    from ..wiring import repair as repair_folder  # noqa: PLC0415 - see `target`
+    from ..offline import repair as repair_folder  # noqa: PLC0415 - see `target`
 
     settings = from_environment()
     path = path or settings.data

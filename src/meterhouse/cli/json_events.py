@@ -70,7 +70,7 @@ def _elements(stream: BinaryIO, name: str) -> Iterator[bytes]:
 def read_parquet(stream: BinaryIO, name: str) -> Iterator[bytes]:
     """The rows of a file with the columns of an export. Raises `Failed` for any other file."""
     import pyarrow  # noqa: PLC0415 - a third of a second that other files do without
-    from pyarrow import parquet  # noqa: PLC0415
+    from pyarrow import parquet  # noqa: PLC0415 - the same
 
     columns = ["id", "source", "type", "subject", "time", "namespace", "data"]
     try:

@@ -49,6 +49,7 @@ def base_url(settings: Settings) -> str:
 
 def run(meterhouse: Meterhouse, settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM; requests that are under way are answered first."""
+    import uvloop  # noqa: PLC0415 - only a server needs the loop
     from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415 - only a server needs the server
     from granian.http import HTTP1Settings  # noqa: PLC0415 - the same
     from granian.server.embed import Server  # noqa: PLC0415 - the same
@@ -74,7 +75,7 @@ def run(meterhouse: Meterhouse, settings: Settings) -> None:
         def stop(number: signal.Signals) -> None:
             _log.info("stopping", signal=number.name)
             meterhouse.interrupt()
-            server.stop()  # type: ignore[no-untyped-call]
+            server.stop()  # type: ignore[no-untyped-call] # Granian leaves it without types
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop, number)
@@ -87,7 +88,7 @@ def run(meterhouse: Meterhouse, settings: Settings) -> None:
         await server.serve()
 
     _log.info("starting", version=meterhouse.version, **settings.described())
-    asyncio.run(listen())
+    uvloop.run(listen())
     _log.info("stopped")
 
 

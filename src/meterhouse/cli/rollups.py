@@ -23,6 +23,6 @@ def rebuild(*, target: Target = _LOCAL) -> None:
     with connect(target, engine=True) as client:
         begun = client.call("DELETE", "/v1/rollups")
         with out.status("folding"):
-            while client.call("GET", "/v1/rollups")["folded_commit"] < begun["latest_commit"]:
+            while client.call("GET", "/v1/rollups")["watermark"] < begun["latest_commit"]:
                 time.sleep(_POLL_SECONDS)
-    out.print(f"rebuilt from {begun['unfolded_events']:,} events")
+    out.print(f"rebuilt from {begun['lag_events']:,} events")

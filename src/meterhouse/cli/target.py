@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from .client import Client
 
 _URL = re.compile(r"https?://[^\s/?#:\[\]]+(:[0-9]+)?/?|https?://\[[0-9a-fA-F:]+\](:[0-9]+)?/?")
-BATCH_EVENTS = 5_000
-"""How many events are sent at once, if they have"""
-BATCH_BYTES = 4 * 1024 * 1024
-"""no more than this."""
 
 
 @Parameter(name="*")

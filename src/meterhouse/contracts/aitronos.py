@@ -16,7 +16,7 @@ from ..domain.local_time import end_of_date
 from ..domain.organization import Caller, KeyFormat
 from ..domain.period import ALL_TIME, Period, add_months
 from ..domain.quantity import ZERO, Plain, divide, percentage, plain, round_half_up
-from ..ports import UsageReader
+from ..ports.usage_reader import UsageReader
 from .contract import HEX, Answer, Contract, Date, DateTime, Options, Refusal, Refused, Request, Route, timestamp
 
 

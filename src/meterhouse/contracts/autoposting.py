@@ -18,7 +18,7 @@ from ..domain.meter import StateWindow
 from ..domain.organization import Caller, KeyFormat
 from ..domain.period import ALL_TIME, MONTHLY, Period, period_at
 from ..domain.quantity import ZERO, add, plain
-from ..ports import UsageReader
+from ..ports.usage_reader import UsageReader
 from .contract import (
     BASE62,
     Answer,

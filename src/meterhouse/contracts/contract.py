@@ -18,7 +18,7 @@ import msgspec
 from ..domain.organization import Caller, KeyFormat
 from ..domain.period import LAST_INSTANT, format_instant
 from ..domain.summary import MeterSummary
-from ..ports import UsageReader
+from ..ports.usage_reader import UsageReader
 
 T = TypeVar("T", bound=str)
 

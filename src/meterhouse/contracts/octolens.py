@@ -12,7 +12,7 @@ from ..domain.organization import Caller, KeyFormat
 from ..domain.period import Period
 from ..domain.plan import flex_capacity
 from ..domain.quantity import ZERO, subtract
-from ..ports import UsageReader
+from ..ports.usage_reader import UsageReader
 from .contract import (
     BASE62,
     FOREVER,

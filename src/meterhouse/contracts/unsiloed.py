@@ -12,7 +12,7 @@ from ..domain.organization import Caller, KeyFormat
 from ..domain.period import THIRTY_DAYS, period_at
 from ..domain.quantity import ZERO, plain, subtract
 from ..domain.summary import MeterSummary
-from ..ports import UsageReader
+from ..ports.usage_reader import UsageReader
 from .contract import HEX, Answer, Contract, Date, Refusal, Refused, Request, Route
 
 

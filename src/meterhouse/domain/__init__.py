@@ -1,1 +1,1 @@
-"""What Meterhouse is about, in pure code: no clock, no input or output, no framework. File names are the glossary."""
+"""What Meterhouse is about, in pure code: no clock, no I/O, no framework. docs/glossary.md has its words."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from .errors import Invalid
-from .event import OWN
+from .event import SYSTEM_PREFIX
 from .meter import Aggregation, Meter, StateWindow
 from .plan import Plan
 from .quantity import parse_quantity
@@ -139,8 +139,8 @@ class _Reader:
         where = f"meter {slug!r}"
         aggregation = self.choice(table, "aggregation", Aggregation, where)
         event_type = self.text(table, "event_type", where, None)
-        if event_type.startswith(OWN):
-            raise self.error(f"{where}: event types that begin with {OWN!r} are Meterhouse's own")
+        if event_type.startswith(SYSTEM_PREFIX):
+            raise self.error(f"{where}: event types that begin with {SYSTEM_PREFIX!r} are Meterhouse's own")
         values = self.values(table, aggregation, where)
         self.check_state_keys(table, aggregation is Aggregation.STATE_COUNT, where)
         meter = Meter(

@@ -23,8 +23,8 @@ ADD = "meterhouse.add"
 CONFLICT = "meterhouse.conflict"
 """A delivery that says something else than the event that had its identity first; it counts nothing."""
 
-CHANGING = frozenset({VOID, RESTORE})
-STEPS = CHANGING | {ADD}
+EFFECTIVE_TYPES = frozenset({VOID, RESTORE})
+STEPS = EFFECTIVE_TYPES | {ADD}
 """What a correction consists of."""
 SOURCE = "meterhouse/corrections"
 """The source of the steps of corrections; the id of a step is that of its correction, a slash, and its number."""
@@ -37,14 +37,15 @@ _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
 
 
 class Named(msgspec.Struct, frozen=True):
-    """An event of a namespace, by what it is counted once by."""
+    """An event of the same organization."""
 
     source: _Text
     id: _Text
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a correction says of one event; the `data` of events of the types above, except of conflicts."""
+    """What a correction says of one event of its organization; the `data` of events of the types above, except of
+    conflicts."""
 
     source: _Text
     id: _Text

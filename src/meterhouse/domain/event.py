@@ -16,7 +16,7 @@ MAX_TEXT = 512
 """Longest id, source, type and subject, in characters."""
 MAX_DATA_BYTES = 65_536
 """Largest `data` of one event."""
-OWN = "meterhouse."
+SYSTEM_PREFIX = "meterhouse."
 """What the types of Meterhouse's own events begin with: they are about other events, and no meter reads them."""
 OWN_SOURCES = ("meterhouse.", "meterhouse/")
 """What the sources of those begin with: nobody else's may, so that no identity of theirs is ever taken."""
@@ -25,12 +25,12 @@ ERASED = "erased:"
 REDUCED = "meterhouse.reduced"
 """The member of `data` that tells that others were removed, because the event is old."""
 
-Identity: TypeAlias = tuple[str, str, str]
-"""Namespace, source and id: what is counted once, forever."""
+Identity: TypeAlias = tuple[str, str, str, str]
+"""Namespace, organization, source and id: what is counted once, as long as it is stored."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One thing that happened. Its identity is (namespace, source, id); `organization` is the CloudEvent's subject."""
+    """One thing that happened; `organization` is the CloudEvent's subject."""
 
     namespace: str
     source: str
@@ -45,16 +45,21 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def identity(self) -> Identity:
-        """What is counted once, forever."""
-        return self.namespace, self.source, self.id
+        """What is counted once: different organizations may use the same source and id."""
+        return self.namespace, self.organization, self.source, self.id
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """Source and id: what the sender calls it."""
+        return self.source, self.id
 
     def same_content(self, other: Event) -> bool:
-        """Whether a second delivery says the same: subject, type and data, compared as JSON values.
+        """Whether a second delivery of this identity says the same: type and data, compared as JSON values.
 
         `time` is left out: a client that stamps each attempt anew is retrying, not contradicting itself. What was
         erased or removed of this one may have been what the other says.
         """
-        return (self.organization, self.type) == (other.organization, other.type) and (
+        return self.type == other.type and (
             self.data == other.data or _same(decode_data(self.data), decode_data(other.data))
         )
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import InvalidOperation
-from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
+from .envelope import decode_envelope, quotes_around_data
 from .errors import Invalid
-from .event import MAX_DATA_BYTES, MAX_TEXT, OWN, OWN_SOURCES, Event, Rejected
+from .event import MAX_DATA_BYTES, MAX_TEXT, OWN_SOURCES, SYSTEM_PREFIX, Event, Rejected
 from .json_reading import (
     MAX_DEPTH,
     Property,
@@ -44,30 +44,6 @@ class _Envelope(msgspec.Struct):
 # A number of any size is no text: kept as bytes it is refused like every other thing that is none.
 _envelope = msgspec.json.Decoder(_Envelope, float_hook=str.encode)
 
-
-_Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
-
-
-class _Regular(msgspec.Struct, gc=False):
-    """The attributes of a CloudEvent that has all of them, as they should be."""
-
-    id: _Text
-    source: _Text
-    type: _Text
-    subject: _Text
-    specversion: Literal["1.0"]
-    data: msgspec.Raw
-    time: str | None = None
-    datacontenttype: str | None = None
-    data_base64: None = None
-
-
-_regular = msgspec.json.Decoder(_Regular)
-_QUOTES = 22
-"""Quotation marks in such an event beside those of its data, its time and its content type; those have"""
-_QUOTES_OF_TEXT = 4
-"""for the name and the text."""
-
 _SHALLOW_BYTES = 2 * MAX_DEPTH
 """Data that is no longer cannot be nested too deeply."""
 
@@ -96,7 +72,7 @@ class EventParser:
     def _regular(self, raw: bytes, received_at: datetime) -> Event | None:
         """The event, unless there is anything about it that takes a closer look."""
         try:
-            envelope = _regular.decode(raw)
+            envelope = decode_envelope(raw)
             data = bytes(envelope.data)
             if len(data) > _SHALLOW_BYTES and (
                 len(data) > MAX_DATA_BYTES or data.count(b"{") + data.count(b"[") > MAX_DEPTH
@@ -104,15 +80,11 @@ class EventParser:
                 return None
             values = decode_members(data)
             time = received_at
-            quotes = _QUOTES
             if envelope.time is not None:
                 time = parse_instant(envelope.time)
-                quotes += _QUOTES_OF_TEXT
-            if envelope.datacontenttype is not None:
-                quotes += _QUOTES_OF_TEXT
             if (of_data := fewest_quotes(values)) is None:
                 return None
-            if raw.count(b'"') != quotes + of_data and repeated_name(raw) is not None:
+            if raw.count(b'"') != quotes_around_data([envelope]) + of_data and repeated_name(raw) is not None:
                 return None
         except (msgspec.DecodeError, InvalidOperation, RecursionError, UnicodeDecodeError, Invalid):
             return None
@@ -123,7 +95,7 @@ class EventParser:
             return None
         numbers = numbers_in(values)
         needs = self._needs.get(event_type, NOTHING_NEEDED)
-        if not needs.met(values, numbers) or (needs is NOTHING_NEEDED and event_type.startswith(OWN)):
+        if not needs.met(values, numbers) or (needs is NOTHING_NEEDED and event_type.startswith(SYSTEM_PREFIX)):
             return None
         return Event(self._namespace, source, event_id, event_type, organization, time, data, numbers)
 
@@ -169,9 +141,11 @@ class EventParser:
 
     def _check_ownership(self, event_type: str, source: str) -> None:
         """Raises `Rejected` for what only Meterhouse itself may say."""
-        own_type, own_source = event_type.startswith(OWN), source.startswith(OWN_SOURCES)
+        own_type, own_source = event_type.startswith(SYSTEM_PREFIX), source.startswith(OWN_SOURCES)
         if own_type and not self._own:
-            raise Rejected("invalid_event", f"types that begin with {OWN!r} are Meterhouse's own: use another one")
+            raise Rejected(
+                "invalid_event", f"types that begin with {SYSTEM_PREFIX!r} are Meterhouse's own: use another one"
+            )
         if own_source and not (own_type and self._own):
             known = " or ".join(map(repr, OWN_SOURCES))
             raise Rejected("invalid_event", f"sources that begin with {known} are Meterhouse's own: use another one")

@@ -78,13 +78,14 @@ def read_text(data: Property, path: str) -> str:
 
 
 _TOO_LONG = 10**MAX_DIGITS
-_NUMBER_STARTS = frozenset("-0123456789")
+NUMBER_STARTS = frozenset("-0123456789")
+"""What a text begins with that is meant as a number."""
 
 
 def quantity(value: Property) -> Decimal | None:
     """The number in a JSON value; None when it is not meant as one. Raises `Invalid` for one with too many digits."""
     if isinstance(value, str):
-        return parse_quantity(value) if value[:1] in _NUMBER_STARTS else None
+        return parse_quantity(value) if value[:1] in NUMBER_STARTS else None
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return None
     return parse_quantity(str(value))
@@ -99,7 +100,7 @@ def numbers_in(data: Property) -> dict[str, Decimal | int]:
         if type(value) is int and -_TOO_LONG < value < _TOO_LONG:
             found[name] = value
             continue
-        if type(value) is str and value[:1] not in _NUMBER_STARTS:
+        if type(value) is str and value[:1] not in NUMBER_STARTS:
             continue
         if type(value) is dict:
             if "." not in name:  # else no path leads there

@@ -21,8 +21,8 @@ _MAC_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """Where an event stands among the others: no two have the same place."""
+class EventPosition:
+    """The position of an event among all events; no two events share one."""
 
     time: datetime
     commit: int
@@ -31,10 +31,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event, its place, and when it was stored."""
+    """An event, its position, and when it was stored."""
 
     event: Event
-    place: Place
+    at: EventPosition
     stored_at: datetime
 
 
@@ -55,12 +55,12 @@ class EventQuery:
     as_of_commit: int
     limit: int
     filters: Mapping[str, tuple[str, ...]]
-    after: Place | None = None
-    before: Place | None = None
+    after: EventPosition | None = None
+    before: EventPosition | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Saying:
+class PropertyMatch:
     """The events of an organization whose property has exactly this text, voided ones and contradictions included."""
 
     namespace: str
@@ -84,14 +84,14 @@ class Position(msgspec.Struct, frozen=True):
     start: datetime | None
     end: datetime | None
     as_of_commit: int
-    place: Place | None = None
+    at: EventPosition | None = None
     """The event next to the page; None for the first page."""
     older: bool = True
     """Whether the page is on the older side of that event."""
 
-    def beside(self, place: Place, *, older: bool) -> Position:
+    def beside(self, at: EventPosition, *, older: bool) -> Position:
         """The position of the page next to an event, in the same snapshot."""
-        return Position(self.start, self.end, self.as_of_commit, place, older)
+        return Position(self.start, self.end, self.as_of_commit, at, older)
 
 
 class CursorSeal:

@@ -63,6 +63,24 @@ class Meter:
     """STATE_COUNT: the moment that `used` goes by."""
     group_by: tuple[str, ...] = ()
 
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The properties that it reads quantities from."""
+        return self.values if self.aggregation.numeric else ()
+
+    @property
+    def required_numbers(self) -> tuple[str, ...]:
+        """Those without which it leaves an event out."""
+        return () if self.optional else self.numbers
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The properties that it reads texts from, and without which it leaves an event out: what a UNIQUE_COUNT tells
+        apart, or the entity and the state of a STATE_COUNT."""
+        if self.aggregation is Aggregation.UNIQUE_COUNT:
+            return self.values
+        return (self.entity, self.state) if self.aggregation is Aggregation.STATE_COUNT else ()
+
 
 @dataclass(frozen=True, slots=True)
 class MeterQuery:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -10,27 +10,30 @@ import msgspec
 from .errors import Invalid
 from .event import Rejected
 from .json_reading import Property, quantity, read_text, value_at
-from .meter import Aggregation, Meter
+from .meter import Meter
 
 
 class Needs(msgspec.Struct):
     """What leaves none of the meters of an event type in doubt."""
 
-    numbers: frozenset[str] = frozenset()
+    numbers: tuple[str, ...] = ()
     """Paths, as all of these are."""
     optional_numbers: tuple[str, ...] = ()
     texts: tuple[tuple[str, bool, tuple[str, ...]], ...] = ()
     """Name, whether it may be absent, and the texts it may be; none for any."""
 
-    def met(self, values: dict[str, Property], numbers: dict[str, Decimal | int]) -> bool:
-        """Whether the event surely has all of it."""
-        if not self.numbers <= numbers.keys():
-            return False
+    def met(self, values: dict[str, Property], numbers: Container[str]) -> bool:
+        """Whether the event surely has all of it; `numbers` are the paths of its quantities."""
+        for name in self.numbers:
+            if name not in numbers:
+                return False
         for name in self.optional_numbers:
             if name not in numbers and value_at(values, name) is not None:
                 return False
         for name, optional, known in self.texts:
-            text = value_at(values, name)
+            text = values.get(name)
+            if text is None:
+                text = value_at(values, name)
             if text is None and optional:
                 continue
             if type(text) is not str or not text or (known and text not in known):
@@ -47,9 +50,9 @@ def needs_of(meters: Sequence[Meter]) -> Needs:
     texts: list[tuple[str, bool, tuple[str, ...]]] = []
     for meter in meters:
         if not meter.aggregation.numeric:
-            texts += [(name, meter.optional, meter.states if name == meter.state else ()) for name in _texts(meter)]
+            texts += [(name, meter.optional, meter.states if name == meter.state else ()) for name in meter.texts]
     return Needs(
-        frozenset(name for meter in numeric if not meter.optional for name in meter.values),
+        tuple({name for meter in numeric for name in meter.required_numbers}),
         tuple({name for meter in numeric if meter.optional for name in meter.values}),
         tuple(texts),
     )
@@ -72,7 +75,7 @@ def check_meter(meter: Meter, values: dict[str, Property], numbers: dict[str, De
                 raise Rejected("invalid_value", f"data.{name}: {wrong}") from None
             raise Rejected("invalid_value", f"data.{name} must be a number or a decimal string, not {_show(value)}")
         return
-    for name in _texts(meter):
+    for name in meter.texts:
         text = read_text(values, name)
         if not text and meter.optional:
             continue
@@ -81,12 +84,6 @@ def check_meter(meter: Meter, values: dict[str, Property], numbers: dict[str, De
         if name == meter.state and meter.states and text not in meter.states:
             known = ", ".join(meter.states)
             raise Rejected("invalid_value", f"data.{name} is {text[:60]!r}; the meter {meter.slug!r} knows {known}")
-
-
-def _texts(meter: Meter) -> list[str]:
-    """The properties that a meter reads as text."""
-    names = meter.values if meter.aggregation is Aggregation.UNIQUE_COUNT else (meter.entity, meter.state)
-    return [name for name in names if name]
 
 
 def _show(value: Property) -> str:

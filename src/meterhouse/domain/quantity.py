@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, localcontext
+from functools import lru_cache
 
 import msgspec
 
@@ -75,7 +76,8 @@ def plain(value: Decimal) -> Plain:
     return Plain(stripped.quantize(Decimal(1), context=EXACT) if whole else stripped)
 
 
-_UNITS: int = 10**MAX_DECIMAL_PLACES
+_POWERS: list[int] = [10**places for places in range(MAX_DECIMAL_PLACES + 1)]
+_UNITS = _POWERS[-1]
 
 
 def units(quantity: Decimal | int) -> int:
@@ -84,6 +86,29 @@ def units(quantity: Decimal | int) -> int:
         return quantity * _UNITS
     numerator, denominator = quantity.as_integer_ratio()
     return numerator * (_UNITS // denominator)
+
+
+def units_of_text(text: str) -> int | None:
+    """The number that `parse_quantity` reads, in the same units; None where it raises `Invalid`."""
+    return _units_of_text(text) if len(text) <= _MAX_CHARACTERS else None
+
+
+@lru_cache(65_536)  # what is metered is mostly small numbers, and the same ones again
+def _units_of_text(text: str) -> int | None:
+    if _SHORT.fullmatch(text) is not None:
+        whole, _, places = text.partition(".")
+        return int(whole + places) * _POWERS[MAX_DECIMAL_PLACES - len(places)]
+    try:
+        return units(parse_quantity(text))
+    except Invalid:
+        return None
+
+
+@lru_cache(32_768)  # for the same reason
+def from_units(number: int) -> Decimal | int:
+    """The quantity of so many units."""
+    whole, rest = divmod(number, _UNITS)
+    return EXACT.normalize(EXACT.scaleb(Decimal(number), -MAX_DECIMAL_PLACES)) if rest else whole
 
 
 def divide(numerator: Decimal, denominator: Decimal | int) -> Decimal:

@@ -16,7 +16,7 @@ EVERYONE = "*"
 """The subject of records."""
 
 
-class Kept(msgspec.Struct, frozen=True):
+class RetainedFields(msgspec.Struct, frozen=True):
     """What remains of the data of an event."""
 
     numbers: tuple[str, ...] = ()
@@ -24,7 +24,7 @@ class Kept(msgspec.Struct, frozen=True):
     texts: tuple[str, ...] = ()
     """Properties that are read as texts, by their paths."""
 
-    def has(self, other: Kept) -> bool:
+    def has(self, other: RetainedFields) -> bool:
         """Whether all that the other keeps is kept."""
         return {*other.numbers} <= {*self.numbers} and {*other.texts} <= {*self.texts}
 
@@ -34,24 +34,22 @@ class Record(msgspec.Struct, frozen=True):
 
     before: datetime
     """Events with an earlier time were reduced."""
-    kept: dict[str, Kept]
+    kept: dict[str, RetainedFields]
     """By event type. Nothing remains of other types."""
 
 
-def read_by(meter: Meter) -> Kept:
+def read_by(meter: Meter) -> RetainedFields:
     """What the meter reads of its events, as a whole and by each of its groups."""
-    numeric = meter.aggregation.numeric
-    texts = {*meter.group_by, meter.entity, meter.state, *(() if numeric else meter.values)} - {""}
-    return Kept(tuple(sorted(meter.values)) if numeric else (), tuple(sorted(texts)))
+    return RetainedFields(tuple(sorted(meter.numbers)), tuple(sorted({*meter.group_by, *meter.texts})))
 
 
-def kept_by_type(meters: Iterable[Meter]) -> dict[str, Kept]:
+def retained_by_type(meters: Iterable[Meter]) -> dict[str, RetainedFields]:
     """What the meters read of each event type, all of them together."""
-    found: dict[str, Kept] = {}
+    found: dict[str, RetainedFields] = {}
     for meter in meters:
-        one, other = read_by(meter), found.get(meter.event_type, Kept())
+        one, other = read_by(meter), found.get(meter.event_type, RetainedFields())
         numbers, texts = {*one.numbers, *other.numbers}, {*one.texts, *other.texts}
-        found[meter.event_type] = Kept(tuple(sorted(numbers)), tuple(sorted(texts)))
+        found[meter.event_type] = RetainedFields(tuple(sorted(numbers)), tuple(sorted(texts)))
     return found
 
 
@@ -59,13 +57,13 @@ def complete_from(meter: Meter, records: Iterable[Record]) -> datetime | None:
     """The instant before which events may lack what the meter reads, because it was reduced without knowing of the
     meter; None when all have it."""
     needed = read_by(meter)
-    lacking = (each.before for each in records if not each.kept.get(meter.event_type, Kept()).has(needed))
+    lacking = (each.before for each in records if not each.kept.get(meter.event_type, RetainedFields()).has(needed))
     return max(lacking, default=None)
 
 
-class Reduction(msgspec.Struct, frozen=True):
+class Redaction(msgspec.Struct, frozen=True):
     """What is to be reduced."""
 
     namespace: str
     before: datetime
-    kept: Mapping[str, Kept]
+    kept: Mapping[str, RetainedFields]

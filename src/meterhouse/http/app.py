@@ -16,36 +16,41 @@ from litestar.types import ASGIApp
 from ..contracts.contract import Contract, Refusal
 from ..domain.errors import MeterhouseError
 from ..domain.organization import hash_secret
-from ..ports import Chunks, Clock, EventStore
+from ..ports.chunks import Chunks
+from ..ports.clock import Clock
+from ..ports.event_store import EventStore
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
 from ..services.corrections import Corrections
 from ..services.erasures import Erasures
+from ..services.event_explanations import EventExplanations
 from ..services.ingest import Ingest
 from ..services.rate_limits import RateLimits
-from ..services.stories import Stories
 from ..services.usage import Usage
 from . import problems
-from .answers import AnswerCache, FromCache
 from .attempts import Attempts
 from .authentication import Authentication
+from .backup_export import backup_export_router
 from .bodies import Bodies
 from .browsers import CrossOrigin, Head
 from .contracts import ContractEndpoints
 from .corrections import corrections_router
 from .documents import documents_router, openapi_config
 from .erasures import erasures_router
-from .events import Intake, events_router
+from .event_explanations import stories_router
+from .events import IngestEndpoint, events_router
 from .health import health_router
-from .moving import moving_router
+from .keys import keys_router
+from .namespaces import namespaces_router
 from .observability import Metrics, Observability
 from .organizations import organizations_router
 from .query import check_query, declare_query
-from .regular_events import RegularEvents
+from .regular_events import IngestFastPath
 from .request import HttpRequest
+from .response_cache import ResponseCache, ResponseCacheMiddleware
 from .rollups import rollups_router
 from .slow_bodies import SlowBodies
-from .stories import stories_router
+from .subscriptions import subscriptions_router
 from .usage import UsageEndpoints
 
 
@@ -57,7 +62,7 @@ class Metering:
     ingest: Ingest
     usage: Usage
     corrections: Corrections
-    stories: Stories
+    stories: EventExplanations
     erasures: Erasures
     back_up: Callable[[], Chunks]
 
@@ -87,28 +92,31 @@ def create_app(
     metrics.watch_disk(data)
     authentication = Authentication(hash_secret(admin_key), accounts, Attempts(failed_keys_per_minute))
     routers = [
-        organizations_router(accounts, catalogs, authentication),
+        organizations_router(accounts, authentication),
+        subscriptions_router(accounts, authentication),
+        keys_router(accounts, authentication),
+        namespaces_router(catalogs, authentication),
         health_router(metering.store if metering else None, accounts.ledger, metrics),
         documents_router(version, contracts),
     ]
-    endpoints = answers = intake = None
+    endpoints = answers = ingest_endpoint = None
     if metering is not None:
         metrics.watch(metering.ingest, [catalog.namespace for catalog in catalogs])
-        answers = AnswerCache(metering.store, accounts.ledger, contracts.values(), answer_cache_bytes)
+        answers = ResponseCache(metering.store, accounts.ledger, contracts.values(), answer_cache_bytes)
         endpoints = ContractEndpoints(
             contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock, answers, metrics
         )
         usage = UsageEndpoints(accounts, contracts, metering.usage, authentication)
-        intake = Intake(metering.ingest, metrics)
+        ingest_endpoint = IngestEndpoint(metering.ingest, metrics)
         bodies = Bodies(max_body_bytes, decoding_bytes)
-        events = events_router(intake, authentication, metrics, bodies)
+        events = events_router(ingest_endpoint, authentication, metrics, bodies)
         routers += [
             corrections_router(metering.corrections, authentication, bodies),
             stories_router(metering.stories, authentication),
             erasures_router(metering.erasures, authentication),
         ]
         routers += [events, usage.router(), rollups_router(metering.store, authentication), endpoints.router()]
-        routers.append(moving_router(metering.store, metering.back_up, authentication))
+        routers.append(backup_export_router(metering.store, metering.back_up, authentication))
 
     def unrouted(request: HttpRequest, error: HTTPException) -> Response[bytes]:
         """No such path, or another method: in the shape of the contract that owns the path."""
@@ -136,8 +144,10 @@ def create_app(
         return endpoints is not None and endpoints.owner(path) is not None
 
     app: ASGIApp = CrossOrigin(Head(litestar, of_contract), cors_origins, of_contract)
-    if answers is not None and intake is not None:
-        app = RegularEvents(FromCache(app, answers, metrics, clock), intake, authentication, max_body_bytes)
+    if answers is not None and ingest_endpoint is not None:
+        app = IngestFastPath(
+            ResponseCacheMiddleware(app, answers, metrics, clock), ingest_endpoint, authentication, max_body_bytes
+        )
     return Observability(SlowBodies(app, body_timeout_seconds, body_bytes_per_second), metrics)
 
 

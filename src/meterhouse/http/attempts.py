@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from threading import Lock
 
 import structlog
+from cachetools import LRUCache, TTLCache
 
 _WINDOW_S = 60
 _MOST_ADDRESSES = 10_000
@@ -35,8 +35,8 @@ class Attempts:
         """With 0 failures a minute there is no limit."""
         self._most = failures_per_minute
         self._monotonic = monotonic
-        self._failures: OrderedDict[str, _Failures] = OrderedDict()
-        self._right: OrderedDict[str, None] = OrderedDict()
+        self._failures: TTLCache[str, _Failures] = TTLCache(_MOST_ADDRESSES, _WINDOW_S, monotonic)
+        self._right: LRUCache[str, None] = LRUCache(_MOST_KEYS)
         self._lock = Lock()
 
     def wait_s(self, address: str, key_hash: str) -> int:
@@ -44,7 +44,7 @@ class Attempts:
         if key_hash in self._right or not self._failures:
             return 0
         with self._lock:
-            found = self._current(_network(address))
+            found = self._failures.get(_network(address))
             if found is None or not self._most or found.count < self._most:
                 return 0
             return max(1, int(found.began_s + _WINDOW_S - self._monotonic()) + 1)
@@ -53,14 +53,12 @@ class Attempts:
         """Remembers that a key from there was wrong."""
         network = _network(address)
         with self._lock:
-            found = self._current(network)
+            found = self._failures.get(network)
             if found is None:
                 found = self._failures[network] = _Failures(self._monotonic())
             found.count += 1
             if found.count == self._most:
                 _log.warning("too many wrong keys from one address", address=address, failures=found.count)
-            while len(self._failures) > _MOST_ADDRESSES:
-                self._failures.popitem(last=False)
 
     def succeeded(self, key_hash: str) -> None:
         """Remembers that a key is right: its requests never wait for the failures of others."""
@@ -68,16 +66,6 @@ class Attempts:
             return
         with self._lock:
             self._right[key_hash] = None
-            while len(self._right) > _MOST_KEYS:
-                self._right.popitem(last=False)
-
-    def _current(self, network: str) -> _Failures | None:
-        """The failures of an address in the minute that runs."""
-        found = self._failures.get(network)
-        if found is not None and self._monotonic() - found.began_s >= _WINDOW_S:
-            del self._failures[network]
-            return None
-        return found
 
 
 def _network(address: str) -> str:

@@ -63,7 +63,10 @@ class Authentication:
         if scheme != b"Bearer":
             return False
         key_hash = hash_secret(secret.decode("latin-1"))
-        return hmac.compare_digest(key_hash, self.admin_key_hash) and not self._wait_s(scope, key_hash)
+        if not hmac.compare_digest(key_hash, self.admin_key_hash) or self._wait_s(scope, key_hash):
+            return False
+        self.attempts.succeeded(key_hash)
+        return True
 
     def _other_than_operator(self, request: Connection) -> str | None:
         """None for the operator, else the secret that was sent. Raises `Unauthorized` when there is none."""

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import msgspec
 
 from ..domain.errors import Invalid
-from ..services.splitting import one_value
+from ..services.ingest.splitting import one_value
 
 BINARY_MODE = b"ce-"
 """What the headers of attributes begin with."""

@@ -18,16 +18,16 @@ from ..contracts.contract import Answer, Contract, Refusal, Refused, Route
 from ..domain.errors import InsufficientStorage, StorageDamaged, TooManyGroups
 from ..domain.organization import Caller
 from ..domain.period import earliest
-from ..ports import Clock
+from ..ports.clock import Clock
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
 from ..services.rate_limits import Allowance, RateLimits
 from ..services.usage import Usage
-from .answers import AnswerCache, KeptAnswer, encoded, enveloped
 from .bodies import encode_body
 from .observability import Metrics
 from .query import READS_QUERY
 from .request import HttpRequest
+from .response_cache import CachedResponse, ResponseCache, encoded, enveloped
 
 _METHODS: list[Method] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -46,7 +46,7 @@ class ContractEndpoints:
     verifiers: Mapping[str, Callable[[str], Mapping[str, Any] | None]]
     """By contract: the claims of a valid token, None for anything else."""
     clock: Clock
-    answers: AnswerCache
+    answers: ResponseCache
     metrics: Metrics
 
     def router(self) -> Router:
@@ -89,7 +89,7 @@ class ContractEndpoints:
             caller = self._caller(contract, operation, request) if kept is None else kept.caller
             organization, limit = caller.organization, contract.options.requests_per_hour
             if limit:
-                allowance = self.rate_limits.look(organization.id, limit, now)
+                allowance = self.rate_limits.peek(organization.id, limit, now)
                 if not allowance.remaining:
                     raise Refused(Refusal.RATE_LIMITED)
             if kept is None:
@@ -99,13 +99,13 @@ class ContractEndpoints:
                     until = earliest(answer.valid_until, caller.expires_at, usage.period().end)
                     path = http_request.scope["path_template"]
                     self.answers.keep(
-                        key, KeptAnswer(answer, path, limit > 0, caller, usage.commit, change, usage.now, until)
+                        key, CachedResponse(answer, path, limit > 0, caller, usage.commit, change, usage.now, until)
                     )
             else:
                 answer = kept.answer
             # Counted when it is answered, so that what is refused or fails uses up nothing.
-            if limit and (allowance := self.rate_limits.spend(organization.id, limit, now)) is None:
-                allowance = self.rate_limits.look(organization.id, limit, now)
+            if limit and (allowance := self.rate_limits.consume(organization.id, limit, now)) is None:
+                allowance = self.rate_limits.peek(organization.id, limit, now)
                 raise Refused(Refusal.RATE_LIMITED)
             self.metrics.answers.labels("made" if kept is None else "cache").inc()
             return response_of(enveloped(answer, request.request_id, now), allowance)

@@ -16,6 +16,7 @@ from ..domain.event import MAX_TEXT
 from ..domain.period import format_instant
 from ..services.amendments import Amendment
 from ..services.corrections import Correction, Corrections, Draft
+from ..services.named_events import EventName
 from .authentication import Authentication
 from .bodies import Bodies, exact, json_response
 from .request import HttpRequest
@@ -28,11 +29,12 @@ OwnId = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^/
 """An id that the operator gives: it can stand in a path."""
 
 
-class NamedEvent(msgspec.Struct, forbid_unknown_fields=True):
-    """An event of the namespace."""
+class NamedEvent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """An event of the namespace. `organization` may be left out while only one has an event of that source and id."""
 
     source: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)]
+    organization: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT)] | None = None
 
 
 class AmendmentBody(NamedEvent, forbid_unknown_fields=True):
@@ -68,7 +70,7 @@ class StepBody(msgspec.Struct, omit_defaults=True):
     organization: str
     type: str
     time: str
-    replaced_by: NamedEvent | None = None
+    replaced_by: Named | None = None
 
 
 class ChangeBody(msgspec.Struct):
@@ -134,7 +136,7 @@ def corrections_router(corrections: Corrections, authentication: Authentication,
             data.actor,
             data.reason,
             data.id,
-            [Named(each.source, each.id) for each in data.void],
+            [_name(each) for each in data.void],
             [_amendment(each) for each in data.amend],
             [bytes(each) for each in data.add],
         )
@@ -176,7 +178,11 @@ def _answer(request: HttpRequest, made: Correction, *, applied: bool) -> Respons
 
 
 def _amendment(body: AmendmentBody) -> Amendment:
-    return Amendment(Named(body.source, body.id), body.type, body.time, bytes(body.data) or None)
+    return Amendment(_name(body), body.type, body.time, bytes(body.data) or None)
+
+
+def _name(body: NamedEvent) -> EventName:
+    return EventName(body.source, body.id, body.organization)
 
 
 def _correction(made: Correction, *, applied: bool) -> CorrectionBody:
@@ -196,7 +202,7 @@ def _correction(made: Correction, *, applied: bool) -> CorrectionBody:
                 organization=step.event.organization,
                 type=step.event.type,
                 time=format_instant(step.event.time),
-                replaced_by=NamedEvent(step.replaced_by.source, step.replaced_by.id) if step.replaced_by else None,
+                replaced_by=step.replaced_by,
             )
             for step in made.steps
         ],

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, cast
 
 import msgspec
 from litestar import Response, Router, post
 from litestar.params import Parameter
+from prometheus_client import Counter
 
 from ..domain.errors import Invalid, Overloaded
 from ..services.accounts import EVENTS_WRITE
-from ..services.ingest import Ingest
-from ..services.reports import Report
-from ..services.splitting import split_events
+from ..services.ingest import Body, Done, Ingest, Report
 from .authentication import Authentication
 from .binary_mode import is_binary_mode, structured
 from .bodies import SMALL_BODY_BYTES, Bodies
@@ -37,80 +35,87 @@ _DECODING_THREADS = 2
 """More would only take turns, and let the thread that commits wait for its own."""
 
 
-class _Reports:
-    """Hands finished reports to the event loop: those of one commit with one wake-up, however many they are."""
+class CompletionBridge:
+    """Hands what the writer has finished to the event loop: all of one commit with one wake-up, however much it is."""
 
     def __init__(self) -> None:
-        self._finished: deque[tuple[asyncio.Future[Report], Future[Report]]] = deque()
+        self._finished: deque[tuple[asyncio.Future[Report], Report | BaseException]] = deque()
         self._awake = False
 
-    async def of(self, pending: Future[Report]) -> Report:
-        """The report, when it is there; raises what the commit raised."""
+    def expect(self) -> tuple[asyncio.Future[Report], Done]:
+        """A report to wait for on the event loop, and what any thread calls with it, or with what was raised."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Report] = loop.create_future()
-        pending.add_done_callback(partial(self._finish, loop, waiter))
-        return await waiter
 
-    def _finish(
-        self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[Report], finished: Future[Report]
-    ) -> None:
-        self._finished.append((waiter, finished))
-        if not self._awake:
-            self._awake = True
-            loop.call_soon_threadsafe(self._deliver)
+        def done(result: Report | BaseException) -> None:
+            self._finished.append((waiter, result))
+            if not self._awake:
+                self._awake = True
+                loop.call_soon_threadsafe(self._deliver)
+
+        return waiter, done
 
     def _deliver(self) -> None:
         self._awake = False  # first: what is finished from here on is found below, or wakes the loop again
         while self._finished:
-            waiter, finished = self._finished.popleft()
+            waiter, result = self._finished.popleft()
             if waiter.done():
                 continue  # the client has hung up
-            if failure := finished.exception():
-                waiter.set_exception(failure)
+            if isinstance(result, BaseException):
+                waiter.set_exception(result)
             else:
-                waiter.set_result(finished.result())
+                waiter.set_result(result)
 
 
-class Intake:
+class IngestEndpoint:
     """Takes the events of a request in, and tells what became of them."""
 
     def __init__(self, ingest: Ingest, metrics: Metrics):
         self._ingest = ingest
-        self._reports = _Reports()
+        self._bridge = CompletionBridge()
         self._events, self._unmatched = metrics.events, metrics.unmatched
+        self._counters: dict[str, list[tuple[str, Counter]]] = {}
+        self._decoding = ThreadPoolExecutor(_DECODING_THREADS, "meterhouse-decoding")
 
-    def submit(self, body: bytes, namespace: str, lines: bool, organization: str | None) -> Future[Report]:
-        """See `Ingest.submit`."""
-        return self._ingest.submit(namespace, split_events(body, lines=lines), organization)
+    async def submit(self, body: Body) -> asyncio.Future[Report]:
+        """Submits the events; what becomes of them is in the future. Large bodies are read in another thread. See
+        `Ingest.submit_body`."""
+        waiter, done = self._bridge.expect()
+        if len(body.content) <= SMALL_BODY_BYTES:
+            self._ingest.submit_body(body, done)
+        else:
+            await asyncio.get_running_loop().run_in_executor(self._decoding, self._ingest.submit_body, body, done)
+        return waiter
 
-    async def report(self, namespace: str, pending: Future[Report]) -> tuple[int, bytes]:
+    async def report(self, namespace: str, pending: asyncio.Future[Report]) -> tuple[int, bytes]:
         """The status and the report as JSON, counted, when it is there; raises what the commit raised."""
-        report = await self._reports.of(pending)
-        for outcome in OUTCOMES:
+        report = await pending
+        for outcome, counter in self._counters_of(namespace):
             if count := getattr(report, outcome):
-                self._events.labels(namespace, outcome).inc(count)
+                counter.inc(count)
         if report.unmatched:
             self._unmatched.inc(report.unmatched)
         return 422 if report.refused_whole else 200, msgspec.json.encode(report)
 
+    def _counters_of(self, namespace: str) -> list[tuple[str, Counter]]:
+        if (counters := self._counters.get(namespace)) is None:
+            counters = [(outcome, self._events.labels(namespace, outcome)) for outcome in OUTCOMES]
+            self._counters[namespace] = counters
+        return counters
 
-def events_router(intake: Intake, authentication: Authentication, metrics: Metrics, bodies: Bodies) -> Router:
+
+def events_router(endpoint: IngestEndpoint, authentication: Authentication, metrics: Metrics, bodies: Bodies) -> Router:
     """The route, closed over what it needs."""
-
-    decoding = ThreadPoolExecutor(_DECODING_THREADS, "meterhouse-decoding")
 
     async def submitted(
         request: HttpRequest, namespace: str, media_type: str, organization: str | None
-    ) -> Future[Report]:
-        """What will become of a request's events. When it returns, nothing holds the body any more."""
-        arguments = namespace, MEDIA_TYPES[media_type], organization
+    ) -> asyncio.Future[Report]:
+        """What will become of a request's events."""
         headers = request.scope["headers"]
         try:
             async with bodies.reading(request) as content:
-                body = structured(headers, media_type, content) if is_binary_mode(headers, media_type) else content
-                if len(body) <= SMALL_BODY_BYTES:
-                    return intake.submit(body, *arguments)
-                return await asyncio.get_running_loop().run_in_executor(decoding, intake.submit, body, *arguments)
+                text = structured(headers, media_type, content) if is_binary_mode(headers, media_type) else content
+                return await endpoint.submit(Body(namespace, text, MEDIA_TYPES[media_type], organization))
         except Overloaded:
             metrics.refused.inc()
             raise
@@ -140,7 +145,7 @@ def events_router(intake: Intake, authentication: Authentication, metrics: Metri
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
             raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send one of {', '.join(MEDIA_TYPES)}")
-        status, report = await intake.report(namespace, await submitted(request, namespace, media_type, organization))
+        status, report = await endpoint.report(namespace, await submitted(request, namespace, media_type, organization))
         return Response(cast("Report", report), status_code=status, media_type="application/json")
 
     return Router("/", route_handlers=[send_events])

@@ -9,7 +9,8 @@ from litestar import Response, Router, get
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ..domain.period import format_instant
-from ..ports import EventStore, Ledger
+from ..ports.event_store import EventStore
+from ..ports.ledger import Ledger
 from .observability import Metrics
 
 
@@ -44,7 +45,7 @@ def health_router(store: EventStore | None, ledger: Ledger, metrics: Metrics) ->
         """Prometheus text format."""
         if store is not None:
             metrics.stored_events.set(await asyncio.to_thread(store.count))
-            metrics.unfolded_events.set(await asyncio.to_thread(store.unfolded_events))
+            metrics.lag_events.set(await asyncio.to_thread(store.lag_events))
             metrics.lost_events.set(sum(loss.events or 0 for loss in store.losses()))
             metrics.losses.set(len(store.losses()))
         return Response(generate_latest(metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})

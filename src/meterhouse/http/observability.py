@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import random
+import logging
 import time
 import uuid
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Awaitable, Iterable, Iterator
+from itertools import accumulate, count
 from pathlib import Path
 from shutil import disk_usage
 
@@ -20,6 +22,9 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from ..services.ingest import Ingest
 
@@ -29,11 +34,64 @@ _ON_EVERY_ANSWER = [(b"cache-control", b"no-store"), (b"x-content-type-options",
 """An answer holds for this moment and this credential, and is what its content type says."""
 _OURS = frozenset({b"x-request-id", *(name for name, _ in _ON_EVERY_ANSWER)})
 
+_DURATION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
 OUTCOMES = ("ingested", "duplicates", "conflicts", "rejected")
 """What may become of an event, as a report has it."""
 
-_log = structlog.get_logger(__name__)
-_random = random.Random()  # noqa: S311 - tells requests apart, keeps nothing secret; the system's own costs ten times more
+_PROCESS = str(uuid.uuid4())[:24]
+"""The part of every request id that tells this process from all others."""
+_numbers = count(1)
+
+
+def new_request_id() -> str:
+    """A UUID that no other request has: a random prefix of the process and the number of the request. It is no secret,
+    and may be guessed."""
+    return f"{_PROCESS}{next(_numbers):012x}"
+
+
+class AnsweredRequests(Collector):
+    """Counts and times requests in plain numbers, which cost a fifth of what Prometheus' own counters do, and turns
+    them into a counter and a histogram when they are collected. Only the event loop may count."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, int], int] = {}
+        self._durations: dict[str, _Durations] = {}
+
+    def count(self, method: str, path: str, status: int, seconds: float) -> None:
+        """Adds a request that was answered. `path` is the route's template, never the path itself: paths hold ids, and
+        any number of unknown ones."""
+        series = method, path, status
+        self._counts[series] = self._counts.get(series, 0) + 1
+        durations = self._durations.get(path)
+        if durations is None:
+            durations = self._durations[path] = _Durations()
+        durations.counts[bisect_left(_DURATION_BUCKETS, seconds)] += 1
+        durations.seconds += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now."""
+        requests = CounterMetricFamily(
+            "meterhouse_http_requests_total", "HTTP requests", labels=["method", "path", "status"]
+        )
+        for (method, path, status), answered in [*self._counts.items()]:
+            requests.add_metric([method, path, str(status)], answered)
+        duration = HistogramMetricFamily("meterhouse_http_request_duration_seconds", "Time to answer", labels=["path"])
+        bounds = [*map(floatToGoString, _DURATION_BUCKETS), "+Inf"]
+        for path, durations in [*self._durations.items()]:
+            buckets = [*zip(bounds, accumulate(durations.counts), strict=True)]
+            duration.add_metric([path], buckets, durations.seconds)
+        return iter((requests, duration))
+
+
+class _Durations:
+    """How many requests of a path fell into each bucket, and how long all of them took together."""
+
+    __slots__ = ("counts", "seconds")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_DURATION_BUCKETS) + 1)
+        self.seconds = 0.0
 
 
 class Metrics:
@@ -51,16 +109,8 @@ class Metrics:
             "meterhouse_disk_free_bytes", "Room left on the disk of the data folder", registry=self.registry
         )
         self.disk_size = Gauge("meterhouse_disk_size_bytes", "Size of that disk", registry=self.registry)
-        self.requests = Counter(
-            "meterhouse_http_requests_total", "HTTP requests", ["method", "path", "status"], registry=self.registry
-        )
-        self.duration = Histogram(
-            "meterhouse_http_request_duration_seconds",
-            "Time to answer",
-            ["path"],
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-            registry=self.registry,
-        )
+        self.requests = AnsweredRequests()
+        self.registry.register(self.requests)
         self.events = Counter(
             "meterhouse_events_total",
             "Events received, by namespace and what became of them",
@@ -95,8 +145,8 @@ class Metrics:
             registry=self.registry,
         )
         self.stored_events = Gauge("meterhouse_stored_events", "Events stored", registry=self.registry)
-        self.unfolded_events = Gauge(
-            "meterhouse_unfolded_events", "Events that are not folded into rollups yet", registry=self.registry
+        self.lag_events = Gauge(
+            "meterhouse_rollup_lag_events", "Events that are not materialized into rollups yet", registry=self.registry
         )
         self.losses = Gauge(
             "meterhouse_losses", "Repairs that went on without events that were lost", registry=self.registry
@@ -137,7 +187,9 @@ class Observability:
 
     def __init__(self, app: ASGIApp, metrics: Metrics):
         self._app = app
-        self._metrics = metrics
+        self._answered = metrics.requests
+        self._log = structlog.get_logger(__name__).bind()
+        self._logs = self._log.is_enabled_for(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -145,32 +197,31 @@ class Observability:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        request_id = str(uuid.UUID(int=_random.getrandbits(128), version=4))
-        method = str(scope.get("method"))
-        method = method if method in _METHODS else "other"  # anybody can invent methods; each would be a new series
+        request_id = new_request_id()
         scope.setdefault("state", {})["request_id"] = request_id
         status = 500
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [pair for pair in message["headers"] if pair[0].lower() not in _OURS]
                 message["headers"] = [*headers, *_ON_EVERY_ANSWER, (b"x-request-id", request_id.encode())]
-            await send(message)
+            return send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_with_id)
-            finally:
-                # The template, never the path itself: paths hold ids, and any number of unknown ones.
-                path = scope.get("path_template") or "unknown"
-                seconds = time.perf_counter() - began
-                self._metrics.requests.labels(method, path, str(status)).inc()
-                self._metrics.duration.labels(path).observe(seconds)
-                _log.info(
-                    "request", method=method, path=path, status=status, ms=round(seconds * 1000, 1), **_who(scope)
-                )
+        # A server runs each request in a task, and a context, of its own: the binding ends with it.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            seconds = time.perf_counter() - began
+            method = str(scope.get("method"))
+            method = method if method in _METHODS else "other"  # anybody can invent methods; each would be a new series
+            path = scope.get("path_template") or "unknown"
+            self._answered.count(method, path, status, seconds)
+            if self._logs:
+                ms = round(seconds * 1000, 1)
+                self._log.info("request", method=method, path=path, status=status, ms=ms, **_who(scope))
 
 
 def _who(scope: HTTPScope) -> dict[str, str]:

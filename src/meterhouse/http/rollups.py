@@ -7,27 +7,27 @@ import asyncio
 import msgspec
 from litestar import Router, delete, get
 
-from ..ports import EventStore
+from ..ports.event_store import EventStore
 from .authentication import Authentication
 
 
 class RollupsBody(msgspec.Struct):
-    """The newest commit, the one up to which everything is folded, and how many events were stored since."""
+    """The newest commit, the watermark, and how many events were stored after it."""
 
     latest_commit: int
-    folded_commit: int
-    unfolded_events: int
+    watermark: int
+    lag_events: int
 
 
 def rollups_router(store: EventStore, authentication: Authentication) -> Router:
     """Both routes."""
 
     def status() -> RollupsBody:
-        return RollupsBody(store.latest_commit(), store.folded_commit(), store.unfolded_events())
+        return RollupsBody(store.latest_commit(), store.watermark(), store.lag_events())
 
     @get("/v1/rollups", operation_id="getRollups", tags=["Rollups"])
     async def get_rollups() -> RollupsBody:
-        """How far the rollups are. They only make answers fast: what is not folded yet is read from the events."""
+        """How far the rollups are. They only make answers fast: events after the watermark are read one by one."""
         return await asyncio.to_thread(status)
 
     @delete("/v1/rollups", status_code=202, operation_id="rebuildRollups", tags=["Rollups"])

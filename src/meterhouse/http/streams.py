@@ -8,7 +8,7 @@ from itertools import chain
 
 from litestar.response import Stream
 
-from ..ports import Chunks
+from ..ports.chunks import Chunks
 
 
 async def stream_response(chunks: Chunks, media_type: str) -> Stream:

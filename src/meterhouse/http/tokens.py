@@ -18,7 +18,7 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from ..domain.organization import is_name
-from ..ports import Clock
+from ..ports.clock import Clock
 
 ALGORITHM = "RS256"
 LEEWAY_S = 5

@@ -20,7 +20,7 @@ from ..domain.meter import Meter
 from ..domain.organization import Organization
 from ..domain.period import Period, format_instant, parse_instant
 from ..domain.quantity import parse_quantity, plain, round_half_even
-from ..domain.reading import groups_of, reading_of
+from ..domain.reading import PropertyReader, groups_of, reading_of
 from ..domain.summary import MeterSummary
 from ..services.accounts import Accounts
 from ..services.usage import OrganizationUsage, Usage
@@ -275,7 +275,8 @@ def _events_path(reader: OrganizationUsage, meter: Meter, cursor: str) -> str:
 
 
 def _metered(meter: Meter, event: Event) -> MeteredEvent:
-    reading = reading_of(meter, event)
+    properties = PropertyReader(event)
+    reading = reading_of(meter, properties)
     place = (quote(part, safe="") for part in (event.namespace, "events", event.source, event.id))
     return MeteredEvent(
         source=event.source,
@@ -285,6 +286,6 @@ def _metered(meter: Meter, event: Event) -> MeteredEvent:
         value=exact(reading.value),
         text=reading.text or None,
         entity=reading.entity or None,
-        groups=groups_of(meter, event),
-        not_counted_because=reading.because or None,
+        groups=groups_of(meter, properties),
+        not_counted_because=reading.reason or None,
     )

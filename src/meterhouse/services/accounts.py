@@ -20,7 +20,8 @@ from ..domain.organization import (
 )
 from ..domain.period import Period, format_instant
 from ..domain.plan import Grant, Subscription, usage_period
-from ..ports import Clock, Ledger
+from ..ports.clock import Clock
+from ..ports.ledger import Ledger
 from .catalogs import Catalogs
 
 EVENTS_WRITE = "events:write"

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import msgspec
 import xxhash
 
-from ..domain.correction import Named
 from ..domain.event import MAX_TEXT, Event
 from ..domain.period import format_instant
+from .named_events import EventName
 
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
     """An event as it should have been said; what is None is as in the event that it replaces."""
 
-    replaced: Named
+    replaced: EventName
     type: str | None = None
     time: str | None = None
     data: bytes | None = None

@@ -13,16 +13,18 @@ import msgspec
 
 from ..domain.correction import ADD, MAX_STEPS, RESTORE, SOURCE, STEPS, VOID, Named, Step, step_of
 from ..domain.errors import AlreadyExists, Invalid, NotFound
-from ..domain.event import OWN, Event, Rejected
+from ..domain.event import SYSTEM_PREFIX, Event, Rejected
 from ..domain.event_parser import EventParser
 from ..domain.listing import StoredEvent
 from ..domain.organization import Organization
 from ..domain.period import Period
 from ..domain.plan import usage_period
-from ..ports import Clock, EventStore
+from ..ports.clock import Clock
+from ..ports.event_store import EventStore
 from .amendments import Amendment, amended_event
 from .catalogs import Catalogs
 from .ingest import Ingest
+from .named_events import EventName, find_named
 from .usage import Usage
 
 MAX_EFFECTS = 100
@@ -36,7 +38,7 @@ class Draft:
     actor: str
     reason: str
     id: str | None = None
-    void: Sequence[Named] = ()
+    void: Sequence[EventName] = ()
     amend: Sequence[Amendment] = ()
     add: Sequence[bytes] = ()
     """CloudEvents in JSON."""
@@ -157,26 +159,23 @@ class Corrections:
         ]
         return steps
 
-    def _stored(self, namespace: str, named: Sequence[Named]) -> dict[Named, Event]:
+    def _stored(self, namespace: str, names: Sequence[EventName]) -> dict[EventName, Event]:
         """The events that are to be voided: each is stored, counts, and is named once."""
-        if len(set(named)) < len(named):
+        stored = find_named(self._store, namespace, names)
+        if len({each.event.identity for each in stored.values()}) < len(names):
             raise Invalid("an event is named twice")
-        found = self._store.find([(namespace, each.source, each.id) for each in named])
-        stored = {Named(each.event.source, each.event.id): each.event for each in found}
-        for each in named:
-            if each not in stored:
-                raise NotFound(f"no event {each.id!r} of source {each.source!r} is stored in namespace {namespace!r}")
-            if stored[each].type.startswith(OWN):
-                raise Invalid(f"{each.id!r} is itself part of a correction: undo that one")
-        self._check_state(found, voided=False)
-        return stored
+        for name, each in stored.items():
+            if each.event.type.startswith(SYSTEM_PREFIX):
+                raise Invalid(f"{name.id!r} is itself part of a correction: undo that one")
+        self._check_state([*stored.values()], voided=False)
+        return {name: each.event for name, each in stored.items()}
 
     def _check_state(self, stored: Sequence[StoredEvent], *, voided: bool) -> None:
         """Raises `Invalid` unless all of them are voided, or none."""
         now_voided = self._store.voided(stored)
         for each in stored:
-            if (each.place in now_voided) is not voided:
-                words = [word for word in self._store.about(each.event) if word.event.type in (VOID, RESTORE)]
+            if (each.at in now_voided) is not voided:
+                words = [word for word in self._store.corrections_of(each.event) if word.event.type in (VOID, RESTORE)]
                 state = "is not voided" if voided else "is voided"
                 by = f", by the correction {step_of(words[-1].event).correction!r}" if words else ""
                 raise Invalid(f"the event {each.event.id!r} of source {each.event.source!r} {state}{by}")
@@ -228,7 +227,7 @@ class Corrections:
             if len(places) < MAX_EFFECTS:
                 places.setdefault((event.organization, period), event.time)
         effects = []
-        with self._store.supposing(rows) as (commit, supposed):
+        with self._store.preview(rows) as (commit, supposed):
             for (name, period), moment in places.items():
                 organization = Organization(name, name, rows[0].namespace, moment)
                 before, after = (
@@ -256,17 +255,21 @@ class Corrections:
 
     def _made(self, namespace: str, correction_id: str) -> Correction | None:
         def rows(numbers: Iterable[int]) -> list[StoredEvent]:
-            found = self._store.find([(namespace, SOURCE, _row_id(correction_id, number)) for number in numbers])
+            names = [(SOURCE, _row_id(correction_id, number)) for number in numbers]
+            found = self._store.find_named(namespace, names) if names else []
             return [each for each in found if each.event.type in STEPS]
 
         if not (first := rows([0])):
             return None
         step = step_of(first[0].event)
-        taken = sorted(chain(first, rows(range(1, step.steps))), key=lambda each: each.place.position)
-        said = [(each.event.type, step_of(each.event)) for each in taken]
-        about = self._store.find([(namespace, each.source, each.id) for _, each in said])
-        events = {(each.event.source, each.event.id): each.event for each in about}
-        steps = [StepTaken(kind, events[each.source, each.id], each.replaced_by) for kind, each in said]
+        taken = sorted(chain(first, rows(range(1, step.steps))), key=lambda each: each.at.position)
+        said = [(each.event, step_of(each.event)) for each in taken]
+        identities = [(namespace, told.organization, each.source, each.id) for told, each in said]
+        events = {each.event.identity: each.event for each in self._store.find(identities)}
+        steps = [
+            StepTaken(told.type, events[identity], each.replaced_by)
+            for identity, (told, each) in zip(identities, said, strict=True)
+        ]
         return Correction(correction_id, namespace, step.actor, step.reason, step.undoes, first[0].stored_at, steps)
 
 

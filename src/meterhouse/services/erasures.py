@@ -13,8 +13,10 @@ from ..domain.correction import CONFLICT
 from ..domain.erasure import ERASURE, SOURCE, Receipt, check_property, erase, word_for
 from ..domain.errors import Invalid, NotFound
 from ..domain.event import ERASED, Event
-from ..domain.listing import Saying
-from ..ports import Clock, EventStore, Ledger
+from ..domain.listing import PropertyMatch
+from ..ports.clock import Clock
+from ..ports.event_store import EventStore
+from ..ports.ledger import Ledger
 from .accounts import Accounts
 from .catalogs import Catalogs
 from .ingest import Ingest
@@ -85,7 +87,7 @@ class Erasures:
                 return erase(event, f"data.{request.property}" if event.type == CONFLICT else request.property, word)
 
             keys = self._ledger.rename_key_user(organization.id, request.value, word)
-            saying = Saying(namespace, organization.id, request.property, request.value)
+            saying = PropertyMatch(namespace, organization.id, request.property, request.value)
             events = self._store.rewrite(saying, rewritten)
             receipt = Receipt(request.property, word, events, keys, request.actor, request.reason)
             erasure = Erasure(request.id, organization.id, self._clock.now(), receipt)
@@ -100,7 +102,7 @@ class Erasures:
         return found
 
     def _find(self, namespace: str, erasure_id: str) -> Erasure | None:
-        for found in self._store.find([(namespace, SOURCE, erasure_id)]):
+        for found in self._store.find_named(namespace, [(SOURCE, erasure_id)]):
             if found.event.type != ERASURE:
                 continue
             receipt = msgspec.json.decode(found.event.data, type=Receipt)

@@ -10,7 +10,9 @@ import structlog
 
 from ..domain.erasure import REMOVAL, REMOVALS
 from ..domain.event import Event
-from ..ports import Clock, EventStore, Ledger
+from ..ports.clock import Clock
+from ..ports.event_store import EventStore
+from ..ports.ledger import Ledger
 from .ingest import Ingest
 
 _log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..ports import Ledger
+from ..ports.request_counts import RequestCounts
 
 HOUR = timedelta(hours=1)
 
@@ -28,15 +28,15 @@ class Allowance:
 class RateLimits:
     """Counts answers in fixed UTC hours, in the ledger, so that neither a restart nor a second key starts anew."""
 
-    ledger: Ledger
+    ledger: RequestCounts
 
-    def look(self, organization_id: str, limit: int, now: datetime) -> Allowance:
-        """The allowance as it is."""
+    def peek(self, organization_id: str, limit: int, now: datetime) -> Allowance:
+        """The allowance; counts nothing."""
         hour = _hour(now)
         return Allowance(limit, self.ledger.requests(organization_id, hour), hour + HOUR)
 
-    def spend(self, organization_id: str, limit: int, now: datetime) -> Allowance | None:
-        """The allowance after one more answer; None when there was nothing left of it."""
+    def consume(self, organization_id: str, limit: int, now: datetime) -> Allowance | None:
+        """Counts one more answer, and answers the allowance after it; None when nothing was left."""
         hour = _hour(now)
         used = self.ledger.count_request(organization_id, hour, limit)
         return None if used is None else Allowance(limit, used, hour + HOUR)

@@ -12,8 +12,9 @@ import xxhash
 
 from ..domain.event import Event
 from ..domain.listing import EventQuery
-from ..domain.retention import EVERYONE, RETENTION, SOURCE, Record, Reduction, complete_from, kept_by_type
-from ..ports import Clock, EventStore
+from ..domain.retention import EVERYONE, RETENTION, SOURCE, Record, Redaction, complete_from, retained_by_type
+from ..ports.clock import Clock
+from ..ports.event_store import EventStore
 from .catalogs import Catalogs
 from .ingest import Ingest
 
@@ -33,18 +34,18 @@ class Retention:
     days: Mapping[str, int]
     """How many days events of a namespace stay whole; those of others always do."""
 
-    def reduce_due(self) -> Iterator[None]:
+    def redact_due(self) -> Iterator[None]:
         """Pauses before each namespace."""
         now = self.clock.now()
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         for namespace, days in self.days.items():
             yield
             meters = self.catalogs.get(namespace).meters.values()
-            reduction = Reduction(namespace, today - timedelta(days=days), kept_by_type(meters))
-            if events := self.store.reducible(reduction):
+            reduction = Redaction(namespace, today - timedelta(days=days), retained_by_type(meters))
+            if events := self.store.redactable(reduction):
                 # First: whatever was reduced, it is known what a meter that is added later will not find.
                 self.ingest.record([_record(reduction, now)])
-                self.store.reduce(reduction)
+                self.store.redact(reduction)
                 _log.warning("old events reduced", namespace=namespace, before=reduction.before, events=events)
 
     def incomplete(self) -> dict[tuple[str, str], datetime]:
@@ -67,10 +68,10 @@ class Retention:
     def _records(self, namespace: str) -> list[Record]:
         commit = self.store.latest_commit()
         query = EventQuery(namespace, EVERYONE, RETENTION, None, None, commit, _MOST_RECORDS, {})
-        return [msgspec.json.decode(found.event.data, type=Record) for found in self.store.newest(query)]
+        return [msgspec.json.decode(found.event.data, type=Record) for found in self.store.list_events(query)]
 
 
-def _record(reduction: Reduction, now: datetime) -> Event:
+def _record(reduction: Redaction, now: datetime) -> Event:
     """The same for the same reduction, however often it is begun."""
     data = msgspec.json.encode(Record(reduction.before, dict(reduction.kept)))
     record_id = f"{reduction.before.date()}-{xxhash.xxh3_64_hexdigest(data)}"

@@ -15,7 +15,10 @@ from ..domain.period import ALL_TIME, Period, format_instant
 from ..domain.plan import Subscription, limit_of, usage_period
 from ..domain.quantity import ZERO, add
 from ..domain.summary import MeterSummary, UsageSummary
-from ..ports import Clock, EventStore, Ledger, Measuring
+from ..ports.clock import Clock
+from ..ports.event_store import EventStore
+from ..ports.ledger import Ledger
+from ..ports.meter_reader import MeasureFunction
 from .catalogs import Catalogs
 
 _OF_SOMETHING = (Aggregation.MIN, Aggregation.MAX, Aggregation.AVG, Aggregation.LATEST)
@@ -42,7 +45,9 @@ class Usage:
         commit = self.store.latest_commit() if as_of is None else self.store.commit_at(as_of)
         return self.reader(organization, as_of or now, commit, self.store.measure)
 
-    def reader(self, organization: Organization, now: datetime, commit: int, measuring: Measuring) -> OrganizationUsage:
+    def reader(
+        self, organization: Organization, now: datetime, commit: int, measuring: MeasureFunction
+    ) -> OrganizationUsage:
         """The usage at any moment and state of the store, as far as it is what `measuring` answers."""
         return OrganizationUsage(
             store=self.store,
@@ -67,7 +72,7 @@ class OrganizationUsage:
     """One organization's usage at one moment and one state of the store: see `ports.UsageReader`."""
 
     store: EventStore
-    measuring: Measuring
+    measuring: MeasureFunction
     ledger: Ledger
     catalogs: Catalogs
     seal: CursorSeal
@@ -151,7 +156,7 @@ class OrganizationUsage:
         """See `ports.UsageReader`."""
         listing = self._listing(event_type, filters)
         at = Position(period.start, period.end, self.commit) if cursor is None else self.seal.read(cursor, listing)
-        found = self.store.newest(
+        found = self.store.list_events(
             EventQuery(
                 namespace=self.organization.namespace,
                 organization=self.organization.id,
@@ -161,17 +166,17 @@ class OrganizationUsage:
                 as_of_commit=at.as_of_commit,
                 limit=limit + 1,  # one more than is shown, to know whether there is a next page
                 filters=filters,
-                before=at.place if at.older else None,
-                after=None if at.older else at.place,
+                before=at.at if at.older else None,
+                after=None if at.older else at.at,
             )
         )
         more = len(found) > limit
         shown = found[:limit] if at.older else found[-limit:]
 
         def cursor_beside(stored: StoredEvent, *, older: bool) -> str:
-            return self.seal.write(at.beside(stored.place, older=older), listing)
+            return self.seal.write(at.beside(stored.at, older=older), listing)
 
-        has_older, has_newer = (more, at.place is not None) if at.older else (True, more)
+        has_older, has_newer = (more, at.at is not None) if at.older else (True, more)
         return EventPage(
             events=[stored.event for stored in shown],
             older=cursor_beside(shown[-1], older=True) if shown and has_older else None,

@@ -21,14 +21,16 @@ import msgspec
 
 from ..domain.errors import FolderError, Invalid
 from ..domain.loss import Loss
-from ..ports import Chunks
-from .clickhouse import queries
-from .clickhouse.chdb_engine import ChdbEngine
-from .clickhouse.engine import EngineError
-from .clickhouse.event_store import ClickHouseEventStore
+from ..ports.chunks import Chunks
+from .assembly import assemble_store
+from .clickhouse.engine import schema_queries
+from .clickhouse.engine.chdb_engine import ChdbEngine
+from .clickhouse.engine.engine import EngineError
+from .clickhouse.store import ClickHouseEventStore
 from .durable import sync_folder, sync_tree
 from .folder import FORMAT, LEDGER, RESTORING, DataFolder, keep_private
 from .ledger.sql_ledger import SqlLedger
+from .reserved_space import ReservedSpace
 
 _MANIFEST = "manifest.json"
 _SEAL = "manifest.sha256"
@@ -59,7 +61,7 @@ class _Version(msgspec.Struct, frozen=True, kw_only=True):
     """The version that took it."""
 
 
-class Manifest(_Version, frozen=True, kw_only=True):
+class BackupManifest(_Version, frozen=True, kw_only=True):
     """What a backup has."""
 
     commit: int
@@ -91,7 +93,7 @@ def back_up(store: ClickHouseEventStore, ledger: SqlLedger, version: str) -> Chu
         entries = {}
         for name, path in sources.items():
             entries[name] = yield from _packed(name, path)
-        manifest = Manifest(
+        manifest = BackupManifest(
             format=FORMAT,
             meterhouse=version,
             commit=frozen.commit,
@@ -106,7 +108,7 @@ def back_up(store: ClickHouseEventStore, ledger: SqlLedger, version: str) -> Chu
         yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def restore(source: BinaryIO, data: Path) -> Manifest:
+def restore(source: BinaryIO, data: Path) -> BackupManifest:
     """Makes a data folder from a backup: beside its place, and under its name when everything in it is checked.
 
     Raises `BackupError` when the backup is not whole, `FolderError` when the folder cannot be had. Nothing has changed
@@ -147,15 +149,15 @@ def _move_up(building: Path) -> None:
     sync_folder(building.parent)
 
 
-def _build(source: BinaryIO, building: Path) -> Manifest:
+def _build(source: BinaryIO, building: Path) -> BackupManifest:
     with closing(DataFolder(building)) as folder:
         unpacked = building / "unpacked"
         manifest = _unpack(source, unpacked)
         try:
             engine = ChdbEngine(folder.events)
-            engine.execute(queries.CREATE_EVENTS)
+            engine.execute(schema_queries.CREATE_EVENTS)
             engine.attach("events", unpacked / "events")
-            with closing(ClickHouseEventStore(engine, snapshot=folder.identities)) as store:
+            with closing(assemble_store(engine, folder, ReservedSpace(folder.journal / "spare"), {})) as store:
                 store.check()
                 events, commit = store.count(), store.latest_commit()
         except EngineError as failure:
@@ -195,7 +197,7 @@ def _padding(size: int) -> bytes:
     return bytes(-size % tarfile.BLOCKSIZE)
 
 
-def _unpack(source: BinaryIO, folder: Path) -> Manifest:
+def _unpack(source: BinaryIO, folder: Path) -> BackupManifest:
     """Writes the files of a backup into a new folder, and holds them to its manifest."""
     (folder / "events").mkdir(parents=True)
     entries: dict[str, Entry] = {}
@@ -229,7 +231,7 @@ def _write(content: IO[bytes], path: Path) -> Entry:
     return Entry(size, digest.hexdigest())
 
 
-def _read_manifest(path: Path) -> Manifest:
+def _read_manifest(path: Path) -> BackupManifest:
     content = path.read_bytes()
     version = msgspec.json.decode(content, type=_Version)  # of all versions; what else there is, only that one knows
     if version.format > FORMAT:
@@ -237,10 +239,10 @@ def _read_manifest(path: Path) -> Manifest:
             f"the backup was taken by meterhouse {version.meterhouse} in data format {version.format}, this version "
             f"reads {FORMAT}: upgrade meterhouse"
         )
-    return msgspec.json.decode(content, type=Manifest)
+    return msgspec.json.decode(content, type=BackupManifest)
 
 
-def _check(manifest: Manifest, entries: dict[str, Entry]) -> Manifest:
+def _check(manifest: BackupManifest, entries: dict[str, Entry]) -> BackupManifest:
     for name in sorted({*manifest.files, *entries} - {_MANIFEST, _SEAL}):
         if name not in entries:
             raise BackupError(f"the backup lacks {name}")

@@ -15,10 +15,9 @@ from ..domain.errors import FolderError
 from .durable import write_file
 from .manifest import Manifest, NothingTells, State
 
-FORMAT = 3
-"""Version of the folder's layout; raised when an older Meterhouse could not read what a newer one writes. 2 has the
-journal, 3 the manifest, and a journal that tells damage from an end."""
-_OLDER = ("1", "2")
+FORMAT = 4
+"""Version of the folder's layout; raised when an older Meterhouse could not read what a newer one writes, or the other
+way round. Since 4, the organization is part of an event's identity."""
 
 LEDGER = "ledger.sqlite"
 RESTORING = "restoring"
@@ -43,7 +42,7 @@ class DataFolder:
             self._lock = self._acquire(path / "lock")
         except OSError as wrong:
             raise FolderError(
-                f"the data folder {path} cannot be used: {wrong.strerror}; name another with --data"
+                f"the data folder {path} cannot be used: {wrong.strerror}; name another with --data or METERHOUSE_DATA"
             ) from None
         try:
             self.manifest = self._open_to_repair() if repairing else self._open()
@@ -92,11 +91,15 @@ class DataFolder:
         format_path, manifest_path = self.path / "format", self.path / "manifest"
         written = format_path.read_text("ascii", "replace").strip() if format_path.exists() else ""
         written = written if written.isdigit() else ""  # damaged
-        if written in _OLDER:
-            _refuse_unread_journal(self.journal)
-            Manifest.create(manifest_path, State(commit=None, turn=None))
-            write_file(format_path, str(FORMAT).encode())
-        elif written and written != str(FORMAT):
+        if written and int(written) < FORMAT:
+            raise FolderError(
+                f"{self.path} was written in data format {written[:20]} by an earlier version, this version reads "
+                f"{FORMAT}, and nothing in the folder was changed. Export its events with the version that wrote it, "
+                f"and ingest them into a new folder with this one:\n"
+                f"    meterhouse export events.ndjson --data {self.path}\n"
+                f"    meterhouse ingest events.ndjson --data NEW-FOLDER"
+            )
+        if written and written != str(FORMAT):
             raise FolderError(
                 f"{self.path} was written in data format {written[:20]}, this version reads {FORMAT}: "
                 "use the version of meterhouse that wrote it, or a newer one"
@@ -156,15 +159,6 @@ def keep_private(folder: Path) -> None:
             folder.chmod(0o700)
         except OSError as wrong:
             _log.warning("others on this machine may read the data folder", folder=str(folder), reason=wrong.strerror)
-
-
-def _refuse_unread_journal(folder: Path) -> None:
-    unread = [name for name in ("0", "1") if (folder / name).exists() and (folder / name).stat().st_size]
-    if unread:
-        raise FolderError(
-            f"{folder} has commits in the format of an earlier version: start the folder once with the version of "
-            "meterhouse that wrote it, stop it in order, and start this one again"
-        )
 
 
 def _announced(folder: Path, holder: str) -> str | None:

@@ -10,13 +10,17 @@ from pathlib import Path
 
 from ..domain.errors import FolderError, MeterhouseError
 from ..domain.loss import Loss
-from .clickhouse import inspection_queries, mutation_queries, queries
-from .clickhouse.chdb_engine import ChdbEngine
-from .clickhouse.engine import NO_PARAMETERS, Engine, EngineError
-from .clickhouse.inspection import Meters, count_events, damaged_parts, differences, has_table
-from .clickhouse.journal import SEGMENTS, read_segments
-from .clickhouse.part_rescue import PartRescue, TakenBack, parts_of_events
-from .clickhouse.tables import prepare_tables
+from .clickhouse.dedup import identity_queries
+from .clickhouse.dedup.identity_index import index_identities
+from .clickhouse.engine import schema_queries
+from .clickhouse.engine.chdb_engine import ChdbEngine
+from .clickhouse.engine.engine import NO_PARAMETERS, Engine, EngineError
+from .clickhouse.engine.tables import prepare_tables
+from .clickhouse.journal import journal_queries
+from .clickhouse.journal.journal import SEGMENTS, read_segments
+from .clickhouse.maintenance import inspection_queries, mutation_queries
+from .clickhouse.maintenance.inspection import Meters, count_events, damaged_parts, differences, has_table
+from .clickhouse.maintenance.part_rescue import PartRescue, TakenBack, parts_of_events
 from .folder import DataFolder
 from .ledger.sql_ledger import SqlLedger
 from .pairing import NotAPair, hold_to_each_other
@@ -54,6 +58,7 @@ class Repair:
             self._mend_damaged_parts(engine, accept_loss=accept_loss)
             self._take_back_parts(engine)
             prepare_tables(engine)
+            index_identities(engine)
             self._mend_journal(engine, accept_loss=accept_loss)
             self._count(engine, accept_loss=accept_loss)
         return self.report
@@ -85,13 +90,13 @@ class Repair:
         else:
             if has_table(engine) or not self._folder.manifest.state.events:
                 engine.execute(mutation_queries.KILL_MUTATIONS)
-                engine.execute(queries.CREATE_EVENTS)
+                engine.execute(schema_queries.CREATE_EVENTS)
                 return engine
             engine.close()
             why = "there is no table of events"
         aside = self._set_aside(folder)
         engine = ChdbEngine(folder)
-        engine.execute(queries.CREATE_EVENTS)
+        engine.execute(schema_queries.CREATE_EVENTS)
         self.report.done.append(f"tables are made anew ({why}); the old ones are in {aside}")
         if aside is not None:
             self._take_back_parts(engine, parts_of_events(aside))
@@ -99,7 +104,7 @@ class Repair:
 
     @staticmethod
     def _rescue(engine: Engine) -> PartRescue:
-        [[table]] = engine.rows(inspection_queries.PLACE_OF_EVENTS, NO_PARAMETERS)
+        [[table]] = engine.rows(schema_queries.FOLDER_OF_TABLE, {"table": "events"})
         return PartRescue(engine, Path(table))
 
     def _take_back_parts(self, engine: Engine, others: Iterable[Path] | None = None) -> None:
@@ -113,7 +118,7 @@ class Repair:
     def _mend_damaged_parts(self, engine: Engine, *, accept_loss: bool) -> None:
         for part in damaged_parts(engine):
             if part.only_its_index:
-                engine.execute(queries.CLEAR_IDENTITIES_AND_WAIT)
+                engine.execute(identity_queries.CLEAR_IDENTITIES_AND_WAIT)
                 self.report.done.append(f"the index of identities is made anew: {part}")
                 continue
             name, wrong = self._rescue(engine).refit(part.name)
@@ -138,7 +143,7 @@ class Repair:
             return
         self.report.lost += map(str, damages)
         if accept_loss:
-            stored = {commit for [commit] in engine.rows(queries.COMMITS_SINCE, {"commit": 0})}
+            stored = {commit for [commit] in engine.rows(journal_queries.COMMITS_SINCE, {"commit": 0})}
             told = manifest.state.commit or 0
             left = [record for record in records if record.commit > told and record.commit not in stored]
             if left:

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from ..domain.errors import MeterhouseError
-from .clickhouse import inspection_queries
-from .clickhouse.chdb_engine import ChdbEngine
-from .clickhouse.engine import Engine, EngineError
-from .clickhouse.identity_filter import IdentityFilter, Snapshot
-from .clickhouse.inspection import Meters, damaged_parts, has_table, hold_to_manifest
-from .clickhouse.journal import read_segments
+from .clickhouse.dedup.filter_snapshot import SnapshotFile
+from .clickhouse.dedup.identity_filter import IdentityFilter
+from .clickhouse.engine.chdb_engine import ChdbEngine
+from .clickhouse.engine.engine import Engine, EngineError
+from .clickhouse.journal.journal import read_segments
+from .clickhouse.maintenance import inspection_queries
+from .clickhouse.maintenance.inspection import Meters, damaged_parts, has_table, hold_to_manifest
 from .folder import DataFolder
 from .ledger.sql_ledger import SqlLedger
 from .pairing import hold_to_each_other
@@ -69,7 +70,7 @@ def _hold(engine: Engine, folder: DataFolder, meters: Meters) -> Iterator[str]:
 
 def _verify_identities(engine: Engine, snapshot: Path) -> Iterator[str]:
     """An identity that a filter lacks would be counted twice when it is sent again."""
-    saved = Snapshot(snapshot).load()
+    saved = SnapshotFile(snapshot).load()
     if saved is None:
         return  # the next start makes it from the events
     known = IdentityFilter(lambda _first, _last: np.empty(0, np.uint64))
@@ -77,7 +78,7 @@ def _verify_identities(engine: Engine, snapshot: Path) -> Iterator[str]:
     lacking = 0
     width = 2**64 // _SHARES
     for first in range(0, 2**64, width):
-        scope = {"first": first, "last": first + width - 1, "commit": saved.mark.commit}
+        scope = {"first": first, "last": first + width - 1, "commit": saved.fingerprint.commit}
         identities = np.frombuffer(engine.uint64s(inspection_queries.IDENTITIES_BETWEEN_UPTO, scope), dtype="<u8")
         lacking += int(np.count_nonzero(~known.may_contain(identities)))
     if lacking:

@@ -11,7 +11,7 @@ from ...domain.event import Event
 from ...domain.json_reading import Property, decode_data, read_text
 from ...domain.organization import MAX_NAME, Caller
 from ...domain.period import ALL_TIME
-from ...ports import UsageReader
+from ...ports.usage_reader import UsageReader
 from ..contract import Answer, DateTime, Refusal, Refused, Request, timestamp
 from .window import RANGES, Meta, check_workspace, meta, zone
 

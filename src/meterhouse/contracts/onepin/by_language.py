@@ -11,7 +11,7 @@ import msgspec
 
 from ...domain.organization import Caller
 from ...domain.quantity import ZERO, add, divide, plain, round_half_even
-from ...ports import UsageReader
+from ...ports.usage_reader import UsageReader
 from ..contract import Answer, Request
 from .window import RANGES, VIEWS, Meta, Range, Span, View, check_workspace, lasting, span, zone
 

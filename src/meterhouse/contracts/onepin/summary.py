@@ -15,7 +15,7 @@ from ...domain.meter import StateWindow
 from ...domain.organization import Caller
 from ...domain.period import MONTHLY, Period, earliest, period_at
 from ...domain.quantity import ZERO, add, divide, percentage, plain, round_half_even
-from ...ports import UsageReader
+from ...ports.usage_reader import UsageReader
 from ..contract import Answer, Date, DateTime, Request
 from .window import RANGES, VIEWS, Meta, Range, Span, Unit, View, Windows, check_workspace, lasting, span, zone
 

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from ...domain.organization import Caller
-from ...ports import UsageReader
+from ...ports.usage_reader import UsageReader
 from ..contract import FOREVER, Answer, Request
 from .window import Meta, check_workspace, lasting
 

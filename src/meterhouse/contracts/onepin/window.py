@@ -13,7 +13,7 @@ import msgspec
 from ...domain import local_time
 from ...domain.errors import Invalid
 from ...domain.period import Period
-from ...ports import UsageReader
+from ...ports.usage_reader import UsageReader
 from ..contract import Answer, DateTime, Refusal, Refused, Request, TokenOptions, timestamp
 
 Range: TypeAlias = Literal["30d", "60d", "90d"]

@@ -1,23 +1,24 @@
-"""A small memory of what was read last, that never outlives a change; and of when each organization was changed."""
+"""Caches of the ledger: values that were read last, and the last change of each organization."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 from typing import Generic, TypeVar
 
+from cachetools import LRUCache
+
 V = TypeVar("V")
 
 
 class ReadCache(Generic[V]):
-    """The `size` values read last. Absence is never remembered: guessing at keys cannot push real ones out."""
+    """Holds the `size` values that were read last. A missing value is never cached: guessing at keys cannot evict real
+    ones."""
 
     def __init__(self, size: int):
         """Begins empty."""
-        self._size = size
-        self._values: OrderedDict[str, V] = OrderedDict()
+        self._values: LRUCache[str, V] = LRUCache(size)
         self._changes = 0
         self._lock = Lock()
 
@@ -25,7 +26,6 @@ class ReadCache(Generic[V]):
         """The value of `key`, from memory or else from `load`."""
         with self._lock:
             if key in self._values:
-                self._values.move_to_end(key)
                 return self._values[key]
             changes = self._changes
         value = load()
@@ -33,13 +33,11 @@ class ReadCache(Generic[V]):
             with self._lock:
                 if changes == self._changes:  # else what was loaded may be older than the change
                     self._values[key] = value
-                    if len(self._values) > self._size:
-                        self._values.popitem(last=False)
         return value
 
     @contextmanager
     def changing(self, key: str) -> Iterator[None]:
-        """Wraps a change of the stored value. It is forgotten also when the change fails: it may have happened."""
+        """Wraps a change of the stored value, and evicts it, also when the change fails: it may have happened."""
         try:
             yield
         finally:
@@ -49,11 +47,8 @@ class ReadCache(Generic[V]):
 
 
 class Changes:
-    """Numbers the changes, and knows the newest of each organization.
-
-    Organizations share a fixed number of places: that one of them seems changed when another one was costs a reader a
-    second look, and memory stays what it is.
-    """
+    """Numbers the changes, and knows an upper bound on each organization's last one. Organizations share a fixed number
+    of buckets: a bound that is too high costs a second look, and never a wrong answer."""
 
     def __init__(self, places: int):
         """Begins with change 0, of everything."""

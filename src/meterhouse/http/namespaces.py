@@ -1,0 +1,81 @@
+"""Namespaces, each with its catalog."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+from litestar import Response, Router, get
+
+from ..domain.meter import Meter
+from ..domain.plan import Plan
+from ..domain.quantity import plain
+from ..services.catalogs import Catalogs
+from .authentication import Authentication
+from .bodies import json_response
+
+
+class MeterBody(msgspec.Struct):
+    """A meter of a catalog."""
+
+    slug: str
+    event_type: str
+    aggregation: str
+    unit: str
+    description: str
+    value: list[str]
+    group_by: list[str]
+
+
+class PlanBody(msgspec.Struct):
+    """A plan of a catalog; meters that it does not name are not limited by it."""
+
+    slug: str
+    description: str
+    limits: dict[str, Decimal]
+
+
+class NamespaceBody(msgspec.Struct):
+    """A namespace: its contract, meters and plans."""
+
+    namespace: str
+    contract: str | None
+    meters: list[MeterBody]
+    plans: list[PlanBody]
+
+
+def namespaces_router(catalogs: Catalogs, authentication: Authentication) -> Router:
+    """The route, closed over what it needs."""
+
+    @get("/v1/namespaces", operation_id="listNamespaces", tags=["Catalogs"])
+    async def list_namespaces() -> Response[bytes]:
+        """The catalogs this server runs with: meters and plans by namespace."""
+        return json_response(
+            [
+                NamespaceBody(
+                    catalog.namespace,
+                    catalog.contract,
+                    [_meter(meter) for meter in catalog.meters.values()],
+                    [_plan(plan) for plan in catalog.plans.values()],
+                )
+                for catalog in catalogs
+            ]
+        )
+
+    return Router("/", route_handlers=[list_namespaces], guards=[authentication.admin_guard()])
+
+
+def _plan(plan: Plan) -> PlanBody:
+    return PlanBody(plan.slug, plan.description, {meter: plain(limit) for meter, limit in plan.limits.items()})
+
+
+def _meter(meter: Meter) -> MeterBody:
+    return MeterBody(
+        meter.slug,
+        meter.event_type,
+        meter.aggregation,
+        meter.unit,
+        meter.description,
+        list(meter.values),
+        list(meter.group_by),
+    )

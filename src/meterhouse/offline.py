@@ -1,0 +1,65 @@
+"""What is done with a data folder that nobody serves."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from .catalog_files import load_catalogs, meters_by_namespace
+from .clocks import SystemClock
+from .domain.errors import FolderError
+from .settings import Settings
+from .storage.clickhouse.engine.engine import EngineError
+from .storage.folder import DataFolder
+
+if TYPE_CHECKING:
+    from .storage.repair import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restored folder has."""
+
+    events: int
+    has_ledger: bool
+    """False when it was on PostgreSQL, which a backup leaves to backups of its own."""
+
+
+def restore(source: BinaryIO, data: Path) -> Restored:
+    """Makes a data folder from a backup. Raises `BackupError` and `FolderError`; nothing has changed then."""
+    from .storage import backup  # noqa: PLC0415 - with it comes the engine
+
+    manifest = backup.restore(source, data)
+    return Restored(manifest.events, manifest.has_ledger)
+
+
+def verify(path: Path, settings: Settings) -> list[str]:
+    """Every problem of a data folder that nobody serves, or of a backup in a file; none when it is whole. Raises
+    `FolderError` when a folder cannot be opened, and `BackupError` for a backup that is not whole."""
+    from .storage.verification import verify as verify_folder  # noqa: PLC0415 - with it comes the engine
+
+    if not path.is_dir():
+        with tempfile.TemporaryDirectory(prefix="meterhouse-verify-") as folder, path.open("rb") as source:
+            restore(source, Path(folder) / "data")
+            return verify(Path(folder) / "data", replace(settings, ledger_url=None))
+    with closing(DataFolder(path, repairing=True)) as data:
+        return data.problems + list(
+            verify_folder(data, settings.ledger_url, meters_by_namespace(load_catalogs(settings.catalogs)))
+        )
+
+
+def repair(path: Path, settings: Settings, *, accept_loss: bool) -> Report:
+    """Puts a data folder right; see `storage.repair`. Raises `FolderError`."""
+    from .storage.repair import Repair  # noqa: PLC0415 - with it comes the engine
+
+    if not path.is_dir():
+        raise FolderError(f"{path} is no data folder")
+    meters = meters_by_namespace(load_catalogs(settings.catalogs))
+    with closing(DataFolder(path, repairing=True)) as folder:
+        try:
+            return Repair(folder, settings.ledger_url, meters, SystemClock().now()).run(accept_loss=accept_loss)
+        except (EngineError, OSError) as failure:
+            raise FolderError(f"{path} cannot be repaired: {failure}; restore a backup") from failure

@@ -1,0 +1,26 @@
+"""All that a ledger is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from .keys import Keys
+from .ledger_changes import LedgerChanges
+from .organizations import Organizations
+from .request_counts import RequestCounts
+
+
+class Ledger(Organizations, Keys, RequestCounts, LedgerChanges, Protocol):
+    """Organizations, their keys and subscriptions, and the server's secrets."""
+
+    def secret(self, name: str, candidate: bytes) -> bytes:
+        """The secret of that name: the one that is kept, or else `candidate`, which is kept from then on."""
+        ...
+
+    def ping(self) -> None:
+        """Raises unless the database answers."""
+        ...
+
+    def close(self) -> None:
+        """Releases connections."""
+        ...

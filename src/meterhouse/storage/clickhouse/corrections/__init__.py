@@ -1,0 +1,1 @@
+"""What voids do to rollups, and what corrects an event."""

@@ -1,0 +1,1 @@
+"""The ClickHouse below the store: its port, chDB, its formats, its tables."""

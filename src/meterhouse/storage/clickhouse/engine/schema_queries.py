@@ -1,0 +1,58 @@
+"""The table of events, its settings and its index of identities."""
+
+from __future__ import annotations
+
+# Sorted for the reads: an organization's events of one type lie together in time order. Not partitioned, so that one
+# insert is one part and therefore atomic. `commit` and `position` order events as they were stored.
+# `by_identity` has for every part where its identities are. It is written, merged and checked with its part, so that it
+# never disagrees. Granules and blocks are small because what it finds is single events, far apart.
+CREATE_EVENTS = """
+CREATE TABLE IF NOT EXISTS events (
+    namespace    LowCardinality(String),
+    organization String,
+    type         LowCardinality(String),
+    time         DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    source       String CODEC(ZSTD(1)),
+    id           String CODEC(ZSTD(1)),
+    identity     UInt64,
+    commit       UInt64 CODEC(ZSTD(1)),
+    position     UInt32 CODEC(T64, LZ4),
+    stored_at    DateTime64(6, 'UTC') CODEC(ZSTD(1)),
+    data         String CODEC(ZSTD(1)),
+    numbers      Map(LowCardinality(String), Decimal(76, 28)) CODEC(ZSTD(1)),
+    INDEX commit_index commit TYPE minmax GRANULARITY 8,
+    PROJECTION by_identity INDEX identity TYPE basic
+)
+ENGINE = MergeTree ORDER BY (namespace, organization, type, time)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384
+"""
+
+# What both tables need besides, also those that an earlier version made. A merge or a change in place removes what it
+# was made from: it is on the disk before. Broken parts never keep the engine from starting, and are never dropped: what
+# is missing is told by the manifest. Indexes are read when a table is loaded, where damage makes a part a broken one;
+# read later, it would end the process.
+SETTINGS = {
+    "fsync_after_insert": 1,
+    "fsync_part_directory": 1,
+    "min_rows_to_fsync_after_merge": 1,
+    "max_suspicious_broken_parts": 1_000_000_000,
+    "max_suspicious_broken_parts_bytes": 1_000_000_000_000_000,
+    "primary_key_lazy_load": 0,
+    # Parts are merged when this many of about one size have come together. By default it is 5, and all below 5 MB count
+    # as of one size: a part of ten thousand events was merged again with every four small ones that came.
+    "merge_selector_base": 12,
+}
+TABLES_WITH_SETTINGS = """
+SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND name IN ('events', 'rollups')
+"""
+MODIFY_SETTINGS = "ALTER TABLE {} MODIFY SETTING {}"
+
+# Gives the system back the memory that the engine keeps for its next large statement.
+RELEASE_MEMORY = "SYSTEM JEMALLOC PURGE"
+
+FOLDER_OF_TABLE = """
+SELECT data_paths[1] FROM system.tables WHERE database = currentDatabase() AND name = {table:String}
+"""
+PARTS_OF_TABLE = """
+SELECT name FROM system.parts WHERE active AND database = currentDatabase() AND table = {table:String}
+"""

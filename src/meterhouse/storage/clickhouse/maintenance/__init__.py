@@ -1,0 +1,1 @@
+"""Changing stored events in place, and looking after what is stored."""

@@ -1,0 +1,67 @@
+"""Stored events themselves: lists, corrections and exports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from ....domain.event import Event
+from ....domain.export import ExportForm, Selection
+from ....domain.listing import EventPosition, EventQuery, StoredEvent
+from ....ports.chunks import Chunks
+from ..corrections import correction_queries
+from ..corrections.dirty_slots import DirtySlots
+from ..engine.engine import Engine, Parameters
+from ..engine.event_rows import events_of
+from ..engine.instants import micros
+from . import event_queries
+from .event_queries import ExportQuery, ListEventsQuery
+
+_EXPORTED_AS = {ExportForm.NDJSON: "TSVRaw", ExportForm.PARQUET: "Parquet"}
+
+
+class EventReader:
+    """Reads stored events from the engine."""
+
+    def __init__(self, engine: Engine, dirty_slots: DirtySlots):
+        self._engine = engine
+        self._dirty_slots = dirty_slots
+
+    def list_events(self, query: EventQuery) -> list[StoredEvent]:
+        """See `ports.EventLog`."""
+        corrected = bool(self._dirty_slots.of(query.namespace, query.organization))
+        statement = ListEventsQuery(query, corrected=corrected)
+        found = self._events(statement.sql, statement.parameters)
+        return found if query.after is None else found[::-1]
+
+    def voided(self, stored: Sequence[StoredEvent]) -> set[EventPosition]:
+        """See `ports.EventLog`."""
+        if not stored:
+            return set()
+        positions = {(each.at.commit, each.at.position): each.at for each in stored}
+        named = ", ".join(f"({commit}, {position})" for commit, position in positions)
+        scope: Parameters = {"namespace": stored[0].event.namespace, "places": f"[{named}]"}
+        return {positions[commit, position] for commit, position in self._engine.rows(correction_queries.VOIDED, scope)}
+
+    def corrections_of(self, event: Event) -> list[StoredEvent]:
+        """See `ports.EventLog`."""
+        scope = {"namespace": event.namespace, "organization": event.organization}
+        return self._events(correction_queries.CORRECTIONS_OF, {**scope, "source": event.source, "id": event.id})
+
+    def commit_at(self, instant: datetime) -> int:
+        """See `ports.EventLog`."""
+        [[commit]] = self._engine.rows(event_queries.COMMIT_AT, {"instant": micros(instant)})
+        return int(commit)
+
+    def count(self) -> int:
+        """See `ports.EventLog`."""
+        [[count]] = self._engine.rows(event_queries.COUNT_EVENTS, {})
+        return int(count)
+
+    def export(self, selection: Selection, form: ExportForm, as_of_commit: int) -> Chunks:
+        """The selected events of the commits up to one, in the order in which they were stored."""
+        statement = ExportQuery(selection, form, as_of_commit)
+        return self._engine.stream(statement.sql, statement.parameters, _EXPORTED_AS[form])
+
+    def _events(self, sql: str, parameters: Parameters) -> list[StoredEvent]:
+        return list(events_of(self._engine.rows(sql, parameters)))

@@ -1,0 +1,2 @@
+ALTER TABLE events CLEAR PROJECTION by_identity
+SETTINGS mutations_sync = 0

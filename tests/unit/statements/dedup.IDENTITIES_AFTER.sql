@@ -1,0 +1,3 @@
+SELECT identity
+FROM events
+WHERE commit > {commit:UInt64}

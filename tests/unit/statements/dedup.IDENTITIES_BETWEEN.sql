@@ -1,0 +1,3 @@
+SELECT identity
+FROM events
+WHERE identity BETWEEN {first:UInt64} AND {last:UInt64}

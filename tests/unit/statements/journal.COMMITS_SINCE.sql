@@ -1,0 +1,3 @@
+SELECT DISTINCT commit
+FROM events
+WHERE commit >= {commit:UInt64}

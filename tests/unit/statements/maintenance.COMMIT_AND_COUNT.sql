@@ -1,0 +1,2 @@
+SELECT max(commit), count()
+FROM events

@@ -1,0 +1,6 @@
+SELECT (
+    SELECT count()
+    FROM events) - (
+    SELECT count()
+    FROM events
+    WHERE commit > {commit:UInt64})

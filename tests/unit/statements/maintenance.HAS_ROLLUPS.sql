@@ -1,0 +1,4 @@
+SELECT count()
+FROM system.tables
+WHERE database = currentDatabase()
+AND name = 'rollups'

@@ -1,0 +1,1 @@
+CREATE OR REPLACE TABLE salvaged AS events

@@ -1,0 +1,3 @@
+INSERT INTO events
+SELECT *
+FROM salvaged

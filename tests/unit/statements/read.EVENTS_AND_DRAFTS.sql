@@ -1,0 +1,6 @@
+(
+    SELECT *
+    FROM events
+    UNION ALL
+    SELECT *
+    FROM drafts)

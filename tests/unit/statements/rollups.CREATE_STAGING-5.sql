@@ -1,0 +1,1 @@
+CREATE OR REPLACE TABLE fresh_entities (series UInt64, organization String, entity String, latest Tuple(Int64, UInt64, UInt32, String), created Int64, s0 Tuple(Int64, UInt64, UInt32, String)) ENGINE = Memory

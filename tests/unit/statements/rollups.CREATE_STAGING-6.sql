@@ -1,0 +1,1 @@
+CREATE OR REPLACE TABLE compared_entities (series UInt64, organization String, entity String, known UInt8, old_latest Tuple(Int64, UInt64, UInt32, String), old_created Int64, old_said Tuple(Int64, UInt64, UInt32, String), now_latest Tuple(Int64, UInt64, UInt32, String), now_created Int64, now_said Tuple(Int64, UInt64, UInt32, String)) ENGINE = Memory

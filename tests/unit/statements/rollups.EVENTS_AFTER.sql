@@ -1,0 +1,3 @@
+SELECT count()
+FROM events
+WHERE commit > {commit:UInt64}

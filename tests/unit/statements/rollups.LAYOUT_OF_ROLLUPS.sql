@@ -1,0 +1,4 @@
+SELECT comment
+FROM system.tables
+WHERE database = currentDatabase()
+AND name = 'rollups'

@@ -1,0 +1,4 @@
+-- p0 = [11651287960510670644]
+-- p1 = 7
+INSERT INTO staged (series, watermark)
+SELECT arrayJoin({p0:Array(UInt64)}) AS series, {p1:UInt64} AS watermark

@@ -1,0 +1,1 @@
+Tuple(Int64, UInt64, UInt32, String)

@@ -1,0 +1,4 @@
+SELECT series, max(watermark)
+FROM rollups
+WHERE organization = ''
+GROUP BY series

@@ -1,0 +1,3 @@
+SELECT max(commit)
+FROM events
+WHERE commit >= {commit:UInt64}

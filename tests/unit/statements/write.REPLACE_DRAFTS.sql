@@ -1,0 +1,1 @@
+CREATE OR REPLACE TABLE drafts AS events ENGINE = Memory

@@ -1,0 +1,3 @@
+SELECT toUnixTimestamp64Micro(max(stored_at))
+FROM events
+WHERE commit = {commit:UInt64}
