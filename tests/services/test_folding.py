@@ -17,9 +17,10 @@ FOLD_SECONDS = 0.1
 class _Store:
     """Takes its time for a fold, and says to which commit each went."""
 
-    def __init__(self, *, busy: bool, events_of_commit: int = 50_000):
+    def __init__(self, *, busy: bool, waiting: int = 60_000):
+        """`waiting` events have come whenever the worker looks after a materialization."""
         self.busy = busy
-        self.events_of_commit = events_of_commit
+        self.waiting = waiting
         self.commit = 1
         self.folds: list[int] = []
 
@@ -29,7 +30,7 @@ class _Store:
         return self.commit
 
     def stored_events(self) -> int:
-        return self.events_of_commit * self.commit
+        return self.waiting * (len(self.folds) + 1)
 
     def materialize(self, settled_commit: int) -> bool:
         time.sleep(FOLD_SECONDS)
@@ -54,10 +55,14 @@ def test_while_events_keep_coming_it_mostly_rests() -> None:
     assert 1 <= len(folds_of(_Store(busy=True))) <= 4
 
 
+def test_it_does_not_rest_while_so_many_wait_that_the_memtable_might_lose_some() -> None:
+    assert len(folds_of(_Store(busy=True, waiting=100_000))) >= 6
+
+
 def test_a_few_events_wait_until_they_are_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert len(folds_of(_Store(busy=True, events_of_commit=1))) == 1  # what the last process may have left
+    assert len(folds_of(_Store(busy=True, waiting=1))) == 1  # what the last process may have left
     monkeypatch.setattr(rollup_worker, "_WAITING_NS", int(5 * FOLD_SECONDS * 1e9))
-    assert 2 <= len(folds_of(_Store(busy=True, events_of_commit=1))) <= 4
+    assert 2 <= len(folds_of(_Store(busy=True, waiting=1))) <= 4
 
 
 def test_once_no_more_come_the_newest_are_folded() -> None:

@@ -19,6 +19,9 @@ _REST = 4
 """While events keep coming the worker rests this many times as long as the last materialization took, and"""
 _LONGEST_REST_NS = 5 * _SECOND_NS
 """never longer than this."""
+_NO_REST_EVENTS = 100_000
+"""It does not rest while so many wait: the memtable must not lose any before they are materialized, because reads would
+take them from the engine then."""
 
 _log = structlog.get_logger(__name__)
 
@@ -70,9 +73,10 @@ class RollupWorker:
                 if settled.events == done:
                     oldest_ns = latest.at_ns  # nothing waits
                 idle = settled.commit == latest.commit
-                due = settled.events - done >= _WAITING_EVENTS or latest.at_ns - oldest_ns >= _WAITING_NS
+                waiting = settled.events - done
+                due = waiting >= _WAITING_EVENTS or latest.at_ns - oldest_ns >= _WAITING_NS
                 rested = latest.at_ns - ended_ns >= min(_REST * took_ns, _LONGEST_REST_NS)
-                if not idle and not (due and rested):
+                if not idle and not (due and (rested or waiting >= _NO_REST_EVENTS)):
                     continue
             began_ns = time.monotonic_ns()
             try:
