@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,6 +19,7 @@ from meterhouse.clocks import FrozenClock
 from meterhouse.domain.errors import Invalid
 from meterhouse.domain.event import Event, Outcome
 from meterhouse.domain.event_columns import EventColumns
+from meterhouse.domain.event_sequence import ChainedEvents
 from meterhouse.domain.period import parse_instant
 from meterhouse.services.ingest import Body, GroupCommitLimits, Ingest, Report
 from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
@@ -26,6 +27,7 @@ from meterhouse.storage.clickhouse.journal.journal import JournalFiles
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from meterhouse.storage.folder import DataFolder
 from meterhouse.storage.reserved_space import ReservedSpace
+from support.stores import open_store
 
 NOW = parse_instant("2026-03-15T12:00:00Z")
 ODD_DATA = [
@@ -68,6 +70,8 @@ ODD_ATTRIBUTES: list[dict[str, Any]] = [
     *({"datacontenttype": "application/json"}, {"datacontenttype": 3}, {"data_base64": None}, {"subject": "é\u00ad"}),
 ]
 
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+LATEST = NOON + timedelta(days=366)
 FIRST = b'{"specversion":"1.0","id":"%d","source":"f","type":"credit.used","subject":"a","data":{"amount":1}}'
 
 
@@ -168,3 +172,45 @@ def test_columns_change_nothing(tmp_path: Path, seed: int) -> None:
     assert in_columns[0] == one_by_one[0]
     assert len(in_columns[1]) > 100
     assert in_columns[1] == one_by_one[1]
+
+
+def columns_of(*names: str, data: bytes = b'{"n":1}') -> EventColumns:
+    """Regular events of these ids."""
+    count = len(names)
+    return EventColumns(
+        namespaces=("ns",) * count,
+        sources=("s",) * count,
+        ids=names,
+        types=("call",) * count,
+        organizations=("acme",) * count,
+        times=("2026-03-01T00:00:00Z",) * count,
+        data=(data,) * count,
+        numbers=({"n": 10**28},) * count,
+    )
+
+
+def test_regular_events_that_repeat_each_other_are_stored_once(tmp_path: Path) -> None:
+    """Within a request, across the requests of a commit, and across commits."""
+    store = open_store(tmp_path)
+    new, known = Outcome.INGESTED, Outcome.DUPLICATE
+
+    def append(*requests: EventColumns) -> list[Outcome]:
+        encoded = [store.encode(each, LATEST) for each in requests]
+        assert all(each is not None for each in encoded)
+        return store.append(ChainedEvents([each for each in encoded if each is not None]), NOON)
+
+    try:
+        assert append(columns_of("1", "1", "2", "1")) == [new, known, new, known]
+        assert append(columns_of("3", "4"), columns_of("4", "5"), columns_of("3", "1")) == [
+            new,
+            new,
+            known,
+            new,
+            known,
+            known,
+        ]
+        assert append(columns_of("1", "2", "3", "4", "5")) == [known] * 5
+        assert append(columns_of("6"), columns_of("6", data=b'{"n":2}')) == [new, Outcome.CONFLICT]
+        assert store.count() == 7  # the conflict is kept
+    finally:
+        store.close()
