@@ -27,10 +27,14 @@ def event(event_id: str, data: bytes = b"{}", *, org: str = "acme") -> Event:
     return parse_event(json.dumps(raw).encode()[:-1] + b', "data": ' + data + b"}", "ns", {}, NOW)
 
 
+def data_bytes(events: list[Event]) -> int:
+    return sum(len(each.data) for each in events)
+
+
 def holding(*commits: list[Event]) -> Memtable:
     held = Memtable(10)
     for number, events in enumerate(commits, 11):
-        held.add(number, events, positions_of(events))
+        held.add(number, events, positions_of(events), data_bytes(events))
     return held
 
 
@@ -58,7 +62,7 @@ def test_the_oldest_are_let_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     held = holding([event("a")], [event("b", org="other"), event("c")], [event("d")])
     assert places(held, 10, 13) is None
     assert places(held, 11, 13) == [(12, 1, "c"), (13, 0, "d")]
-    held.add(14, many := [event(str(number)) for number in range(4)], positions_of(many))
+    held.add(14, many := [event(str(number)) for number in range(4)], positions_of(many), data_bytes(many))
     assert places(held, 13, 14) is None, "one commit that is too large is not held"
     assert places(held, 14, 14) == []
 
@@ -86,7 +90,7 @@ def test_forgotten_events_are_told_by_the_engine() -> None:
     held.reset(12)
     assert places(held, 11, 12) is None
     assert places(held, 12, 12) == []
-    held.add(13, [event("b")], {ACME: [0]})
+    held.add(13, late := [event("b")], {ACME: [0]}, data_bytes(late))
     assert places(held, 12, 13) == [(13, 0, "b")]
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Hashes = npt.NDArray[np.uint64]
+from .identity_hash import Hashes
 
 BITS_PER_IDENTITY = 16
 """Of a full shard, which says "maybe" to about 1 in 700 unknown identities; one that has just grown has 19, and says it

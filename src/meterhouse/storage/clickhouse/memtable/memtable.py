@@ -69,12 +69,10 @@ class Memtable:
         commit: int,
         events: Sequence[Event],
         positions: Mapping[Organization, Sequence[int]],
-        data_bytes: int | None = None,
+        data_bytes: int,
     ) -> None:
         """Adds the next commit. Call it after `LastCommits.record`, and before the commit becomes the latest one.
-        `data_bytes` is the size of the events' data; it is counted when absent."""
-        if data_bytes is None:
-            data_bytes = sum(len(event.data) for event in events)
+        `data_bytes` is the size of the events' data."""
         # Python's garbage collector need not look through tuples of numbers.
         fixed = {organization: tuple(rows) for organization, rows in positions.items()}
         added = _Commit(commit, events, fixed, data_bytes)

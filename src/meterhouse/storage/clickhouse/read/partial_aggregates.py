@@ -141,7 +141,7 @@ class StateCounts:
         counts: Mapping[State, int] | None = None,
     ):
         """With `slot_ranges`, `counts` has the entities of these slots only; without them it has all."""
-        self._query, self._segments = query, slot_ranges
+        self._query, self._slot_ranges = query, slot_ranges
         self._windows = Windows(query)
         self._by_creation, self._now = moment_of(query)[0] == "created", moment_of(query)[1]
         self.counts: Counter[State] = Counter(counts)
@@ -155,7 +155,7 @@ class StateCounts:
         now = fresh
         if before is not None:
             now = merged(fresh, before)
-            if self._segments is None or self._in(self._segments, before):
+            if self._slot_ranges is None or self._in(self._slot_ranges, before):
                 self._put(before, -1)
         self._put(now, 1)
         return now
@@ -171,10 +171,6 @@ class StateCounts:
         window = 0 if self._now else self._windows.at(self._moment(entity))
         if window is not None:
             self.add(window, (versioned[3],) if self._query.group_by else (), latest[3], entities)
-
-    def measures(self) -> list[Measure]:
-        """The merged results as measures."""
-        return counted(self.counts)
 
 
 def counted(counts: Mapping[State, int]) -> list[Measure]:

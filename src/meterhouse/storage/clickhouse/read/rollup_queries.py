@@ -22,15 +22,15 @@ class _Reading(MeterStatement):
         ids = self._parameter("Array(UInt64)", [each.id for each in definition])
         return f"series IN {ids} AND organization = {self._parameter('String', self._query.organization)}"
 
-    def _segments(self, slot_ranges: Sequence[SlotRange]) -> str:
-        return " OR ".join(f"(width = {segment.width} AND {self._from_to('slot', segment)})" for segment in slot_ranges)
+    def _in_slot_ranges(self, slot_ranges: Sequence[SlotRange]) -> str:
+        return " OR ".join(f"(width = {each.width} AND {self._from_to('slot', each)})" for each in slot_ranges)
 
     def _whole(self, slot: str, slot_ranges: Sequence[SlotRange]) -> str:
         """Whether a slot is one of those that are read, alone or in a day."""
-        return " OR ".join(f"({self._from_to(slot, segment)})" for segment in slot_ranges) or "0"
+        return " OR ".join(f"({self._from_to(slot, each)})" for each in slot_ranges) or "0"
 
-    def _from_to(self, column: str, segment: SlotRange) -> str:
-        start, end = (self._parameter("UInt32", slot) for slot in (segment.start, segment.end))
+    def _from_to(self, column: str, slot_range: SlotRange) -> str:
+        start, end = (self._parameter("UInt32", slot) for slot in (slot_range.start, slot_range.end))
         return f"{column} >= {start} AND {column} < {end}"
 
     def _window_of(self, slot: str) -> str:
@@ -47,7 +47,7 @@ class RollupQuery(_Reading):
         keys = ["series", "window", *(["key"] if query.group_by else [])]
         columns = ["series", f"{self._window_of('slot')} AS window", "key" if query.group_by else "''", "sum(events)"]
         columns += [f"[{', '.join(_terms(kind))}]" for kind in self.kinds]
-        conditions = [self._rows_of(definition), f"({self._segments(slot_ranges)})"]
+        conditions = [self._rows_of(definition), f"({self._in_slot_ranges(slot_ranges)})"]
         conditions += [f"key = {self._parameter('String', text)}" for _, text in query.filters]
         self.sql = (
             f"SELECT {', '.join(columns)} FROM rollups WHERE {' AND '.join(conditions)} GROUP BY {', '.join(keys)}"
@@ -98,7 +98,7 @@ class TopQuery(_Reading):
     def _of_slots(self, number: int, definition: RollupDefinition, slot_ranges: Sequence[SlotRange]) -> str:
         return (
             f"SELECT key AS text, {number} AS meter, total AS value, events FROM rollups"
-            f" WHERE {self._rows_of([definition])} AND ({self._segments(slot_ranges)})"
+            f" WHERE {self._rows_of([definition])} AND ({self._in_slot_ranges(slot_ranges)})"
         )
 
     def _of_events(self, number: int, scan: RawScan) -> list[str]:
@@ -133,7 +133,7 @@ class UniqueQuery(_Reading):
         text, of_type = self._text(definition.value), f"type = {self._parameter('String', definition.event_type)}"
         within = self._time_conditions("time", query.edges[0], query.edges[-1])
         slots = f"SELECT {self._window_of('slot')} AS window, key AS value, events FROM rollups WHERE"
-        sources = [f"{slots} {self._rows_of([definition])} AND ({self._segments(slot_ranges) or '0'})"]
+        sources = [f"{slots} {self._rows_of([definition])} AND ({self._in_slot_ranges(slot_ranges) or '0'})"]
         for scan in scans:
             events = (
                 f"SELECT {self._window('toUnixTimestamp64Micro(time)')} AS window, {text} AS value FROM events"
@@ -179,7 +179,7 @@ class ValuesInSlots(_Reading):
         keys = self._parameter("Array(String)", values)
         self.sql = (
             f"SELECT DISTINCT {self._window_of('slot')} AS window, key FROM rollups"
-            f" WHERE {self._rows_of([definition])} AND ({self._segments(slot_ranges) or '0'}) AND key IN {keys}"
+            f" WHERE {self._rows_of([definition])} AND ({self._in_slot_ranges(slot_ranges) or '0'}) AND key IN {keys}"
         )
 
 
@@ -194,7 +194,7 @@ class CountedStates(_Reading):
         columns = [f"{self._window_of('slot')} AS window", *(["key"] if group else []), "state"]
         self.sql = (
             f"SELECT {', '.join(columns)}, sum(events) AS count FROM rollups"
-            f" WHERE {self._rows_of([counts])} AND ({self._segments(slot_ranges) or '0'})"
+            f" WHERE {self._rows_of([counts])} AND ({self._in_slot_ranges(slot_ranges) or '0'})"
             f" GROUP BY window{', key' if group else ''}, state HAVING count != 0"
         )
 
