@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from meterhouse.contracts import installed
 from support.depth import by_depth
 from support.documents import NOT_ALLOWED
-from support.server import Server, event
+from support.server import Server, altered, event
 
 CONTRACTS = installed()
 OWNERS = ("first", "second")
@@ -160,7 +160,7 @@ def with_secrets(server: Server, contract: str, organization: str) -> Organizati
     text = str(made.secrets["valid"].text)
     made.secrets["truncated"] = Secret(text[:-1])
     made.secrets["lengthened"] = Secret(text + text[-1])
-    made.secrets["changed"] = Secret(text[:-1] + ("0" if text[-1] != "0" else "1"))
+    made.secrets["changed"] = Secret(altered(text))
     made.secrets["never minted"] = Secret(text[:-20] + "0" * 20)
     made.secrets["none"] = Secret(None)
     return made

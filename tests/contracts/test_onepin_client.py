@@ -18,7 +18,7 @@ from onepin import AsyncOnepinClient, OnepinClient, UnprocessableEntityError
 from onepin.core.api_error import ApiError
 
 from meterhouse.contracts.onepin.activity import ACTIONS
-from support.server import ADMIN_KEY, Server, event, free_port, serve
+from support.server import ADMIN_KEY, Server, altered, event, free_port, serve
 
 LONG_AGO = "2024-01-01T00:00:00Z"
 RANGES, VIEWS = ("30d", "60d", "90d"), ("daily", "weekly", "monthly")
@@ -179,7 +179,7 @@ class TestSdk:
         with pytest.raises(ApiError) as denied:
             client.usage.usage_summary(workspace_id="another")
         assert (denied.value.status_code, denied.value.body["error"]["code"]) == (403, "FORBIDDEN")
-        with sdk(server, key[:-1] + "0") as stranger, pytest.raises(ApiError) as refused:
+        with sdk(server, altered(key)) as stranger, pytest.raises(ApiError) as refused:
             stranger.usage.usage_summary()
         assert refused.value.status_code == 401
 
@@ -256,8 +256,8 @@ class TestCommandLine:
         assert "request_id=" in shown
 
     def test_what_it_prints_without_a_good_key(self, cli: Cli, key: str) -> None:
-        assert "[UNAUTHORIZED] Invalid credentials" in cli("usage", "summary", key=key[:-1] + "0")[1]
-        assert "[INVALID_API_KEY] Invalid credentials" in cli("whoami", key=key[:-1] + "0")[1]
+        assert "[UNAUTHORIZED] Invalid credentials" in cli("usage", "summary", key=altered(key))[1]
+        assert "[INVALID_API_KEY] Invalid credentials" in cli("whoami", key=altered(key))[1]
 
     def test_it_waits_as_told_and_then_says_that_there_were_too_many(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -32,6 +32,11 @@ _numbers = count(1)
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 
 
+def altered(key: str) -> str:
+    """Another key, which was never minted: its last character is another one."""
+    return key[:-1] + ("0" if key[-1] != "0" else "1")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
