@@ -37,6 +37,7 @@ from .services.rate_limits import RateLimits
 from .services.retention import Retention
 from .services.rollup_worker import RollupWorker
 from .services.usage import Usage
+from .services.usage_queries import UsageQueries
 from .settings import VARIABLES, Settings
 from .storage.clickhouse.engine.engine import EngineError
 from .storage.folder import DataFolder
@@ -149,7 +150,8 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
                 random_bytes=os.urandom,
             )
             stories, backing_up = EventExplanations(store, ledger, catalogs), partial(back_up, store, ledger, VERSION)
-            metering = Metering(store, ingest, usage, corrections, stories, erasures, backing_up)
+            queries = UsageQueries(store, ledger, catalogs, clock, incomplete)
+            metering = Metering(store, ingest, usage, queries, corrections, stories, erasures, backing_up)
         admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
         app = create_app(
             version=VERSION,

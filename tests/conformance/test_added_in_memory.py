@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +19,7 @@ from test_rollups import METERS, NOON, NOW, SINGLE, STATES, correction, event, i
 
 from meterhouse.domain.event import Event
 from meterhouse.domain.listing import PropertyMatch
-from meterhouse.domain.meter import Meter, MeterQuery, StateWindow
+from meterhouse.domain.meter import BY_ORGANIZATION, GroupSet, Meter, MeterQuery, StateWindow
 from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import EngineError
 from meterhouse.storage.clickhouse.memtable import memtable
@@ -79,8 +80,10 @@ def _questions(draw: st.DrawFn) -> MeterQuery:
         draw(st.sampled_from(EDGES)),
         0,
         (path,) if how == "grouped" else (),
-        ((path, draw(st.sampled_from(["a", "u", ""]))),) if how == "filtered" else (),
-        draw(st.sampled_from(MOMENTS)) if meters == (STATES,) else None,
+        ((path, draw(st.sampled_from([("a",), ("u", ""), ("", BY_ORGANIZATION)]))),) if how == "filtered" else (),
+        only=draw(st.sampled_from([None, GroupSet((path,), (("a",), ("",)))])),
+        without=draw(st.sampled_from([None, GroupSet((BY_ORGANIZATION, path), (("acme", "b"),))])),
+        state_window=draw(st.sampled_from(MOMENTS)) if meters == (STATES,) else None,
     )
 
 
@@ -160,16 +163,7 @@ def ask(store: ClickHouseEventStore, reference: ReferenceStore, asked: list[Mete
     """Each question as of now, and of a commit before."""
     for each in asked:
         for commit in {store.latest_commit(), max(0, store.latest_commit() - 1)}:
-            query = MeterQuery(
-                each.namespace,
-                each.organization,
-                each.meters,
-                each.edges,
-                commit,
-                each.group_by,
-                each.filters,
-                each.state_window,
-            )
+            query = replace(each, as_of_commit=commit)
             answer = in_order(store.measure(query))
             assert answer == in_order(reference.measure(query)), query
             with from_the_engine():

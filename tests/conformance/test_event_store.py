@@ -229,7 +229,7 @@ def test_sums_are_exact_to_the_last_of_76_digits(store: ClickHouseEventStore) ->
 def test_any_text_is_data_and_never_sql(store: ClickHouseEventStore, text: str) -> None:
     store.append([event("1", {text: text, "n": 1}, org=text), event("2", {"n": 2}, org="acme")], NOW)
     unique = Meter("u", "thing", Aggregation.UNIQUE_COUNT, values=(text,))
-    query = MeterQuery("ns", text, (unique,), (None, None), 1, group_by=(text,), filters=((text, text),))
+    query = MeterQuery("ns", text, (unique,), (None, None), 1, group_by=(text,), filters=((text, (text,)),))
     assert store.measure(query) == [Measure(0, Decimal(1), (text,))]
     assert store.first_event_at("ns", text) == T0
     assert store.first_event_at("ns", text + "x") is None
@@ -294,7 +294,7 @@ def queries(draw: st.DrawFn, commits: int) -> MeterQuery:
         edges=tuple(edges),
         as_of_commit=draw(st.integers(0, commits)),
         group_by=tuple(draw(st.lists(st.sampled_from(["who", "user.id", "state"]), max_size=2, unique=True))),
-        filters=tuple(draw(st.lists(st.tuples(st.just("who"), TEXTS), max_size=1))),
+        filters=tuple(draw(st.lists(st.tuples(st.just("who"), st.tuples(TEXTS)), max_size=1))),
         state_window=draw(st.none() | st.sampled_from(StateWindow)),
     )
 

@@ -10,6 +10,7 @@ import random
 import signal
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from hypothesis import strategies as st
 from meterhouse.domain.correction import RESTORE, VOID
 from meterhouse.domain.event import Event
 from meterhouse.domain.event_parser import parse_event
-from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
+from meterhouse.domain.meter import BY_ORGANIZATION, Aggregation, GroupSet, Measure, Meter, MeterQuery, StateWindow
+from meterhouse.domain.partial_aggregate import value_of
 from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import NO_PARAMETERS, EngineError, Parameters
 from meterhouse.storage.clickhouse.rollups import rollups, table_queries
@@ -124,9 +126,18 @@ def questions(draw: st.DrawFn, commit: int) -> MeterQuery:
     inner = draw(st.lists(TIMES, min_size=2, max_size=6, unique=True).map(sorted))
     sides = draw(st.sampled_from([(0, 0), (1, 0), (0, 1), (1, 1), (1, 1)]))
     edges = ([None] * sides[0]) + inner + ([None] * sides[1])
-    path = draw(st.sampled_from(["group", "group", "user.id", "state"]))
-    how = draw(st.sampled_from(["whole", "whole", "grouped", "filtered", "both"]))
-    text = draw(st.sampled_from(["", "a", "it's", "1.5", "u"]))
+    paths = st.sampled_from(["group", "group", "group", "user.id", "state", BY_ORGANIZATION])
+    by = (
+        draw(st.lists(paths, max_size=3, unique=True))
+        if draw(st.booleans())
+        else draw(st.sampled_from([[], ["group"]]))
+    )
+    texts = st.sampled_from(["", "a", "it's", "1.5", "u", "acme"])
+    narrowing = draw(st.sampled_from([(), (), (draw(paths),)]))
+    filters = tuple((path, tuple(draw(st.lists(texts, min_size=1, max_size=3)))) for path in narrowing)
+    sets_of = tuple(draw(st.lists(paths, min_size=1, max_size=2, unique=True)))
+    groups = draw(st.lists(st.tuples(*(texts for _ in sets_of)), max_size=3).map(tuple))
+    which = draw(st.sampled_from(["", "", "", "only", "without"]))
     states = draw(st.booleans())
     meters = (
         (STATES,)
@@ -135,13 +146,14 @@ def questions(draw: st.DrawFn, commit: int) -> MeterQuery:
     )
     return MeterQuery(
         "ns",
-        draw(st.sampled_from(["acme", "acme", "it's", "nobody"])),
+        draw(st.sampled_from(["acme", "acme", "it's", "nobody", None, None])),
         meters,
         tuple(edges),
         draw(st.sampled_from([commit, commit, commit, max(0, commit - 1)])),
-        (path,) if how in ("grouped", "both") else (),
-        ((path, text),) if how in ("filtered", "both") else (),
-        draw(st.sampled_from([None, *StateWindow])) if states else None,
+        tuple(by),
+        filters,
+        state_window=draw(st.sampled_from([None, *StateWindow])) if states else None,
+        **({which: GroupSet(sets_of, groups)} if which else {}),
     )
 
 
@@ -222,12 +234,12 @@ def test_many_small_histories(
             sent += batch
             batch += [correction(each, void=rng.random() < 0.7) for each in sent if rng.random() < 0.08]
             assert store.append(batch, NOW) == reference.append(batch, NOW)
-            for each in organizations:
+            commit = reference.latest_commit()
+            for each in [*organizations, None, None]:
                 edges = (None, *sorted(rng.sample(lines, 3)), None)
-                grouped = ("group",) if rng.random() < 0.5 else ()
+                grouped = rng.choice([(), ("group",), (BY_ORGANIZATION,), ("group", BY_ORGANIZATION)])
                 asked = [(tuple(SINGLE), None), *(((STATES,), moment) for moment in StateWindow)]
                 for meters, moment in asked:
-                    commit = reference.latest_commit()
                     query = MeterQuery("ns", each, meters, edges, commit, grouped, state_window=moment)
                     assert in_order(store.measure(query)) == in_order(reference.measure(query)), query
             if rng.random() < 0.8:
@@ -368,7 +380,30 @@ def ask(data: st.DataObject, store: ClickHouseEventStore, reference: ReferenceSt
         for edges in ((None, None), (NOON - 60 * MINUTE, NOON, NOON + 60 * MINUTE))
     ]
     for query in [*same, *(data.draw(questions(reference.latest_commit())) for _ in range(3))]:
-        assert in_order(store.measure(query)) == in_order(reference.measure(query)), query
+        expected = in_order(reference.measure(query))
+        assert in_order(store.measure(query)) == expected, query
+        if query.meters == (STATES,):
+            continue
+        mergeable = [meter for meter in query.meters if meter.aggregation is not Aggregation.UNIQUE_COUNT]
+        if mergeable:
+            parts = store.partials(replace(query, meters=tuple(mergeable))).items()
+            values = {
+                (mergeable[n], group, window): value_of(mergeable[n].aggregation, one)
+                for (n, group, window), one in parts
+            }
+            assert values == {
+                (query.meters[each.meter], each.group, each.window): each.value
+                for each in expected
+                if query.meters[each.meter] in mergeable
+            }, query
+        one = query.meters[0]
+        if query.group_by and one.aggregation in RANKED:
+            span = replace(query, meters=(one,), edges=(query.edges[0], query.edges[-1]))
+            for count in (1, 3):
+                assert store.rank(span, count) == reference.rank(span, count), span
+
+
+RANKED = [getattr(Aggregation, name) for name in ("COUNT", "SUM", "MIN", "MAX", "UNIQUE_COUNT")]
 
 
 def in_order(measures: Sequence[Measure]) -> list[Measure]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from meterhouse.domain.event import Event, Outcome
 from meterhouse.domain.json_reading import decode_data, read_text
 from meterhouse.domain.listing import EventPosition, EventQuery, StoredEvent
 from meterhouse.domain.loss import Loss
-from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow, Top
+from meterhouse.domain.meter import BY_ORGANIZATION, Aggregation, Measure, Meter, MeterQuery, Ranking, StateWindow, Top
 from meterhouse.domain.quantity import divide
 
 
@@ -81,13 +81,13 @@ class ReferenceStore:
             row
             for row in self.counted(query.as_of_commit)
             if row.event.namespace == query.namespace
-            and row.event.organization == query.organization
+            and query.organization in (None, row.event.organization)
             and row.event.type == meter.event_type
-            and all(text(row.event, path) == wanted for path, wanted in query.filters)
         ]
         events = [row.event for row in rows]
         if meter.aggregation is Aggregation.STATE_COUNT:
             return measure_states(query, events)
+        events = [event for event in events if keeps(query, lambda path, event=event: grouped_text(event, path))]
         measures = []
         for window in range(len(query.edges) - 1):
             groups: dict[tuple[str, ...], list[Event]] = defaultdict(list)
@@ -99,6 +99,10 @@ class ReferenceStore:
                 if value is not None:
                     measures.append(Measure(window, value, group, meter=number))
         return measures
+
+    def rank(self, query: MeterQuery, count: int) -> Ranking:
+        measures = sorted(self.measure(query), key=lambda each: (each.value.copy_negate(), each.group))
+        return Ranking(tuple(each.group for each in measures[:count]), len(measures) if count else 0)
 
     def top(self, query: MeterQuery, count: int) -> list[Top]:
         zeros = [Decimal(0)] * len(query.meters)
@@ -176,8 +180,21 @@ def text(event: Event, path: str) -> str:
     return read_text(decode_data(event.data), path)
 
 
+def grouped_text(event: Event, path: str) -> str:
+    return event.organization if path == BY_ORGANIZATION else text(event, path)
+
+
 def group_of(query: MeterQuery, event: Event) -> tuple[str, ...]:
-    return tuple(text(event, path) for path in query.group_by)
+    return tuple(grouped_text(event, path) for path in query.group_by)
+
+
+def keeps(query: MeterQuery, text_of: Callable[[str], str]) -> bool:
+    """Whether filters and sets of groups keep what has these texts."""
+    return (
+        all(text_of(path) in texts for path, texts in query.filters)
+        and (query.only is None or tuple(map(text_of, query.only.by)) in query.only.groups)
+        and (query.without is None or tuple(map(text_of, query.without.by)) not in query.without.groups)
+    )
 
 
 def in_window(query: MeterQuery, window: int, instant: datetime) -> bool:
@@ -230,25 +247,26 @@ def latest(events: list[Event]) -> Event:
 
 def measure_states(query: MeterQuery, events: list[Event]) -> list[Measure]:
     [meter] = query.meters
-    histories: dict[str, list[Event]] = defaultdict(list)
+    histories: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for event in events:
         if text(event, meter.entity) and text(event, meter.state):
-            histories[text(event, meter.entity)].append(event)
+            histories[event.organization, text(event, meter.entity)].append(event)
     counts: dict[tuple[int, tuple[str, ...], str], int] = defaultdict(int)
     for history in histories.values():
         last = latest(history)
+        if not keeps(query, lambda path, history=history: last_said(history, path)):
+            continue
         for window in range(len(query.edges) - 1):
             if holds_entity(query, window, history):
-                counts[window, last_said(query, history), text(last, meter.state)] += 1
+                group = tuple(last_said(history, path) for path in query.group_by)
+                counts[window, group, text(last, meter.state)] += 1
     return [Measure(window, Decimal(count), group, state) for (window, group, state), count in sorted(counts.items())]
 
 
-def last_said(query: MeterQuery, history: list[Event]) -> tuple[str, ...]:
-    """For each property that is grouped by, what the latest event that has it says."""
-    told = [[event for event in history if text(event, path)] for path in query.group_by]
-    return tuple(
-        text(latest(events), path) if events else "" for path, events in zip(query.group_by, told, strict=True)
-    )
+def last_said(history: list[Event], path: str) -> str:
+    """What the latest event of an entity that has a property says of it."""
+    events = [event for event in history if grouped_text(event, path)]
+    return grouped_text(latest(events), path) if events else ""
 
 
 def holds_entity(query: MeterQuery, window: int, history: list[Event]) -> bool:

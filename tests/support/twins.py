@@ -29,6 +29,7 @@ from meterhouse.services.event_explanations import EventExplanations
 from meterhouse.services.ingest import Ingest
 from meterhouse.services.rate_limits import RateLimits
 from meterhouse.services.usage import Usage
+from meterhouse.services.usage_queries import UsageQueries
 from meterhouse.storage.backup import back_up
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
@@ -134,6 +135,7 @@ def twins_at(
         store,
         ingest,
         usage,
+        UsageQueries(store, ledger, catalogs, clock),
         corrections,
         EventExplanations(store, ledger, catalogs),
         erasures,

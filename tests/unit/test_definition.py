@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meterhouse.domain.meter import Aggregation, Meter, MeterQuery
+from meterhouse.domain.meter import BY_ORGANIZATION, Aggregation, Meter, MeterQuery
 from meterhouse.domain.period import FIRST_INSTANT
 from meterhouse.domain.slot import SLOT, SLOTS_PER_DAY, slot_at
 from meterhouse.storage.clickhouse.rollups.definition import (
@@ -94,8 +94,13 @@ def test_what_no_series_holds_is_not_rolled_up() -> None:
     unique = Meter("u", "call", Aggregation.UNIQUE_COUNT, values=("user",), group_by=("model",))
     count = Meter("c", "call", Aggregation.COUNT, group_by=("model",))
 
-    def series(meter: Meter, group_by: tuple[str, ...] = (), filters: tuple[tuple[str, str], ...] = ()) -> int:
+    def series(
+        meter: Meter, group_by: tuple[str, ...] = (), filters: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    ) -> int:
         return len(definitions_for(MeterQuery("ns", "acme", (meter,), (None, None), 1, group_by, filters), 0))
 
-    assert series(count) == series(count, ("model",)) == series(count, (), (("model", "x"),)) == series(unique) == 1
-    assert series(count, ("other",)) == series(count, ("model",), (("model", "x"),)) == series(unique, ("model",)) == 0
+    assert (
+        series(count) == series(count, ("model",)) == series(count, (), (("model", ("x", "y")),)) == series(unique) == 1
+    )
+    assert series(count, ("model", BY_ORGANIZATION), (("model", ("x",)),)) == series(unique, (BY_ORGANIZATION,)) == 1
+    assert series(count, ("other",)) == series(count, ("model", "other")) == series(unique, ("model",)) == 0

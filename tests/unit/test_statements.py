@@ -10,6 +10,7 @@ import os
 import pkgutil
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -19,11 +20,11 @@ import pytest
 
 from meterhouse.domain.export import ExportForm, Selection
 from meterhouse.domain.listing import EventPosition, EventQuery, PropertyMatch
-from meterhouse.domain.meter import Aggregation, Meter, MeterQuery, StateWindow
+from meterhouse.domain.meter import BY_ORGANIZATION, Aggregation, GroupSet, Meter, MeterQuery, StateWindow
 from meterhouse.domain.retention import Redaction, RetainedFields
 from meterhouse.storage import clickhouse
 from meterhouse.storage.clickhouse.engine.statement import RawScan, Statement
-from meterhouse.storage.clickhouse.rollups.definition import Kind, RollupDefinition, SlotRange, definitions_of
+from meterhouse.storage.clickhouse.rollups.definition import Kind, ReadPlan, RollupDefinition, SlotRange, definitions_of
 
 FOLDER = Path(__file__).parent / "statements"
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -42,6 +43,7 @@ USERS = Meter("users", "call", Aggregation.UNIQUE_COUNT, values=("user.id",))
 JOBS = Meter("jobs", "job", Aggregation.STATE_COUNT, entity="job", state="state", group_by=("queue",))
 SCANS = (RawScan(7, within=((MIDNIGHT, NOON),)), RawScan(7))
 SLOTS = (SlotRange(1, 70_000, 70_010), SlotRange(96, 70_080, 70_176))
+APART = ReadPlan(SLOTS, (), (("acme", 70_003), ("emca", 70_090)))
 AT = EventPosition(NOON, 5, 3)
 
 
@@ -56,6 +58,7 @@ def definition(meter: Meter, group: str = "") -> RollupDefinition:
 def samples() -> dict[str, Statement]:
     """Questions whose statements show all that a statement can be."""
     read, rollup, log = (MODULES[f"read.{name}"] for name in ("measure_queries", "rollup_queries", "event_queries"))
+    unique, entity = (MODULES[f"read.{name}"] for name in ("unique_queries", "entity_queries"))
     redaction = MODULES["maintenance.redaction_queries"]
     materialize = MODULES["rollups.materialize_queries"]
     listed = EventQuery("ns", "acme", "call", MIDNIGHT, NOON, 9, 50, {"model": ("a", "b")})
@@ -64,29 +67,59 @@ def samples() -> dict[str, Statement]:
     found: dict[str, Statement] = {
         "read.MeasureQuery": read.MeasureQuery(query(TOKENS, CALLS, group_by=("model",)), corrected=False),
         "read.MeasureQuery, corrected, filtered": read.MeasureQuery(
-            query(LATENCY, DISK, USERS, filters=(("model", "a"),), edges=whole, most_groups=100),
+            query(LATENCY, DISK, USERS, filters=(("model", ("a",)),), edges=whole, most_groups=100),
             SCANS[0],
             corrected=True,
         ),
         "read.StateQuery": read.StateQuery(query(JOBS, group_by=("queue",)), corrected=True),
         "read.StateQuery, now": read.StateQuery(query(JOBS, state_window=StateWindow.NOW), corrected=False),
         "read.RollupQuery": rollup.RollupQuery(
-            query(TOKENS, group_by=("model",)), definitions_of("ns", TOKENS, "model"), SLOTS
+            query(TOKENS, group_by=("model",)), definitions_of("ns", TOKENS, "model"), ReadPlan(SLOTS, ())
+        ),
+        "read.RollupQuery, of a namespace": rollup.RollupQuery(
+            query(TOKENS, group_by=(BY_ORGANIZATION, "model"), filters=(("model", ("a", "b")),), most_groups=100),
+            definitions_of("ns", TOKENS, "model"),
+            APART,
         ),
         "read.TopQuery": rollup.TopQuery(
             query(TOKENS, CALLS, group_by=("model",), edges=whole),
             10,
             [definitions_of("ns", meter, "model") for meter in (TOKENS, CALLS)],
-            SLOTS,
+            ReadPlan(SLOTS, ()),
             SCANS,
             corrected=False,
         ),
-        "read.UniqueQuery": rollup.UniqueQuery(query(USERS), definition(USERS), SLOTS, SCANS, corrected=False),
-        "read.RolledUpValues": rollup.RolledUpValues(query(USERS), definition(USERS), ["u1", "u2"]),
-        "read.ValuesInSlots": rollup.ValuesInSlots(query(USERS), definition(USERS), SLOTS, ["u1"]),
-        "read.CountedStates": rollup.CountedStates(query(JOBS, group_by=("queue",)), definition(JOBS), SLOTS),
-        "read.FreshEntities": rollup.FreshEntities(query(JOBS, group_by=("queue",)), definition(JOBS), SCANS),
-        "read.RolledUpEntities": rollup.RolledUpEntities(query(JOBS), definition(JOBS), ["j1"]),
+        "read.TopQuery, of a namespace": rollup.TopQuery(
+            replace(query(LATENCY, group_by=(BY_ORGANIZATION,), edges=whole), organization=None),
+            10,
+            [definitions_of("ns", LATENCY)],
+            APART,
+            [RawScan(7, slots=APART.slots_apart)],
+            corrected=True,
+        ),
+        "read.ValuesQuery": unique.ValuesQuery(
+            replace(query(USERS, group_by=(BY_ORGANIZATION,)), organization=None),
+            definitions_of("ns", USERS),
+            APART,
+            [RawScan(7)],
+            corrected=False,
+        ),
+        "read.RankedValuesQuery": unique.RankedValuesQuery(
+            query(
+                USERS, group_by=("model", "region"), edges=whole, without=GroupSet(("model", "region"), (("a", "b"),))
+            ),
+            10,
+            (),
+            ReadPlan((), ()),
+            [RawScan()],
+            corrected=False,
+        ),
+        "read.UniqueQuery": unique.UniqueQuery(query(USERS), definition(USERS), SLOTS, SCANS, corrected=False),
+        "read.RolledUpValues": unique.RolledUpValues(query(USERS), definition(USERS), ["u1", "u2"]),
+        "read.ValuesInSlots": unique.ValuesInSlots(query(USERS), definition(USERS), SLOTS, ["u1"]),
+        "read.CountedStates": entity.CountedStates(query(JOBS, group_by=("queue",)), definition(JOBS), SLOTS),
+        "read.FreshEntities": entity.FreshEntities(query(JOBS, group_by=("queue",)), definition(JOBS), SCANS),
+        "read.RolledUpEntities": entity.RolledUpEntities(query(JOBS), definition(JOBS), ["j1"]),
         "read.FirstQuery": rollup.FirstQuery(RollupDefinition("ns", Kind.FIRST), "acme", 7),
         "read.FirstEventQuery": log.FirstEventQuery("ns", "acme"),
         "read.ListEventsQuery": log.ListEventsQuery(listed, corrected=True),
@@ -177,7 +210,7 @@ def test_every_kind_of_statement_has_a_sample() -> None:
         and value.__module__ == module.__name__
         and not name.startswith("_")
     }
-    abstract = {"read.MeterStatement", "corrections.CorrectedStatement"}
+    abstract = {"read.MeterStatement", "read.SlotStatement", "corrections.CorrectedStatement"}
     assert kinds - abstract == {name.partition(",")[0] for name in SAMPLES}
 
 

@@ -40,6 +40,13 @@ class Overloaded(MeterhouseError):
     retry_after_s = 1
 
 
+class NotYet(MeterhouseError):
+    """What the answer must include has not been stored yet."""
+
+    code = "not_yet"
+    retry_after_s = 1
+
+
 class InsufficientStorage(MeterhouseError):
     """The disk is full; nothing of this request was stored. It goes on by itself when there is room again."""
 

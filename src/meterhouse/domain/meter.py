@@ -82,30 +82,67 @@ class Meter:
         return (self.entity, self.state) if self.aggregation is Aggregation.STATE_COUNT else ()
 
 
+BY_ORGANIZATION = "\0organization"
+"""Groups or filters by the organization of an event. No property has this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSet:
+    """Some groups by some properties."""
+
+    by: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...]
+    """The texts of each group, in the order of `by`."""
+
+
 @dataclass(frozen=True, slots=True)
 class MeterQuery:
-    """One question: meters of an organization over adjoining half-open windows. A STATE_COUNT is asked alone.
+    """One question: meters over adjoining half-open windows. A STATE_COUNT is asked alone.
 
     `edges` are n + 1 instants, ascending, that bound n windows `[edges[i], edges[i + 1])`; a first or last edge of
-    None is open. `filters` keep only the events whose property has exactly that text. `as_of_commit` leaves out
-    everything stored later, so that several questions can be answered from one state of the store.
+    None is open. `as_of_commit` leaves out everything stored later, so that several questions can be answered from one
+    state of the store.
     """
 
     namespace: str
-    organization: str
+    organization: str | None
+    """None: every organization of the namespace, together. A UNIQUE_COUNT counts a text that several of them have
+    once; an entity of a STATE_COUNT is its organization's own."""
     meters: tuple[Meter, ...]
     edges: tuple[datetime | None, ...]
     as_of_commit: int
     group_by: tuple[str, ...] = ()
-    filters: tuple[tuple[str, str], ...] = ()
+    """Properties of the events, and `BY_ORGANIZATION`."""
+    filters: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Keep only what has one of these texts as its group by this property."""
+    only: GroupSet | None = None
+    """Keeps only these groups."""
+    without: GroupSet | None = None
+    """Leaves these groups out."""
     state_window: StateWindow | None = None
     """STATE_COUNT: overrides the meter's own."""
     most_groups: int | None = None
-    """Refuses an answer about COUNT, SUM and the like with more groups (`TooManyGroups`), before it is made."""
+    """Refuses an answer with more groups (`TooManyGroups`), before it is made."""
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """The properties that the answer depends on beside the meters' own, each once; not `BY_ORGANIZATION`."""
+        sets = [each.by for each in (self.only, self.without) if each is not None]
+        paths = [*self.group_by, *(path for path, _ in self.filters), *(path for by in sets for path in by)]
+        return tuple(dict.fromkeys(path for path in paths if path != BY_ORGANIZATION))
 
 
 Top: TypeAlias = tuple[str, tuple[Decimal, ...]]
 """A group, and its total of each meter that was asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The groups that have most of a meter, in order: among equals by name."""
+
+    groups: tuple[tuple[str, ...], ...]
+    of: int
+    """How many groups there are in all."""
 
 
 @dataclass(frozen=True, slots=True)

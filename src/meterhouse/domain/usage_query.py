@@ -108,6 +108,8 @@ class MeterAnswer:
     """By total, then by name; None when the query does not group."""
     other: OtherUsage | None
     """None when every group is among the groups."""
+    complete_from: datetime | None = None
+    """Where the span begins before it, earlier events may lack: they were reduced before there was such a meter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +135,5 @@ class UsageAnswer:
     as_of: datetime
     position: str
     meters: tuple[MeterAnswer, ...]
+    lost_before: datetime | None = None
+    """The instant before which events may have been stored that are lost."""

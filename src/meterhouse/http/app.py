@@ -27,6 +27,7 @@ from ..services.event_explanations import EventExplanations
 from ..services.ingest import Ingest
 from ..services.rate_limits import RateLimits
 from ..services.usage import Usage
+from ..services.usage_queries import UsageQueries
 from . import problems
 from .attempts import Attempts
 from .authentication import Authentication
@@ -52,6 +53,7 @@ from .rollups import rollups_router
 from .slow_bodies import SlowBodies
 from .subscriptions import subscriptions_router
 from .usage import UsageEndpoints
+from .usage_queries import UsageQueryEndpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Metering:
     store: EventStore
     ingest: Ingest
     usage: Usage
+    queries: UsageQueries
     corrections: Corrections
     stories: EventExplanations
     erasures: Erasures
@@ -114,6 +117,7 @@ def create_app(
             corrections_router(metering.corrections, authentication, bodies),
             stories_router(metering.stories, authentication),
             erasures_router(metering.erasures, authentication),
+            UsageQueryEndpoint(accounts, metering.queries, authentication).router(),
         ]
         routers += [events, usage.router(), rollups_router(metering.store, authentication), endpoints.router()]
         routers.append(backup_export_router(metering.store, metering.back_up, authentication))

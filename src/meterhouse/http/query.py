@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import TypeAlias
 from urllib.parse import parse_qsl
 
@@ -12,6 +11,7 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from ..domain.errors import Invalid
+from ..domain.query_parameters import unknown_parameter
 from .request import HttpRequest
 
 Declared: TypeAlias = Mapping[str, bool]
@@ -40,15 +40,9 @@ async def check_query(request: HttpRequest) -> None:
     given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     for name, value in given:
         if name not in declared:
-            raise Invalid(f"unknown query parameter {name[:60]!r}; {_hint(name, declared)}")
+            raise unknown_parameter(name, list(declared))
         if not value:
             raise Invalid(f"the query parameter {name} is empty; give it a value, or leave it out")
     for name, times in Counter(name for name, _ in given).items():
         if times > 1 and not declared[name]:
             raise Invalid(f"the query parameter {name} must be given once, not {times} times")
-
-
-def _hint(name: str, declared: Declared) -> str:
-    if nearest := get_close_matches(name[:60], declared, 1):
-        return f"did you mean {nearest[0]}?"
-    return f"there is {', '.join(declared)}" if declared else "this endpoint takes none"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
 from ..domain.event import Event
-from ..domain.meter import Measure, MeterQuery, Top
+from ..domain.meter import Measure, MeterQuery, Ranking, Top
+from ..domain.partial_aggregate import Partial, PartialKey
 
 MeasureFunction = Callable[[MeterQuery], list[Measure]]
 """Answers a query, as `MeterReader.measure` does."""
@@ -23,6 +24,17 @@ class MeterReader(Protocol):
         entity's latest event by the same rule, and counts the entity in the window that holds the moment of the query's
         state window (`NOW` puts every entity in window 0). Events that are voided as of the query's commit do not
         count."""
+        ...
+
+    def partials(self, query: MeterQuery) -> Mapping[PartialKey, Partial]:
+        """What the events of each meter, group and window come to, to be merged with others. For every aggregation but
+        UNIQUE_COUNT, whose parts do not tell what they have in common; a STATE_COUNT is asked alone, and counts its
+        counted states."""
+        ...
+
+    def rank(self, query: MeterQuery, count: int) -> Ranking:
+        """The groups with most of the query's one meter, at most `count`. The query has one window; the meter is a
+        COUNT, SUM, MIN, MAX or UNIQUE_COUNT. Only the ranked groups leave the engine."""
         ...
 
     def top(self, query: MeterQuery, count: int) -> list[Top]:

@@ -283,7 +283,7 @@ class OrganizationUsage:
             edges=edges,
             as_of_commit=self.commit,
             group_by=group_by,
-            filters=tuple((filters or {}).items()),
+            filters=tuple((path, (text,)) for path, text in (filters or {}).items()),
             most_groups=MOST_GROUPS if group_by else None,
         )
 

@@ -3,11 +3,11 @@
 -- p2 = 'ns'
 -- p3 = 'acme'
 -- p4 = 9
--- p5 = 'model'
--- p6 = 'a'
--- p7 = 7
--- p8 = 1772323200000000
--- p9 = 1772366400000000
+-- p5 = 7
+-- p6 = 1772323200000000
+-- p7 = 1772366400000000
+-- p8 = 'model'
+-- p9 = ('a',)
 -- p10 = 'latency_ms'
 -- p11 = 'gb'
 -- p12 = 'user.id'
@@ -28,7 +28,6 @@ FROM events
 WHERE namespace = {p2:String}
 AND organization = {p3:String}
 AND commit <= {p4:UInt64}
-AND multiIf(JSONType(data, {p5:String}) = 'String', JSONExtractString(data, {p5:String}), JSONType(data, {p5:String}) = 'Bool', JSONExtractRaw(data, {p5:String}), JSONType(data, {p5:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p5:String}), toString(numbers[{p5:String}]), ''), '') = {p6:String}
 AND (commit, position) NOT IN (
     SELECT toUInt64(toString(numbers['commit'])), toUInt32(toString(numbers['position']))
     FROM events
@@ -38,11 +37,12 @@ AND (commit, position) NOT IN (
     AND commit <= {p4:UInt64}
     GROUP BY 1, 2
     HAVING argMax(type, (commit, position)) = 'meterhouse.void')
-AND commit <= {p7:UInt64}
-AND (time >= fromUnixTimestamp64Micro({p8:Int64}, 'UTC')
-    AND time < fromUnixTimestamp64Micro({p9:Int64}, 'UTC'))
+AND commit <= {p5:UInt64}
+AND (time >= fromUnixTimestamp64Micro({p6:Int64}, 'UTC')
+    AND time < fromUnixTimestamp64Micro({p7:Int64}, 'UTC'))
+AND multiIf(JSONType(data, {p8:String}) = 'String', JSONExtractString(data, {p8:String}), JSONType(data, {p8:String}) = 'Bool', JSONExtractRaw(data, {p8:String}), JSONType(data, {p8:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p8:String}), toString(numbers[{p8:String}]), ''), '') IN {p9:Array(String)}
 AND type IN ({p0:String}, {p1:String})
-AND time >= fromUnixTimestamp64Micro({p8:Int64}, 'UTC')
-AND time < fromUnixTimestamp64Micro({p9:Int64}, 'UTC')
+AND time >= fromUnixTimestamp64Micro({p6:Int64}, 'UTC')
+AND time < fromUnixTimestamp64Micro({p7:Int64}, 'UTC')
 GROUP BY window
 LIMIT {p15:UInt64}

@@ -6,22 +6,22 @@
 -- p5 = 70176
 -- p6 = [700334026390412302]
 -- p7 = [4043142020541822706]
--- p8 = 'ns'
--- p9 = 9
--- p10 = 7
--- p11 = 1772323200000000
--- p12 = 1772366400000000
--- p13 = 'call'
--- p14 = 'input'
--- p15 = 'output'
--- p16 = 'model'
+-- p8 = 'model'
+-- p9 = 'ns'
+-- p10 = 9
+-- p11 = 7
+-- p12 = 1772323200000000
+-- p13 = 1772366400000000
+-- p14 = 'call'
+-- p15 = 'input'
+-- p16 = 'output'
 -- p17 = ''
 -- p18 = 10
-SELECT text, toString(m0), toString(m1)
+SELECT g0, toString(m0), toString(m1), groups
 FROM (
-    SELECT text, sumIf(value, meter = 0) AS m0, sumIf(events, meter = 1) AS m1
+    SELECT g0, sumIf(value, meter = 0) AS m0, sumIf(events, meter = 1) AS m1, count() OVER () AS groups
     FROM (
-        SELECT key AS text, 0 AS meter, total AS value, events
+        SELECT key AS g0, 0 AS meter, total AS value, events
         FROM rollups
         WHERE series IN {p0:Array(UInt64)}
         AND organization = {p1:String}
@@ -31,7 +31,7 @@ FROM (
                 AND slot >= {p4:UInt32}
                 AND slot < {p5:UInt32}))
         UNION ALL
-        SELECT key AS text, 0 AS meter, total AS value, events
+        SELECT key AS g0, 0 AS meter, total AS value, events
         FROM rollups
         WHERE series IN {p6:Array(UInt64)}
         AND organization = {p1:String}
@@ -41,7 +41,7 @@ FROM (
                 AND slot >= {p4:UInt32}
                 AND slot < {p5:UInt32}))
         UNION ALL
-        SELECT key AS text, 1 AS meter, total AS value, events
+        SELECT key AS g0, 1 AS meter, total AS value, events
         FROM rollups
         WHERE series IN {p7:Array(UInt64)}
         AND organization = {p1:String}
@@ -51,80 +51,80 @@ FROM (
                 AND slot >= {p4:UInt32}
                 AND slot < {p5:UInt32}))
         UNION ALL
-        SELECT multiIf(JSONType(data, {p16:String}) = 'String', JSONExtractString(data, {p16:String}), JSONType(data, {p16:String}) = 'Bool', JSONExtractRaw(data, {p16:String}), JSONType(data, {p16:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p16:String}), toString(numbers[{p16:String}]), ''), '') AS text, 0 AS meter, numbers[{p14:String}] AS value, toInt64(1) AS events
+        SELECT multiIf(JSONType(data, {p8:String}) = 'String', JSONExtractString(data, {p8:String}), JSONType(data, {p8:String}) = 'Bool', JSONExtractRaw(data, {p8:String}), JSONType(data, {p8:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p8:String}), toString(numbers[{p8:String}]), ''), '') AS g0, 0 AS meter, numbers[{p15:String}] AS value, toInt64(1) AS events
         FROM events
-        WHERE namespace = {p8:String}
+        WHERE namespace = {p9:String}
         AND organization = {p1:String}
-        AND commit <= {p9:UInt64}
         AND commit <= {p10:UInt64}
-        AND (time >= fromUnixTimestamp64Micro({p11:Int64}, 'UTC')
-            AND time < fromUnixTimestamp64Micro({p12:Int64}, 'UTC'))
-        AND type = {p13:String}
-        AND time >= fromUnixTimestamp64Micro({p11:Int64}, 'UTC')
-        AND time < fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
-        AND mapContains(numbers, {p14:String})
+        AND commit <= {p11:UInt64}
+        AND (time >= fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
+            AND time < fromUnixTimestamp64Micro({p13:Int64}, 'UTC'))
+        AND type = {p14:String}
+        AND time >= fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
+        AND time < fromUnixTimestamp64Micro({p13:Int64}, 'UTC')
         AND mapContains(numbers, {p15:String})
+        AND mapContains(numbers, {p16:String})
         UNION ALL
-        SELECT multiIf(JSONType(data, {p16:String}) = 'String', JSONExtractString(data, {p16:String}), JSONType(data, {p16:String}) = 'Bool', JSONExtractRaw(data, {p16:String}), JSONType(data, {p16:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p16:String}), toString(numbers[{p16:String}]), ''), '') AS text, 0 AS meter, numbers[{p15:String}] AS value, toInt64(1) AS events
+        SELECT multiIf(JSONType(data, {p8:String}) = 'String', JSONExtractString(data, {p8:String}), JSONType(data, {p8:String}) = 'Bool', JSONExtractRaw(data, {p8:String}), JSONType(data, {p8:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p8:String}), toString(numbers[{p8:String}]), ''), '') AS g0, 0 AS meter, numbers[{p16:String}] AS value, toInt64(1) AS events
         FROM events
-        WHERE namespace = {p8:String}
+        WHERE namespace = {p9:String}
         AND organization = {p1:String}
-        AND commit <= {p9:UInt64}
         AND commit <= {p10:UInt64}
-        AND (time >= fromUnixTimestamp64Micro({p11:Int64}, 'UTC')
-            AND time < fromUnixTimestamp64Micro({p12:Int64}, 'UTC'))
-        AND type = {p13:String}
-        AND time >= fromUnixTimestamp64Micro({p11:Int64}, 'UTC')
-        AND time < fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
-        AND mapContains(numbers, {p14:String})
+        AND commit <= {p11:UInt64}
+        AND (time >= fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
+            AND time < fromUnixTimestamp64Micro({p13:Int64}, 'UTC'))
+        AND type = {p14:String}
+        AND time >= fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
+        AND time < fromUnixTimestamp64Micro({p13:Int64}, 'UTC')
         AND mapContains(numbers, {p15:String})
+        AND mapContains(numbers, {p16:String})
         UNION ALL
-        SELECT multiIf(JSONType(data, {p16:String}) = 'String', JSONExtractString(data, {p16:String}), JSONType(data, {p16:String}) = 'Bool', JSONExtractRaw(data, {p16:String}), JSONType(data, {p16:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p16:String}), toString(numbers[{p16:String}]), ''), '') AS text, 1 AS meter, numbers[{p17:String}] AS value, toInt64(1) AS events
+        SELECT multiIf(JSONType(data, {p8:String}) = 'String', JSONExtractString(data, {p8:String}), JSONType(data, {p8:String}) = 'Bool', JSONExtractRaw(data, {p8:String}), JSONType(data, {p8:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p8:String}), toString(numbers[{p8:String}]), ''), '') AS g0, 1 AS meter, numbers[{p17:String}] AS value, toInt64(1) AS events
         FROM events
-        WHERE namespace = {p8:String}
+        WHERE namespace = {p9:String}
         AND organization = {p1:String}
-        AND commit <= {p9:UInt64}
         AND commit <= {p10:UInt64}
-        AND (time >= fromUnixTimestamp64Micro({p11:Int64}, 'UTC')
-            AND time < fromUnixTimestamp64Micro({p12:Int64}, 'UTC'))
-        AND type = {p13:String}
-        AND time >= fromUnixTimestamp64Micro({p11:Int64}, 'UTC')
-        AND time < fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
+        AND commit <= {p11:UInt64}
+        AND (time >= fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
+            AND time < fromUnixTimestamp64Micro({p13:Int64}, 'UTC'))
+        AND type = {p14:String}
+        AND time >= fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
+        AND time < fromUnixTimestamp64Micro({p13:Int64}, 'UTC')
         UNION ALL
-        SELECT multiIf(JSONType(data, {p16:String}) = 'String', JSONExtractString(data, {p16:String}), JSONType(data, {p16:String}) = 'Bool', JSONExtractRaw(data, {p16:String}), JSONType(data, {p16:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p16:String}), toString(numbers[{p16:String}]), ''), '') AS text, 0 AS meter, numbers[{p14:String}] AS value, toInt64(1) AS events
+        SELECT multiIf(JSONType(data, {p8:String}) = 'String', JSONExtractString(data, {p8:String}), JSONType(data, {p8:String}) = 'Bool', JSONExtractRaw(data, {p8:String}), JSONType(data, {p8:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p8:String}), toString(numbers[{p8:String}]), ''), '') AS g0, 0 AS meter, numbers[{p15:String}] AS value, toInt64(1) AS events
         FROM events
-        WHERE namespace = {p8:String}
+        WHERE namespace = {p9:String}
         AND organization = {p1:String}
-        AND commit <= {p9:UInt64}
-        AND commit > {p10:UInt64}
-        AND type = {p13:String}
-        AND time >= fromUnixTimestamp64Micro({p11:Int64}, 'UTC')
-        AND time < fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
-        AND mapContains(numbers, {p14:String})
+        AND commit <= {p10:UInt64}
+        AND commit > {p11:UInt64}
+        AND type = {p14:String}
+        AND time >= fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
+        AND time < fromUnixTimestamp64Micro({p13:Int64}, 'UTC')
         AND mapContains(numbers, {p15:String})
+        AND mapContains(numbers, {p16:String})
         UNION ALL
-        SELECT multiIf(JSONType(data, {p16:String}) = 'String', JSONExtractString(data, {p16:String}), JSONType(data, {p16:String}) = 'Bool', JSONExtractRaw(data, {p16:String}), JSONType(data, {p16:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p16:String}), toString(numbers[{p16:String}]), ''), '') AS text, 0 AS meter, numbers[{p15:String}] AS value, toInt64(1) AS events
+        SELECT multiIf(JSONType(data, {p8:String}) = 'String', JSONExtractString(data, {p8:String}), JSONType(data, {p8:String}) = 'Bool', JSONExtractRaw(data, {p8:String}), JSONType(data, {p8:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p8:String}), toString(numbers[{p8:String}]), ''), '') AS g0, 0 AS meter, numbers[{p16:String}] AS value, toInt64(1) AS events
         FROM events
-        WHERE namespace = {p8:String}
+        WHERE namespace = {p9:String}
         AND organization = {p1:String}
-        AND commit <= {p9:UInt64}
-        AND commit > {p10:UInt64}
-        AND type = {p13:String}
-        AND time >= fromUnixTimestamp64Micro({p11:Int64}, 'UTC')
-        AND time < fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
-        AND mapContains(numbers, {p14:String})
+        AND commit <= {p10:UInt64}
+        AND commit > {p11:UInt64}
+        AND type = {p14:String}
+        AND time >= fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
+        AND time < fromUnixTimestamp64Micro({p13:Int64}, 'UTC')
         AND mapContains(numbers, {p15:String})
+        AND mapContains(numbers, {p16:String})
         UNION ALL
-        SELECT multiIf(JSONType(data, {p16:String}) = 'String', JSONExtractString(data, {p16:String}), JSONType(data, {p16:String}) = 'Bool', JSONExtractRaw(data, {p16:String}), JSONType(data, {p16:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p16:String}), toString(numbers[{p16:String}]), ''), '') AS text, 1 AS meter, numbers[{p17:String}] AS value, toInt64(1) AS events
+        SELECT multiIf(JSONType(data, {p8:String}) = 'String', JSONExtractString(data, {p8:String}), JSONType(data, {p8:String}) = 'Bool', JSONExtractRaw(data, {p8:String}), JSONType(data, {p8:String}) IN ('Int64', 'UInt64', 'Double'), if(mapContains(numbers, {p8:String}), toString(numbers[{p8:String}]), ''), '') AS g0, 1 AS meter, numbers[{p17:String}] AS value, toInt64(1) AS events
         FROM events
-        WHERE namespace = {p8:String}
+        WHERE namespace = {p9:String}
         AND organization = {p1:String}
-        AND commit <= {p9:UInt64}
-        AND commit > {p10:UInt64}
-        AND type = {p13:String}
-        AND time >= fromUnixTimestamp64Micro({p11:Int64}, 'UTC')
-        AND time < fromUnixTimestamp64Micro({p12:Int64}, 'UTC'))
-    GROUP BY text
+        AND commit <= {p10:UInt64}
+        AND commit > {p11:UInt64}
+        AND type = {p14:String}
+        AND time >= fromUnixTimestamp64Micro({p12:Int64}, 'UTC')
+        AND time < fromUnixTimestamp64Micro({p13:Int64}, 'UTC'))
+    GROUP BY g0
     HAVING sum(events) > 0
-    ORDER BY m0 DESC, m1 DESC, text
-    LIMIT {p18:UInt32})
+    ORDER BY m0 DESC, m1 DESC, g0
+    LIMIT {p18:UInt64})

@@ -16,7 +16,8 @@ from ...domain.event_columns import EventColumns
 from ...domain.export import ExportForm, Selection
 from ...domain.listing import EventPosition, EventQuery, PropertyMatch, StoredEvent
 from ...domain.loss import Loss
-from ...domain.meter import Measure, Meter, MeterQuery, Top
+from ...domain.meter import Measure, Meter, MeterQuery, Ranking, Top
+from ...domain.partial_aggregate import Partial, PartialKey
 from ...domain.retention import Redaction
 from ...ports.chunks import Chunks
 from ...ports.meter_reader import MeasureFunction
@@ -141,6 +142,14 @@ class ClickHouseEventStore:
     def measure(self, query: MeterQuery) -> list[Measure]:
         """See `ports.MeterReader`."""
         return self._meters.measure(query)
+
+    def partials(self, query: MeterQuery) -> Mapping[PartialKey, Partial]:
+        """See `ports.MeterReader`."""
+        return self._meters.partials(query)
+
+    def rank(self, query: MeterQuery, count: int) -> Ranking:
+        """See `ports.MeterReader`."""
+        return self._meters.rank(query, count)
 
     def top(self, query: MeterQuery, count: int) -> list[Top]:
         """See `ports.MeterReader`."""

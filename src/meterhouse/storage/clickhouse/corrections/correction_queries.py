@@ -30,13 +30,14 @@ GROUP BY of_commit, at_position HAVING argMax(type, (commit, position)) = '{VOID
 class CorrectedStatement(Statement):
     """A statement that may leave voided events out."""
 
-    def _not_voided(self, table: str, namespace: str, organization: str, as_of_commit: int) -> str:
-        """Leaves out what the latest word on it says does not count."""
+    def _not_voided(self, table: str, namespace: str, organization: str | None, as_of_commit: int) -> str:
+        """Leaves out what the latest word on it says does not count; of all organizations where it is None."""
+        of_one = f" AND organization = {self._parameter('String', organization)}" if organization is not None else ""
         return (
             "(commit, position) NOT IN ("
             "SELECT toUInt64(toString(numbers['commit'])), toUInt32(toString(numbers['position']))"
             f" FROM {table} WHERE namespace = {self._parameter('String', namespace)}"
-            f" AND organization = {self._parameter('String', organization)} AND type IN ('{VOID}', '{RESTORE}')"
+            f"{of_one} AND type IN ('{VOID}', '{RESTORE}')"
             f" AND commit <= {self._parameter('UInt64', as_of_commit)}"
             f" GROUP BY 1, 2 HAVING argMax(type, (commit, position)) = '{VOID}')"
         )

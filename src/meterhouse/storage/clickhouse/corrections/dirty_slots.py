@@ -9,6 +9,7 @@ from datetime import datetime
 from ....domain.slot import slot_at
 from ..engine.engine import Engine
 from ..engine.instants import instant
+from ..engine.statement import SlotOf
 from .correction_queries import CORRECTED_TIMES
 
 DirtySlotsOf = tuple[str, str, list[int]]
@@ -42,3 +43,8 @@ class DirtySlots:
     def of(self, namespace: str, organization: str) -> tuple[int, ...]:
         """The organization's dirty slots, ascending."""
         return self._slots.get((namespace, organization), ())
+
+    def of_namespace(self, namespace: str) -> list[SlotOf]:
+        """The dirty slots of a namespace, each with its organization."""
+        found = [(place[1], slots) for place, slots in [*self._slots.items()] if place[0] == namespace]
+        return [(organization, slot) for organization, slots in found for slot in slots]

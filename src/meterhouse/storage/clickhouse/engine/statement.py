@@ -12,6 +12,7 @@ from datetime import datetime
 from ....domain.event import SYSTEM_PREFIX
 from ....domain.json_reading import places_of
 from ....domain.period import FIRST_INSTANT
+from ....domain.slot import SLOT
 from .engine import Parameter
 from .instants import micros
 
@@ -24,12 +25,18 @@ commit, position, toUnixTimestamp64Micro(stored_at)
 NOT_SYSTEM = f"NOT startsWith(type, '{SYSTEM_PREFIX}')"
 
 
+SlotOf = tuple[str, int]
+"""An organization, and one of its slots."""
+
+
 @dataclass(frozen=True, slots=True)
 class RawScan:
-    """Which events of a query are read: those after a commit, or those up to it in some ranges of time."""
+    """Which events of a query are read: those after a commit, or those up to it in some ranges of time, or those up to
+    it in some slots of some organizations."""
 
     commit: int = 0
     within: tuple[tuple[datetime, datetime], ...] = ()
+    slots: tuple[SlotOf, ...] = ()
 
 
 def versioned(text: str) -> str:
@@ -40,6 +47,15 @@ def versioned(text: str) -> str:
 def latest_terms(newest: str) -> list[str]:
     """The parts of a versioned text, as texts."""
     return [f"toString(({newest}).{place})" for place in (1, 2, 3)] + [f"({newest}).4"]
+
+
+FIRST_MICROS = micros(FIRST_INSTANT)
+SLOT_MICROS = micros(FIRST_INSTANT + SLOT) - FIRST_MICROS
+
+
+def slot_of(microseconds: str) -> str:
+    """The slot that holds an instant."""
+    return f"toUInt32(intDiv({microseconds} - {FIRST_MICROS}, {SLOT_MICROS}))"
 
 
 ALL = RawScan()
@@ -122,10 +138,18 @@ class Statement:
         if not scan.commit:
             return []
         commit = self._parameter("UInt64", scan.commit)
+        if scan.slots:
+            place = f"(organization, {slot_of('toUnixTimestamp64Micro(time)')})"
+            return [f"commit <= {commit}", f"{place} IN {self._slot_pairs(scan.slots)}"]
         if not scan.within:
             return [f"commit > {commit}"]
         raw_ranges = (" AND ".join(self._time_conditions("time", start, end)) for start, end in scan.within)
         return [f"commit <= {commit}", f"({' OR '.join(raw_ranges)})"]
+
+    def _slot_pairs(self, slots: Sequence[SlotOf]) -> str:
+        """Slots of organizations, as a set of pairs."""
+        organizations = self._parameter("Array(String)", [organization for organization, _ in slots])
+        return f"arrayZip({organizations}, {self._parameter('Array(UInt32)', [slot for _, slot in slots])})"
 
     def _instant(self, edge: datetime) -> str:
         return f"fromUnixTimestamp64Micro({self._parameter('Int64', micros(edge))}, 'UTC')"

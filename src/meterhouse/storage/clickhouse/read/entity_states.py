@@ -10,10 +10,10 @@ from functools import partial
 from ....domain.meter import Measure, MeterQuery
 from ..rollups.definition import ReadPlan, RollupDefinition, definitions_for, plan_read
 from .distinct_counts import StateCount, entities_in
+from .entity_queries import CountedStates, FreshEntities, RolledUpEntities
 from .measure_queries import EVENTS_AND_DRAFTS, StateQuery, moment_of
 from .partial_aggregates import Entity, StateCounts, counted, entities_of, few_of
 from .result_cache import CachedResult, ResultCache
-from .rollup_queries import CountedStates, FreshEntities, RolledUpEntities
 from .sources import Sources
 
 
@@ -29,7 +29,7 @@ class EntityStates:
         definitions = definitions_for(query, 0)
         plan = plan_read((None, None) if moment_of(query)[1] else query.edges)
         # The state of an entity depends on every event about it: one voided event takes all of them.
-        corrected = bool(self._sources.dirty_slots(query))
+        corrected = self._sources.corrected(query)
         with self._sources.rollups.reading():
             if not corrected and (watermark := self._sources.watermark_for(query, definitions, plan)):
                 return self._counted_states(query, definitions[0], watermark, plan)

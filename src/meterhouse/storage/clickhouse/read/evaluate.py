@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from ....domain.event import SYSTEM_PREFIX
-from ....domain.meter import Aggregation, Meter, MeterQuery
+from ....domain.event import SYSTEM_PREFIX, Event
+from ....domain.meter import BY_ORGANIZATION, Aggregation, Meter, MeterQuery
+from ....domain.partial_aggregate import Number, Version
 from ....domain.reading import PropertyReader, Reading, reading_of
 from ..engine.instants import micros
 from ..memtable.memtable import MemtableEntry
-from .partial_aggregates import Contribution, Number, Version, Windows
+from .partial_aggregates import Contribution, Windows
 
 
 def evaluate(query: MeterQuery, entries: Iterable[MemtableEntry]) -> list[Contribution]:
@@ -27,14 +28,32 @@ def evaluate(query: MeterQuery, entries: Iterable[MemtableEntry]) -> list[Contri
         if (window := windows.at(moment)) is None:
             continue
         properties = PropertyReader(event)
-        if any(properties.text(path) != text for path, text in query.filters):
+        if not _kept(query, event, properties):
             continue
-        group = tuple(properties.text(path) for path in query.group_by)
+        group = tuple(_group(event, properties, query.group_by))
         for number, meter in asked[event.type]:
             reading = reading_of(meter, properties)
             if not reading.reason:
                 found.append((number, window, group, 1, _numbers(meter, reading, (moment, commit, position))))
     return found
+
+
+def _group(event: Event, properties: PropertyReader, by: Iterable[str]) -> Iterator[str]:
+    for path in by:
+        yield event.organization if path == BY_ORGANIZATION else properties.text(path)
+
+
+def _kept(query: MeterQuery, event: Event, properties: PropertyReader) -> bool:
+    """Whether filters and groups keep the event."""
+    for path, texts in query.filters:
+        if next(_group(event, properties, (path,))) not in texts:
+            return False
+    sets = ((query.only, True), (query.without, False))
+    return all(
+        (tuple(_group(event, properties, each.by)) in each.groups) is inside
+        for each, inside in sets
+        if each is not None
+    )
 
 
 def _numbers(meter: Meter, reading: Reading, version: Version) -> Sequence[Number]:

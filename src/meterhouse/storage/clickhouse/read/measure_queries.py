@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ....domain.meter import Aggregation, Meter, MeterQuery, StateWindow
+from collections.abc import Callable
+
+from ....domain.meter import BY_ORGANIZATION, Aggregation, Meter, MeterQuery, StateWindow
 from ....domain.period import FIRST_INSTANT
 from ..corrections.correction_queries import CorrectedStatement
 from ..engine.instants import micros
@@ -38,14 +40,37 @@ class MeterStatement(CorrectedStatement):
         query = self._query
         conditions = [
             f"namespace = {self._parameter('String', query.namespace)}",
-            f"organization = {self._parameter('String', query.organization)}",
+            *self._of_organization(),
             f"commit <= {self._parameter('UInt64', query.as_of_commit)}",
         ]
-        for name, text in query.filters:
-            conditions.append(f"{self._text(name)} = {self._parameter('String', text)}")
         if self._corrected:
             conditions.append(self._not_voided(self._table, query.namespace, query.organization, query.as_of_commit))
         return conditions + self._scan_conditions(scan)
+
+    def _of_organization(self) -> list[str]:
+        organization = self._query.organization
+        return [] if organization is None else [f"organization = {self._parameter('String', organization)}"]
+
+    def _group(self, path: str) -> str:
+        """The text by which an event is grouped."""
+        return "organization" if path == BY_ORGANIZATION else self._text(path)
+
+    def _kept(self, column: Callable[[str], str]) -> list[str]:
+        """The conditions of filters and sets of groups; `column` names the text of a path."""
+        conditions = [
+            f"{column(path)} IN {self._parameter('Array(String)', texts)}" for path, texts in self._query.filters
+        ]
+        for groups, negation in ((self._query.only, ""), (self._query.without, "NOT ")):
+            if groups is None:
+                continue
+            if not groups.groups:  # which no group is in
+                conditions.append("1" if negation else "0")
+                continue
+            columns = ", ".join(map(column, groups.by))
+            lists = [self._parameter("Array(String)", texts) for texts in zip(*groups.groups, strict=True)]
+            among = f"arrayZip({', '.join(lists)})" if len(lists) > 1 else lists[0]
+            conditions.append(f"({columns}) {negation}IN {among}")
+        return conditions
 
     def _limit(self, rows_per_cell: int = 1) -> str:
         """Bounds the rows to those of one group more than the query may have."""
@@ -79,12 +104,13 @@ class MeasureQuery(MeterStatement):
         allowed = ", ".join(self._parameter("String", event_type) for event_type in types)
         conditions = [
             *self._events(scan),
+            *self._kept(self._group),
             f"type IN ({allowed})",
             *self._time_conditions("time", query.edges[0], query.edges[-1]),
         ]
         columns = [
             f"{self._window('toUnixTimestamp64Micro(time)')} AS window",
-            *(f"{self._text(path)} AS g{n}" for n, path in enumerate(query.group_by)),
+            *(f"{self._group(path)} AS g{n}" for n, path in enumerate(query.group_by)),
         ]
         keys = ", ".join(["window", *(f"g{n}" for n in range(len(query.group_by)))])
         for meter in query.meters:
@@ -108,21 +134,24 @@ class MeasureQuery(MeterStatement):
 
 
 class StateQuery(MeterStatement):
-    """Counts the entities of a STATE_COUNT. Its rows: window, a text per group, state, entities."""
+    """Counts the entities of a STATE_COUNT. Its rows: window, a text per group, state, entities. Filters and groups go
+    by what the entity said last; an entity is its organization's own."""
 
     def __init__(self, query: MeterQuery, *, corrected: bool, table: str = "events"):
         [meter] = query.meters
         when, now = moment_of(query)
         super().__init__(query, one_window=len(query.edges) == 2 or now, corrected=corrected, table=table)
-        groups = range(len(query.group_by))
-        columns = [f"{self._window(when)} AS window", *(f"s{n}.4 AS g{n}" for n in groups), "latest.4 AS state"]
+        texts = {path: f"s{n}.4" for n, path in enumerate(query.properties)} | {BY_ORGANIZATION: "organization"}
+        groups = {f"g{n}": texts[path] for n, path in enumerate(query.group_by)}
+        columns = [f"{self._window(when)} AS window", *(f"{text} AS {name}" for name, text in groups.items())]
         conditions = [*self._events(ALL), *self._with_state(meter.event_type, meter.entity, meter.state)]
+        kept = [self._inside(when) if not now else "1", *self._kept(texts.__getitem__)]
         self.sql = (
-            f"SELECT {', '.join(columns)}, count() FROM ("
-            f"SELECT {self._state_columns(meter.entity, meter.state, query.group_by)}"
-            f" FROM {table} WHERE {' AND '.join(conditions)} GROUP BY entity)"
-            f" WHERE {self._inside(when) if not now else '1'}"
-            f" GROUP BY {', '.join(['window', *(f'g{n}' for n in groups), 'state'])}"
+            f"SELECT {', '.join(columns)}, latest.4 AS state, count() FROM ("
+            f"SELECT organization, {self._state_columns(meter.entity, meter.state, query.properties)}"
+            f" FROM {table} WHERE {' AND '.join(conditions)} GROUP BY organization, entity)"
+            f" WHERE {' AND '.join(kept)}"
+            f" GROUP BY {', '.join(['window', *groups, 'state'])}"
         )
 
 

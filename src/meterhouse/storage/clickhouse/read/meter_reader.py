@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
+from typing import TypeVar
 
 import structlog
 
-from ....domain.meter import Aggregation, Measure, MeterQuery, Top
+from ....domain.meter import Aggregation, Measure, MeterQuery, Ranking, Top
+from ....domain.partial_aggregate import Partial, PartialKey
 from ..engine.engine import DamagedStorage
 from ..rollups.rollups import Rollups
 from .entity_states import EntityStates
+from .partial_aggregates import check_groups
 from .single_events import SingleEvents
 from .sources import Sources
 from .unique_values import UniqueValues
+
+Answer = TypeVar("Answer")
 
 _log = structlog.get_logger(__name__)
 
@@ -24,21 +32,39 @@ class MeterReader:
         """Forgets cached results whenever the rollups are dropped."""
         self._rollups: Rollups = sources.rollups
         self._single_events = SingleEvents(sources)
-        self._unique_values = UniqueValues(sources, self._single_events)
+        self._unique_values = UniqueValues(sources)
         self._entity_states = EntityStates(sources)
         for reader in (self._single_events, self._unique_values, self._entity_states):
             self._rollups.on_rebuild.append(reader.cache.clear)
 
     def measure(self, query: MeterQuery) -> list[Measure]:
-        """See `ports.MeterReader`. Where a rollup is damaged, drops all of them and answers from the events."""
+        """See `ports.MeterReader`."""
+        return self._answer(self._measure, query)
+
+    def partials(self, query: MeterQuery) -> Mapping[PartialKey, Partial]:
+        """See `ports.MeterReader`."""
+        return self._answer(self._partials, query)
+
+    def top(self, query: MeterQuery, count: int) -> list[Top]:
+        """See `ports.MeterReader`."""
+        return self._answer(lambda asked: self._single_events.top(asked, count), query)
+
+    def rank(self, query: MeterQuery, count: int) -> Ranking:
+        """See `ports.MeterReader`."""
+        unique = query.meters[0].aggregation is Aggregation.UNIQUE_COUNT
+        reader = self._unique_values if unique else self._single_events
+        return self._answer(lambda asked: reader.rank(asked, count), query)
+
+    def _answer(self, reading: Callable[[MeterQuery], Answer], query: MeterQuery) -> Answer:
+        """The answer. Where a rollup is damaged, drops all of them and answers from the events."""
         try:
-            return self._measure(query)
+            return reading(query)
         except DamagedStorage as failure:
             if not self._rollups.any_materialized():
                 raise
             _log.error("rollups or events are damaged: rollups are made anew, and events asked", exc_info=failure)
             self._rollups.rebuild()
-            return self._measure(query)
+            return reading(query)
 
     def _measure(self, query: MeterQuery) -> list[Measure]:
         if query.meters[0].aggregation is Aggregation.STATE_COUNT:
@@ -56,9 +82,16 @@ class MeterReader:
             measures += [replace(measure, meter=singles[measure.meter]) for measure in values]
         return measures
 
-    def top(self, query: MeterQuery, count: int) -> list[Top]:
-        """See `ports.MeterReader`."""
-        return self._single_events.top(query, count)
+    def _partials(self, query: MeterQuery) -> Mapping[PartialKey, Partial]:
+        if query.meters[0].aggregation is not Aggregation.STATE_COUNT:
+            return self._single_events.partials(query)
+        [meter] = query.meters
+        entities: Counter[PartialKey] = Counter()
+        for measure in self._entity_states.measure(query):
+            if not meter.counted_states or measure.state in meter.counted_states:
+                entities[0, measure.group, measure.window] += int(measure.value)
+        check_groups((group for _, group, _ in entities), query.most_groups)
+        return {key: Partial(count, Decimal(count)) for key, count in entities.items()}
 
     def measure_drafts(self, query: MeterQuery) -> list[Measure]:
         """What `measure` would answer of the events and the drafts of a preview together."""

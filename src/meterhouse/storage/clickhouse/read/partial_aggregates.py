@@ -10,9 +10,10 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from ....domain.errors import TooManyGroups
-from ....domain.meter import Aggregation, Measure, Meter, MeterQuery, Top
+from ....domain.meter import Aggregation, Measure, Meter, MeterQuery, Ranking, Top
+from ....domain.partial_aggregate import Number, Partial, PartialKey, merge_numbers, value_of
 from ....domain.period import FIRST_INSTANT
-from ....domain.quantity import ZERO, add, divide
+from ....domain.quantity import ZERO
 from ....domain.slot import slot_at
 from ..engine.instants import instant, micros
 from ..rollups.definition import SlotRange
@@ -38,27 +39,19 @@ class Windows:
         return window if window >= 0 else None
 
 
-Version: TypeAlias = tuple[int, int, int]
-"""A time in microseconds, a commit and a position in it: the greatest is the latest."""
-Number: TypeAlias = "Decimal | tuple[Version, Decimal]"
-"""Of a LATEST with its version."""
 Contribution: TypeAlias = "tuple[int, int, tuple[str, ...], int, Sequence[Number]]"
 """Meter, window, group, how many events, and their numbers."""
-AggregateKey: TypeAlias = tuple[int, tuple[str, ...], int]
-"""Meter, group and window."""
-AggregateState: TypeAlias = "tuple[int, Number]"
-"""A number of events and their merged number."""
 
 
 class PartialAggregates:
     """Merges the results of several statements and of the memtable, by meter, group and window."""
 
-    def __init__(self, meters: Sequence[Meter], sums: Mapping[AggregateKey, AggregateState] | None = None):
+    def __init__(self, meters: Sequence[Meter], sums: Mapping[PartialKey, Partial] | None = None):
         """Begins with the sums of earlier aggregates."""
         self._meters = meters
         self._sums = sums or {}
-        self._events: Counter[AggregateKey] = Counter()
-        self._numbers: dict[AggregateKey, list[Number]] = defaultdict(list)
+        self._events: Counter[PartialKey] = Counter()
+        self._numbers: dict[PartialKey, list[Number]] = defaultdict(list)
 
     def add(self, meter: int, window: int, group: tuple[str, ...], events: int, terms: Sequence[str]) -> None:
         """Adds one row's terms, as `MeasureQuery` selects them; ignores rows without events."""
@@ -78,16 +71,14 @@ class PartialAggregates:
             self._events[key] += events
             self._numbers[key] += numbers
 
-    def sums(self) -> Mapping[AggregateKey, AggregateState]:
+    def sums(self) -> Mapping[PartialKey, Partial]:
         """The merged state, for the result cache."""
         if self._events:
             sums = dict(self._sums)
             for key, added in self._events.items():
                 events, *before = sums.get(key, (0,))
-                sums[key] = (
-                    events + added,
-                    _together(self._meters[key[0]].aggregation, [*before, *self._numbers[key]]),
-                )
+                numbers = [*before, *self._numbers[key]]
+                sums[key] = Partial(events + added, merge_numbers(self._meters[key[0]].aggregation, numbers))
             self._sums = sums
             self._events.clear()
             self._numbers.clear()
@@ -96,23 +87,9 @@ class PartialAggregates:
     def measures(self) -> list[Measure]:
         """The merged results as measures."""
         return [
-            Measure(window, _value(self._meters[meter].aggregation, *summed), group, meter=meter)
+            Measure(window, value_of(self._meters[meter].aggregation, summed), group, meter=meter)
             for (meter, group, window), summed in self.sums().items()
         ]
-
-
-def _together(aggregation: Aggregation, numbers: Any) -> Number:
-    if aggregation is Aggregation.MIN:
-        return min(numbers)  # type: ignore[no-any-return]
-    if aggregation in (Aggregation.MAX, Aggregation.LATEST):
-        return max(numbers)  # type: ignore[no-any-return]
-    return add(numbers)
-
-
-def _value(aggregation: Aggregation, events: int, number: Number) -> Decimal:
-    if isinstance(number, tuple):
-        return number[1]
-    return divide(number, events) if aggregation is Aggregation.AVG else number
 
 
 VersionedText = list[Any]
@@ -191,6 +168,11 @@ def ranked(measures: Iterable[Measure], meters: int, count: int) -> list[Top]:
         found[measure.group[0]][measure.meter] = measure.value
     groups = sorted(found, key=lambda group: ([value.copy_negate() for value in found[group]], group))
     return [(group, tuple(found[group])) for group in groups[:count]]
+
+
+def ranking_of(rows: Sequence[Sequence[Any]], groups: int) -> Ranking:
+    """The ranking in a statement's rows: the texts of a group come first, the number of all groups is last."""
+    return Ranking(tuple(tuple(row[:groups]) for row in rows), rows[0][-1] if rows else 0)
 
 
 def entities_of(rows: Iterable[list[Any]]) -> dict[str, Entity]:

@@ -11,7 +11,7 @@ from ..engine.engine import Engine
 from ..engine.statement import RawScan, Statement
 from ..memtable.last_commits import LastCommits
 from ..memtable.memtable import Memtable, MemtableEntry
-from ..rollups.definition import ReadPlan, RollupDefinition
+from ..rollups.definition import ReadPlan, RollupDefinition, plan_read
 from ..rollups.rollups import Rollups
 
 _MOST_RAW_RANGES = 100
@@ -48,15 +48,31 @@ class Sources:
         """The rows of a statement about rollups alone."""
         return self.direct.rows(statement.sql, statement.parameters)
 
-    def dirty_slots(self, query: MeterQuery) -> tuple[int, ...]:
-        """The organization's slots whose rollups may include voided events, ascending."""
-        return self._dirty_slots.of(query.namespace, query.organization)
+    def corrected(self, query: MeterQuery) -> bool:
+        """Whether any of the events in question was ever voided."""
+        if query.organization is None:
+            return bool(self._dirty_slots.of_namespace(query.namespace))
+        return bool(self._dirty_slots.of(query.namespace, query.organization))
+
+    def plan(self, query: MeterQuery) -> ReadPlan:
+        """How the query is read. What rollups may count of voided events is read from the events."""
+        if query.organization is None:
+            return plan_read(query.edges, dirty_of=self._dirty_slots.of_namespace(query.namespace))
+        return plan_read(query.edges, self._dirty_slots.of(query.namespace, query.organization))
 
     def entries_after(self, query: MeterQuery, commit: int) -> Sequence[MemtableEntry] | None:
-        """The organization's events after a commit, from memory; None when the engine has to tell."""
-        if self._last_commits.of(query.namespace, query.organization) <= commit:
+        """The events in question after a commit, from memory; None when the engine has to tell."""
+        if self._last_commit(query) <= commit:
             return ()
+        if query.organization is None:
+            return None
         return self._memtable.scan((query.namespace, query.organization), commit, query.as_of_commit)
+
+    def _last_commit(self, query: MeterQuery) -> int:
+        """An upper bound on the last commit that has any of the events in question."""
+        if query.organization is None:
+            return self._memtable.latest
+        return self._last_commits.of(query.namespace, query.organization)
 
     def watermark_for(self, query: MeterQuery, definitions: Sequence[RollupDefinition], plan: ReadPlan) -> int:
         """The commit up to which all definitions are materialized; 0 when they cannot answer the query."""
@@ -69,9 +85,11 @@ class Sources:
         return watermark if watermark <= query.as_of_commit else 0
 
     def raw_scans(self, query: MeterQuery, watermark: int, plan: ReadPlan, *, since: bool = True) -> list[RawScan]:
-        """The events that the whole slots lack: those in the plan's raw ranges, and with `since` those stored after the
-        watermark."""
+        """The events that the whole slots lack: those in the plan's raw ranges and slots apart, and with `since` those
+        stored after the watermark."""
         scans = [RawScan(watermark, within=plan.raw_ranges)] if plan.raw_ranges else []
-        if since and self._last_commits.of(query.namespace, query.organization) > watermark:
+        if plan.slots_apart:
+            scans.append(RawScan(watermark, slots=plan.slots_apart))
+        if since and self._last_commit(query) > watermark:
             scans.append(RawScan(watermark))
         return scans

@@ -2,48 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from ....domain.meter import Measure, MeterQuery
+from ....domain.meter import Measure, MeterQuery, Ranking
 from ....domain.slot import slot_begin
 from ..engine.instants import micros
-from ..engine.statement import ALL
-from ..rollups.definition import ReadPlan, RollupDefinition, definitions_for, plan_read
+from ..engine.statement import ALL, RawScan
+from ..rollups.definition import ReadPlan, RollupDefinition, definitions_for
 from .distinct_counts import DistinctCount, Found, values_in
-from .partial_aggregates import PartialAggregates, Windows, few_of
+from .partial_aggregates import Windows, check_groups, few_of, ranking_of
 from .result_cache import CachedResult, ResultCache
-from .rollup_queries import RolledUpValues, UniqueQuery, ValuesInSlots
-from .single_events import SingleEvents
 from .sources import Sources
+from .unique_queries import RankedValuesQuery, RolledUpValues, UniqueQuery, ValuesInSlots, ValuesQuery
 
 
 class UniqueValues:
     """Reads one UNIQUE_COUNT at a time."""
 
-    def __init__(self, sources: Sources, single_events: SingleEvents):
-        """`single_events` answers from the events where no rollup can."""
+    def __init__(self, sources: Sources):
         self._sources = sources
-        self._single_events = single_events
         self.cache: ResultCache[DistinctCount] = ResultCache()
 
     def measure(self, query: MeterQuery) -> list[Measure]:
-        """The number of different values in each window of the query, which has one meter."""
-        dirty = self._sources.dirty_slots(query)
-        definitions, plan = definitions_for(query, 0), plan_read(query.edges, dirty)
+        """The number of different values in each window and group of the query, which has one meter."""
+        if query.organization is None or query.group_by or query.filters or query.only or query.without:
+            return self._measure_values(query)
+        definitions, plan = definitions_for(query, 0), self._sources.plan(query)
         with self._sources.rollups.reading():
             if watermark := self._sources.watermark_for(query, definitions, plan):
                 [definition] = definitions
                 if not plan.raw_ranges and (values := self._values(query, definition, watermark, plan)) is not None:
                     return [Measure(window, Decimal(count)) for window, count in values.counts.items() if count]
                 scans = self._sources.raw_scans(query, watermark, plan)
-                statement = UniqueQuery(query, definition, plan.slot_ranges, scans, corrected=bool(dirty))
+                corrected = self._sources.corrected(query)
+                statement = UniqueQuery(query, definition, plan.slot_ranges, scans, corrected=corrected)
                 rows = self._sources.rows(statement)
                 return [Measure(statement.windows[edge], Decimal(values)) for edge, values in rows if values]
-        partials = PartialAggregates(query.meters)
-        self._single_events.add_events(partials, query, [0], ALL)
-        return partials.measures()
+        return self._measure_values(query)
+
+    def rank(self, query: MeterQuery, count: int) -> Ranking:
+        """See `ports.MeterReader`."""
+        with self._sources.rollups.reading():
+            corrected = self._sources.corrected(query)
+            rows = self._sources.rows(RankedValuesQuery(query, count, *self._read_from(query), corrected=corrected))
+        return ranking_of(rows, len(query.group_by))
+
+    def _measure_values(self, query: MeterQuery) -> list[Measure]:
+        with self._sources.rollups.reading():
+            corrected = self._sources.corrected(query)
+            statement = ValuesQuery(query, *self._read_from(query), corrected=corrected)
+            rows = self._sources.rows(statement)
+        check_groups((tuple(row[1:-1]) for row in rows), query.most_groups)
+        return [Measure(statement.windows[edge], Decimal(count), tuple(group)) for edge, *group, count in rows]
+
+    def _read_from(self, query: MeterQuery) -> tuple[Sequence[RollupDefinition], ReadPlan, Sequence[RawScan]]:
+        """The rollups, if they can answer the query, and the events that are read beside them."""
+        definitions, plan = definitions_for(query, 0), self._sources.plan(query)
+        if watermark := self._sources.watermark_for(query, definitions, plan):
+            return definitions, plan, self._sources.raw_scans(query, watermark, plan)
+        return (), plan, [ALL]
 
     def _values(
         self, query: MeterQuery, definition: RollupDefinition, watermark: int, whole: ReadPlan

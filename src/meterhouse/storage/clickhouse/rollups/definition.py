@@ -12,9 +12,10 @@ from itertools import pairwise
 import msgspec
 import xxhash
 
-from ....domain.meter import Aggregation, Meter, MeterQuery
+from ....domain.meter import BY_ORGANIZATION, Aggregation, Meter, MeterQuery
 from ....domain.period import FIRST_INSTANT
 from ....domain.slot import SLOT, SLOTS_PER_DAY, slot_at, slot_begin
+from ..engine.statement import SlotOf
 
 OPEN_END = 12 * 10**6 * SLOTS_PER_DAY
 """A slot after every event that there can be."""
@@ -122,11 +123,13 @@ class ReadPlan:
     """Whole slots and, where there are any, whole days (UTC) of a window."""
     raw_ranges: tuple[tuple[datetime, datetime], ...]
     """Parts of slots that a window begins or ends in, and dirty slots; adjoining ones are one range."""
+    slots_apart: tuple[SlotOf, ...] = ()
+    """Slots in the slot ranges that are read from the events for one organization each."""
 
 
-def plan_read(edges: Sequence[datetime | None], dirty: Sequence[int] = ()) -> ReadPlan:
+def plan_read(edges: Sequence[datetime | None], dirty: Sequence[int] = (), dirty_of: Sequence[SlotOf] = ()) -> ReadPlan:
     """Plans the windows between ascending instants; a first or last edge of None is open. `dirty` slots, ascending, are
-    read from the events."""
+    read from the events, and those in `dirty_of` for their organization alone."""
     slot_ranges: list[SlotRange] = []
     for start, end in pairwise(edges):
         first = 0 if start is None else -((FIRST_INSTANT - start) // SLOT)
@@ -147,7 +150,8 @@ def plan_read(edges: Sequence[datetime | None], dirty: Sequence[int] = ()) -> Re
         if raw_ranges and raw_ranges[-1][1] == begin:
             begin = raw_ranges.pop()[0]
         raw_ranges.append((begin, finish))
-    return ReadPlan(tuple(slot_ranges), tuple(raw_ranges))
+    apart = (each for each in dirty_of if any(part.start <= each[1] < part.end for part in slot_ranges))
+    return ReadPlan(tuple(slot_ranges), tuple(raw_ranges), tuple(apart))
 
 
 def _whole(first: int, last: int, dirty: Sequence[int]) -> Iterator[SlotRange]:
@@ -163,10 +167,15 @@ def _whole(first: int, last: int, dirty: Sequence[int]) -> Iterator[SlotRange]:
 
 
 def definitions_for(query: MeterQuery, number: int) -> tuple[RollupDefinition, ...]:
-    """The definitions that answer one meter of a query. None when the query groups by a property that the catalog does
-    not name, by several properties, or both groups and filters."""
-    paths = [*query.group_by, *(path for path, _ in query.filters)]
-    meter = query.meters[number]
-    if len(paths) > 1 or (query.filters and meter.aggregation is Aggregation.STATE_COUNT):
+    """The definitions that answer one meter of a query. None when the query depends on a property that the catalog does
+    not name, or on several. Of a STATE_COUNT only what is asked of one organization, unfiltered, has rollups: they
+    count entities that are merged already."""
+    meter, properties = query.meters[number], query.properties
+    if len(properties) > 1:
         return ()
-    return definitions_of(query.namespace, meter, paths[0] if paths else "")
+    narrowed = query.filters or query.only or query.without
+    if meter.aggregation is Aggregation.STATE_COUNT and (
+        query.organization is None or narrowed or BY_ORGANIZATION in query.group_by
+    ):
+        return ()
+    return definitions_of(query.namespace, meter, properties[0] if properties else "")

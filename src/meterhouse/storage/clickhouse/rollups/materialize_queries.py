@@ -8,17 +8,11 @@ from dataclasses import replace
 
 from ....domain.slot import SLOTS_PER_DAY
 from ..engine.engine import Parameter
-from ..engine.statement import NOT_SYSTEM, UNSET, Statement
+from ..engine.statement import NOT_SYSTEM, UNSET, Statement, slot_of
 from .definition import Kind, RollupDefinition
-from .table_queries import FIRST_MICROS, MERGE_STAGING, SLOT_MICROS, VERSIONED_TYPE
+from .table_queries import MERGE_STAGING, VERSIONED_TYPE
 
-
-def _slot_of(microseconds: str) -> str:
-    """The slot that holds an instant."""
-    return f"toUInt32(intDiv({microseconds} - {FIRST_MICROS}, {SLOT_MICROS}))"
-
-
-_SLOT_OF_EVENT = _slot_of("toUnixTimestamp64Micro(time)")
+_SLOT_OF_EVENT = slot_of("toUnixTimestamp64Micro(time)")
 _ENTITY_AS_ROLLED_UP = "1 AS known, max(latest) AS old_latest, min(first) AS old_created, max(said) AS old_said"
 _ENTITY_AS_IT_IS = """
     if(known AND old_latest > latest, old_latest, latest) AS now_latest,
@@ -139,7 +133,7 @@ class MaterializeSteps(Statement):
             for kind, micros_of in ((Kind.CHANGED, f"{which}_latest.1"), (Kind.CREATED, f"{which}_created")):
                 for group, key in {"": "''", one.group: f"{which}_said.4"}.items():
                     counting = self._id(one.counting(kind, group))
-                    moves.append(f"({counting}, {_slot_of(micros_of)}, {key}, {which}_latest.4, toInt64({entities}))")
+                    moves.append(f"({counting}, {slot_of(micros_of)}, {key}, {which}_latest.4, toInt64({entities}))")
         all_moves, additions = ", ".join(moves), ", ".join(moves[: len(moves) // 2])
         columns = {"series": "move.1", "organization": "organization", "width": "width"}
         columns |= {"slot": "toUInt32(move.2 - move.2 % width)", "key": "move.3", "state": "move.4"}

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import xxhash
 
-from ....domain.period import FIRST_INSTANT
-from ....domain.slot import SLOT
-from ..engine.instants import micros
-
 # Everything in it can be made again from the events. A row is a part of an aggregate; rows with the same key belong
 # together, whether they are merged already or not. There is one table, so that one insert is all of a materialization
 # or none of it.
@@ -92,6 +88,3 @@ GROUP BY commit, namespace, type ORDER BY commit
 """
 
 EVENTS_AFTER = "SELECT count() FROM events WHERE commit > {commit:UInt64}"
-
-FIRST_MICROS = micros(FIRST_INSTANT)
-SLOT_MICROS = micros(FIRST_INSTANT + SLOT) - FIRST_MICROS

@@ -1,0 +1,48 @@
+"""Partial aggregates: what some of a meter's events come to, so that parts can be merged exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import NamedTuple, TypeAlias
+
+from .meter import Aggregation
+from .quantity import add, divide
+
+Version: TypeAlias = tuple[int, int, int]
+"""A time in microseconds, a commit and a position in it: the greatest is the latest."""
+Number: TypeAlias = "Decimal | tuple[Version, Decimal]"
+"""Of a LATEST with its version."""
+PartialKey: TypeAlias = tuple[int, tuple[str, ...], int]
+"""Meter, group and window."""
+
+
+class Partial(NamedTuple):
+    """A number of events, at least one, and what they come to. Of a STATE_COUNT both are its entities."""
+
+    events: int
+    number: Number
+
+
+def merge_numbers(aggregation: Aggregation, numbers: Iterable[Number]) -> Number:
+    """What some numbers come to together."""
+    if aggregation is Aggregation.MIN:
+        return min(numbers)
+    if aggregation in (Aggregation.MAX, Aggregation.LATEST):
+        return max(numbers)
+    return add(numbers)  # type: ignore[arg-type]
+
+
+def merge_partials(aggregation: Aggregation, partials: Iterable[Partial]) -> Partial | None:
+    """What some parts come to together; None where there are none."""
+    parts = list(partials)
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return Partial(sum(part.events for part in parts), merge_numbers(aggregation, [part.number for part in parts]))
+
+
+def value_of(aggregation: Aggregation, partial: Partial) -> Decimal:
+    """What the aggregation makes of it."""
+    if isinstance(partial.number, tuple):
+        return partial.number[1]
+    return divide(partial.number, partial.events) if aggregation is Aggregation.AVG else partial.number
