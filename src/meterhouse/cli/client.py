@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import httpx
 import msgspec
@@ -18,6 +18,9 @@ from .terminal import Failed
 
 if TYPE_CHECKING:
     from ..wiring import Meterhouse
+
+Query: TypeAlias = "dict[str, str] | tuple[tuple[str, str], ...] | None"
+"""Parameters; as a list where one may be repeated."""
 
 _decoder = msgspec.json.Decoder(float_hook=Plain)
 
@@ -43,15 +46,11 @@ class Client:
         self._http = http
         self._runner = runner
 
-    def call(
-        self, method: str, path: str, body: object = None, *, query: dict[str, str] | None = None, media_type: str = ""
-    ) -> Any:
+    def call(self, method: str, path: str, body: object = None, *, query: Query = None, media_type: str = "") -> Any:
         """The decoded answer, numbers exact. `body` is JSON, or bytes together with a media type. Raises `Failed`."""
         return self._read(method, path, self._ask(method, path, body, query, media_type))
 
-    def _ask(
-        self, method: str, path: str, body: object, query: dict[str, str] | None, media_type: str
-    ) -> httpx.Response:
+    def _ask(self, method: str, path: str, body: object, query: Query, media_type: str) -> httpx.Response:
         content = body if isinstance(body, bytes) else None if body is None else msgspec.json.encode(body)
         headers = {"content-type": media_type or "application/json"} if content is not None else {}
         try:

@@ -34,6 +34,11 @@ def print_json(value: object) -> None:
     sys.stdout.write(msgspec.json.format(encoded).decode() + "\n")
 
 
+def draws_blocks() -> bool:
+    """Whether standard output is a terminal that shows block characters."""
+    return out.is_terminal and out.encoding.startswith("utf")
+
+
 def print_table(title: str, columns: list[str], rows: Iterable[Iterable[Any]]) -> None:
     """A table; columns whose name ends in ` #` are aligned as numbers."""
     table = Table(title=title, title_justify="left")

@@ -27,16 +27,6 @@ FROM (
             AND toUInt32(first) < {p6:UInt32}))
     AND (organization, toUInt32(first)) NOT IN arrayZip({p1:Array(String)}, {p2:Array(UInt32)})
     UNION ALL
-    SELECT roundDown((toInt64(toUInt32(last)) * 900000000 + -2208988800000000), {p7:Array(Int64)}) AS window, organization AS g0, key AS value
-    FROM rollups
-    WHERE series IN {p0:Array(UInt64)}
-    AND organization != ''
-    AND width = 0
-    AND ((toUInt32(last) >= {p3:UInt32}
-            AND toUInt32(last) < {p4:UInt32}) OR (toUInt32(last) >= {p5:UInt32}
-            AND toUInt32(last) < {p6:UInt32}))
-    AND (organization, toUInt32(last)) NOT IN arrayZip({p1:Array(String)}, {p2:Array(UInt32)})
-    UNION ALL
     SELECT roundDown((toInt64(slot) * 900000000 + -2208988800000000), {p7:Array(Int64)}) AS window, organization AS g0, key AS value
     FROM rollups
     WHERE series IN {p0:Array(UInt64)}

@@ -108,7 +108,7 @@ class _Values(SlotStatement):
         self._source = " UNION ALL ".join(sources)
 
     def _of_slots(self, definition: RollupDefinition, plan: ReadPlan) -> Iterator[str]:
-        """Each value is in its first slot and in its last; those that are in others too have a row for each slot."""
+        """Each value is in its first slot; one that is in others too has a row for each of them."""
         rows, kept = self._rows_of([definition]), self._kept(self._key)
         groups = [f"{self._key(path)} AS g{n}" for n, path in enumerate(self._query.group_by)]
 
@@ -117,9 +117,9 @@ class _Values(SlotStatement):
             return f"SELECT {columns} FROM rollups WHERE {' AND '.join([rows, *kept, *conditions])}"
 
         apart = self._slot_pairs(plan.slots_apart) if plan.slots_apart else ""
-        for slot in ("toUInt32(first)", "toUInt32(last)"):
-            clean = [f"(organization, {slot}) NOT IN {apart}"] if apart else []
-            yield select(slot, "width = 0", f"({self._whole(slot, plan.slot_ranges)})", *clean)
+        first = "toUInt32(first)"
+        clean = [f"(organization, {first}) NOT IN {apart}"] if apart else []
+        yield select(first, "width = 0", f"({self._whole(first, plan.slot_ranges)})", *clean)
         in_slots = self._in_slot_ranges(plan.slot_ranges, plan.slots_apart) or "0"
         yield select("slot", "key != ''", f"({in_slots})")
 

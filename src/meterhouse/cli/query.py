@@ -1,0 +1,130 @@
+"""`meterhouse query`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from .arguments import Json
+from .target import Target, connect
+from .terminal import Failed, draws_blocks, print_json, print_table
+
+_LOCAL = Target()
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_Repeated = Parameter(negative="")
+
+
+def register(app: App) -> None:
+    """Adds the command."""
+    app.command(query)
+
+
+def query(
+    *meter: Annotated[str, Parameter(help="The meters to ask about.", negative="")],
+    organization: Annotated[tuple[str, ...], _Repeated] = (),
+    namespace: str | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    range: str | None = None,
+    window: str | None = None,
+    timezone: str | None = None,
+    group_by: Annotated[tuple[str, ...], _Repeated] = (),
+    keep: Annotated[tuple[str, ...], Parameter(name="--filter", negative="")] = (),
+    top: int | None = None,
+    compare: str | None = None,
+    as_of: str | None = None,
+    json: Json = False,
+    target: Target = _LOCAL,
+) -> None:
+    """Shows usage over any span of time: by window, by group, compared with the span before.
+
+    Parameters
+    ----------
+    organization: an organization to ask about; may be repeated
+    namespace: all organizations of a namespace, instead
+    from_: an RFC 3339 instant or a local date
+    to: the same, exclusive; now when absent
+    range: current_period, previous_period, or units with the present one: 24h, 30d, 12w, 12mo
+    window: minute, hour, day, week, month
+    timezone: an IANA time zone; UTC when absent
+    group_by: a group-by property of the meters, or organization; may be repeated
+    keep: PROPERTY=TEXT keeps only that group; may be repeated
+    top: how many groups at most
+    compare: previous or year
+    as_of: what was known at an RFC 3339 instant
+    """
+    single = {
+        "namespace": namespace,
+        "from": from_,
+        "to": to,
+        "range": range,
+        "window": window,
+        "timezone": timezone,
+        "top": None if top is None else str(top),
+        "compare": compare,
+        "as_of": as_of,
+    }
+    several = {"meter": meter, "organization": organization, "group_by": group_by}
+    asked = [(name, value) for name, value in single.items() if value is not None]
+    asked += [(name, value) for name, values in several.items() for value in values]
+    asked += [_filter(each) for each in keep]
+    with connect(target, engine=True) as client:
+        answer = client.call("GET", "/v1/query", query=tuple(asked))
+    if json:
+        print_json(answer)
+        return
+    for each in answer["meters"]:
+        _print_meter(answer, each)
+
+
+def _filter(text: str) -> tuple[str, str]:
+    path, equals, value = text.partition("=")
+    if not path or not equals:
+        raise Failed(f"--filter {text[:60]!r} must be like model=small")
+    return f"filter.{path}", value
+
+
+def _print_meter(answer: dict[str, Any], meter: dict[str, Any]) -> None:
+    """A row for the total, each group and all others; or, where windows are not grouped, for each window."""
+    span = f"{answer['from'] or 'the beginning'} to {answer['to'] or 'the end'}, {answer['timezone']}"
+    title = f"{meter['meter']} ({meter['unit'] or meter['aggregation']}) from {span}"
+    compares = "compared" in answer
+    if "groups" not in meter and "windows" in meter:
+        rows: list[list[Any]] = [[each["label"], each["value"]] for each in meter["windows"]]
+        values = [each["value"] for each in meter["windows"]]
+        print_table(title, [answer["window"], "used #"], [*rows, ["total", meter["total"]]])
+        if draws_blocks():
+            print_table("", [f"by {answer['window']}"], [[sparkline(values)]])
+        return
+    parts = [("total", meter), *((_name(each["group"]), each) for each in meter.get("groups", ()))]
+    if other := meter.get("other"):
+        parts.append((f"{other['groups']} others", other))
+    draws = "windows" in meter and draws_blocks()
+    columns = ["", "used #", "share #"] + ["previous #"] * compares + [f"by {answer['window']}"] * draws
+    print_table(
+        title,
+        columns,
+        [
+            [name, part["total"], part.get("share")]
+            + ([part["previous"]] if compares else [])
+            + ([sparkline([each["value"] for each in part["windows"]])] if draws else [])
+            for name, part in parts
+        ],
+    )
+
+
+def _name(group: dict[str, str]) -> str:
+    return " · ".join(text or "—" for text in group.values())
+
+
+def sparkline(values: Sequence[Any]) -> str:
+    """A block for each value, from the lowest to the highest, at least from 0; a space where there is none."""
+    there = [value for value in values if value is not None]
+    low, high = min([0, *there]), max([0, *there])
+    steps = len(_BLOCKS) - 1
+    return "".join(
+        " " if value is None else _BLOCKS[int((value - low) * steps / (high - low)) if high > low else 0]
+        for value in values
+    )
