@@ -11,10 +11,10 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import count
+from itertools import count, pairwise
 from typing import Any, TypeAlias
 
 from simulation.catalogs_by_hand import METERS, PLANS, UNMETERED, Meter
@@ -422,6 +422,60 @@ class Books:
             "resets_at": written(end),
             "meters": meters,
         }
+
+    def query(
+        self, namespace: str, organization: str | None, slug: str, span: tuple[date, int], as_of: str | None
+    ) -> Answer:
+        """Days (UTC) of a meter, of one organization or by organization of a whole namespace; for the operator."""
+        [meter], (first, days) = [meter for meter in METERS[namespace] if meter.slug == slug], span
+        moment = self.now if as_of is None else instant(as_of)
+        known = self.organizations.get(organization or "")
+        if organization is not None and (known is None or known.deleted):
+            return 404, problem("not_found")
+        if moment > self.now:
+            return 400, problem("invalid")
+        midnights = [datetime.combine(first, time(), UTC) + timedelta(days=number) for number in range(days + 1)]
+        names = sorted({event.subject for event in self.events.values() if event.namespace == namespace})
+        counted = {name: self.counted(namespace, name, None if as_of is None else moment) for name in names}
+
+        def told(of: list[list[Event]]) -> dict[str, Json]:
+            def one(start: datetime, end: datetime) -> Decimal | None:
+                if meter.how == "STATE_COUNT":  # whose entities are each organization's own
+                    return exact(sum((self.used(meter, events, start, end) or 0 for events in of), Fraction(0)))
+                every = sorted((event for events in of for event in events), key=lambda event: event.number)
+                used = self.used(meter, every, start, end)
+                return None if used is None else exact(used)
+
+            windows = [
+                {"start": written(start), "end": written(end), "label": str(start.date()), "value": one(start, end)}
+                for start, end in pairwise(midnights)
+            ]
+            return {"total": one(midnights[0], midnights[-1]), "windows": windows}
+
+        asked: dict[str, Json] = {"meter": slug, "unit": meter.unit, "aggregation": meter.how}
+        if organization is not None:
+            asked |= told([counted.get(organization, [])])
+        else:
+            asked |= told([*counted.values()])
+            groups = {name: told([events]) for name, events in counted.items() if self.any(meter, events, midnights)}
+            ranked = sorted(groups, key=lambda name: (-Fraction(groups[name]["total"]), name))
+            asked["groups"] = [{"group": {"organization": name}, "share": ANYTHING, **groups[name]} for name in ranked]
+            asked["other"] = None
+        return 200, {
+            "from": written(midnights[0]),
+            "to": written(midnights[-1]),
+            "timezone": "UTC",
+            "window": "day",
+            "as_of": written(moment),
+            "position": ANYTHING,
+            "meters": [asked],
+        }
+
+    def any(self, meter: Meter, events: list[Event], midnights: list[datetime]) -> bool:
+        """Whether a meter has anything to count in a span."""
+        if meter.how in ("STATE_COUNT", "UNIQUE_COUNT"):
+            return bool(self.used(meter, events, midnights[0], midnights[-1]))
+        return any(event.type == meter.type and within(event.time, midnights[0], midnights[-1]) for event in events)
 
 
 def within(moment: datetime, start: datetime | None, end: datetime | None) -> bool:

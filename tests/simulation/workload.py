@@ -351,12 +351,28 @@ class Life:
             as_of = written(self._as_of()) or ""
             given = self._call("GET", path, admin=True, params={"as_of": as_of})
             self._same(f"GET {path}?as_of={as_of}", self.books.usage(organization, None, as_of), given)
-        elif kind < 0.5 and secret is not None:
+        elif kind < 0.5:
+            self._query(organization)
+        elif kind < 0.6 and secret is not None:
             given = self._call("GET", path, {"authorization": f"Bearer {secret}"})
             self._same(f"GET {path} with a key", self.books.usage(organization, secret), given)
         else:
             namespace = next(own for id, own in self.planned if id == organization)
             self._read_contract(CONTRACTS[namespace], organization, secret)
+
+    def _query(self, organization: str) -> None:
+        """Some days of a meter, of the organization or of its whole namespace by organization."""
+        namespace = next(own for id, own in self.planned if id == organization)
+        meter = self.random.choice([meter for meter in METERS[namespace] if meter.window != "now"])
+        first = self._moment().date() - timedelta(days=self.random.randrange(3))
+        days = self.random.randrange(1, 40)
+        as_of = written(self._as_of()) if self.random.random() < 0.3 else None
+        params = {"meter": meter.slug, "from": str(first), "to": str(first + timedelta(days=days)), "window": "day"}
+        params |= {"as_of": as_of} if as_of else {}
+        whole = self.random.random() < 0.5
+        params |= {"namespace": namespace, "group_by": "organization"} if whole else {"organization": organization}
+        expected = self.books.query(namespace, None if whole else organization, meter.slug, (first, days), as_of)
+        self._same(f"GET /v1/query {params}", expected, self._call("GET", "/v1/query", admin=True, params=params))
 
     def _as_of(self) -> datetime:
         known = [event.stored_at for event in self.books.events.values()]

@@ -142,7 +142,7 @@ class UsageQueryEndpoint:
             organizations = (own,)
         answer = self.queries.answer(asked, namespace, organizations)
         if "text/csv" in request.headers.get("accept", ""):
-            return Response(csv_of(answer), media_type="text/csv; charset=utf-8")
+            return Response(csv_of(answer), media_type="text/csv")
         return json_response(body_of(answer))
 
     def _asked_about(self, about: list[tuple[str, str]]) -> tuple[str, tuple[str, ...]]:
