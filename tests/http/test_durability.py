@@ -38,6 +38,7 @@ def test_killed_and_restarted_it_answers_the_same_bytes(tmp_path: Path) -> None:
             "unmatched": 0,
             "errors": [],
             "errors_omitted": 0,
+            "position": server.position(),
         }
         assert server.http.get(path, headers={"x-api-key": key}).content == before.content
 

@@ -57,7 +57,7 @@ def test_speaks_every_form_of_cloudevents(server: Server, org: str, media_type: 
     answer = post(server, content.encode(), media_type)
     count = 1 if media_type == "application/cloudevents+json" else 3
     none = {"duplicates": 0, "conflicts": 0, "rejected": 0, "unmatched": 0, "errors": [], "errors_omitted": 0}
-    assert answer.json() == {"ingested": count, **none}
+    assert answer.json() == {"ingested": count, **none, "position": server.position()}
     assert used(server, org) == Decimal("0.1") * count
 
 

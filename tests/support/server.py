@@ -99,6 +99,10 @@ class Server:
         assert answer.status_code == 200, answer.text
         return _decoder.decode(answer.content)  # type: ignore[no-any-return]
 
+    def position(self) -> str:
+        """Of the newest commit."""
+        return f"0-{self.admin('GET', '/v1/rollups').json()['latest_commit']}"
+
     def folded(self) -> None:
         """Waits until everything that is stored is in rollups."""
         while (status := self.admin("GET", "/v1/rollups").json())["watermark"] < status["latest_commit"]:

@@ -28,6 +28,11 @@ class EventWriter(Protocol):
         than `latest`, or may be no instant: then the events have to be read one by one."""
         ...
 
+    def latest_commit(self) -> int:
+        """See `ports.CommitLog`: when `append` has returned, its events, the known ones too, are in this commit or in
+        one before it."""
+        ...
+
     def check_room(self) -> None:
         """Raises `InsufficientStorage` while nothing can be stored because the disk is full."""
         ...

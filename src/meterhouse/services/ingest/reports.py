@@ -29,7 +29,8 @@ class Failure:
 @dataclass(slots=True)
 class Report:
     """What became of the events of one request: `unmatched` of those ingested have a type that no meter reads. The
-    first 100 `errors` are told, and how many more there are."""
+    first 100 `errors` are told, and how many more there are. Every answer at or after `position` includes the events,
+    duplicates too."""
 
     ingested: int = 0
     duplicates: int = 0
@@ -38,6 +39,7 @@ class Report:
     unmatched: int = 0
     errors: list[Failure] = field(default_factory=list)
     errors_omitted: int = 0
+    position: str = ""
 
     @property
     def refused_whole(self) -> bool:

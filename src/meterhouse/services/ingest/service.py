@@ -14,6 +14,7 @@ from ...domain.errors import NotRecorded
 from ...domain.event import Event, Outcome
 from ...domain.event_columns import ColumnReader, UnreadEvents
 from ...domain.event_sequence import ChainedEvents, EventRange
+from ...domain.position import format_position
 from ...ports.clock import Clock
 from ...ports.event_writer import EventWriter
 from ..catalogs import Catalogs
@@ -99,7 +100,7 @@ class Ingest:
         if submission.count:
             self._group.put(submission)
         else:
-            submission.settle(())
+            submission.settle((), self._position())
 
     def record(self, events: Sequence[Event]) -> None:
         """Stores events of our own making, all of them in one commit, and returns when they are durable. Those that are
@@ -126,6 +127,7 @@ class Ingest:
         count = sum(each.count for each in together)
         outcomes: Sequence[Outcome] = ()
         failure: BaseException | None = None
+        position = ""
         try:
             parts: list[Sequence[Event]] = []
             for is_unread, each_of in groupby(together, key=lambda each: each.unread is not None):
@@ -134,6 +136,7 @@ class Ingest:
             events = parts[0] if len(parts) == 1 else ChainedEvents(parts)
             if count := len(events):
                 outcomes = self._store.append(events, min(each.received_at for each in together))
+            position = self._position()
         except BaseException as wrong:  # noqa: BLE001 - whatever it is, it belongs to those who wait
             failure = wrong
         self.on_commit(count, time.perf_counter_ns() - began)
@@ -143,11 +146,14 @@ class Ingest:
             begin, end = end, end + len(each.events)
             try:
                 if failure is None:
-                    each.settle(outcomes[begin:end])
+                    each.settle(outcomes[begin:end], position)
                 else:
                     each.done(failure)
             except Exception as wrong:  # noqa: BLE001 - the others are answered all the same
                 _log.error("a request could not be told what became of its events", exc_info=wrong)
+
+    def _position(self) -> str:
+        return format_position(self._store.latest_commit())
 
     def _read(self, submissions: Sequence[Submission]) -> list[Sequence[Event]]:
         """Reads the events of submissions, as far as they are unread, and answers them in the same order: together

@@ -53,9 +53,10 @@ class Submission:
         if len(report.errors) < MAX_ERRORS:
             report.errors.append(Failure(index, rejected.event_id, rejected.code, str(rejected)))
 
-    def settle(self, outcomes: Sequence[Outcome]) -> None:
-        """Finishes the report with what became of `events`."""
+    def settle(self, outcomes: Sequence[Outcome], position: str) -> None:
+        """Finishes the report with what became of `events`, and the position of the store after that."""
         report = self.report
+        report.position = position
         report.ingested = outcomes.count(Outcome.INGESTED)
         if report.ingested < len(outcomes):
             report.duplicates = outcomes.count(Outcome.DUPLICATE)
