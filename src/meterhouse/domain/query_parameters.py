@@ -69,7 +69,7 @@ def parse_usage_query(parameters: Sequence[tuple[str, str]], beside: Sequence[st
         window=_word("window", Window, _one(given, "window", Window.NONE)),
         timezone=_one(given, "timezone", "UTC"),
         group_by=_different("group_by", group_by),
-        filters=_filters(given),
+        filters=filters_of(parameters),
         top=_top(_one(given, "top", "20")),
         compare=_word("compare", Compare, given["compare"][0]) if "compare" in given else None,
         as_of=_instant("as_of", as_of) if as_of else None,
@@ -77,25 +77,42 @@ def parse_usage_query(parameters: Sequence[tuple[str, str]], beside: Sequence[st
     )
 
 
+def filters_of(parameters: Sequence[tuple[str, str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The properties that some parameters filter by, each with the texts it may have; "" stands for events without the
+    property. Other parameters are not read. Raises `Invalid` for too many texts, and too long ones."""
+    given: dict[str, tuple[str, ...]] = {}
+    for name, text in parameters:
+        if name.startswith(FILTER_PREFIX):
+            given[name] = (*given.get(name, ()), text)
+    for name, texts in given.items():
+        if len(texts) > MOST_TEXTS:
+            raise Invalid(f"{name[:60]}: has {len(texts)} texts; at most {MOST_TEXTS} are compared")
+    return tuple((name.removeprefix(FILTER_PREFIX), _different(name[:60], texts)) for name, texts in given.items())
+
+
 def unknown_parameter(name: str, known: Sequence[str]) -> Invalid:
-    """The refusal of a parameter that an endpoint does not have, with the nearest that it has."""
-    if nearest := get_close_matches(name[:60], known, 1):
+    """The refusal of a parameter that an endpoint does not have, with the nearest that it has. A known name that ends
+    with a dot stands for all that begin with it."""
+    rest = name[:60].partition(".")[2] or "<property>"
+    names = [each + rest if each.endswith(".") else each for each in known]
+    if nearest := get_close_matches(name[:60], names, 1):
         hint = f"did you mean {nearest[0]}?"
     else:
-        hint = f"there is {', '.join(known)}" if known else "this endpoint takes none"
+        hint = f"there is {', '.join(names)}" if names else "this endpoint takes none"
     return Invalid(f"unknown query parameter {name[:60]!r}; {hint}")
 
 
 def _collected(parameters: Sequence[tuple[str, str]], beside: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
     given: dict[str, tuple[str, ...]] = {}
     for name, value in parameters:
-        if not name.startswith(FILTER_PREFIX):
-            if name not in REPEATABLE:
-                raise unknown_parameter(name, [*REPEATABLE, *beside, FILTER_PREFIX])
-            if not value:
-                raise Invalid(f"the query parameter {name} is empty; give it a value, or leave it out")
-            if name in given and not REPEATABLE[name]:
-                raise Invalid(f"the query parameter {name} must be given once")
+        if name.startswith(FILTER_PREFIX):
+            continue
+        if name not in REPEATABLE:
+            raise unknown_parameter(name, [*REPEATABLE, *beside, FILTER_PREFIX])
+        if not value:
+            raise Invalid(f"the query parameter {name} is empty; give it a value, or leave it out")
+        if name in given and not REPEATABLE[name]:
+            raise Invalid(f"the query parameter {name} must be given once")
         given[name] = (*given.get(name, ()), value)
     return given
 
@@ -109,16 +126,6 @@ def _different(name: str, texts: tuple[str, ...]) -> tuple[str, ...]:
         if len(text.encode("utf-8", "replace")) > MOST_TEXT_BYTES:
             raise Invalid(f"{name}: has more than {MOST_TEXT_BYTES:,} bytes")
     return tuple(dict.fromkeys(texts))
-
-
-def _filters(given: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    filters = []
-    for name, texts in given.items():
-        if name.startswith(FILTER_PREFIX):
-            if len(texts) > MOST_TEXTS:
-                raise Invalid(f"{name[:60]}: has {len(texts)} texts; at most {MOST_TEXTS} are compared")
-            filters.append((name.removeprefix(FILTER_PREFIX), _different(name[:60], texts)))
-    return tuple(filters)
 
 
 def _side(name: str, text: str) -> datetime | date | None:

@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Response, Router, get
@@ -22,7 +21,7 @@ from ..services.usage_queries import UsageQueries
 from .authentication import Authentication
 from .bodies import exact, json_response
 from .problems import Forbidden
-from .query import READS_QUERY
+from .query import READS_QUERY, given_parameters
 from .request import HttpRequest
 from .usage_csv import csv_of
 
@@ -124,7 +123,7 @@ class UsageQueryEndpoint:
         return Router("/", route_handlers=[query_usage])
 
     def _answer(self, request: HttpRequest) -> Response[bytes]:
-        given = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        given = given_parameters(request)
         caller = self.authentication.caller(request)
         asked = parse_usage_query(given, _ABOUT)
         about = [(name, value) for name, value in given if name in _ABOUT]
