@@ -30,6 +30,7 @@ from .services.catalogs import Catalogs
 from .services.corrections import Corrections
 from .services.erasures import Erasures
 from .services.event_explanations import EventExplanations
+from .services.forecasts import Forecasts
 from .services.ingest import GroupCommitLimits, Ingest
 from .services.maintenance_thread import MaintenanceThread
 from .services.purging import Purging
@@ -151,7 +152,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             )
             stories, backing_up = EventExplanations(store, ledger, catalogs), partial(back_up, store, ledger, VERSION)
             queries = UsageQueries(store, ledger, catalogs, clock, incomplete)
-            metering = Metering(store, ingest, usage, queries, corrections, stories, erasures, backing_up)
+            metering = Metering(store, ingest, usage, queries, Forecasts(), corrections, stories, erasures, backing_up)
         admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
         app = create_app(
             version=VERSION,

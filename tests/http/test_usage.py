@@ -65,6 +65,33 @@ def test_every_aggregation(acme: Server) -> None:
     assert (meters["calls"]["limit"], meters["calls"]["remaining"], meters["calls"]["percent"]) == (None, None, None)
 
 
+def test_every_aggregation_of_the_previous_period(acme: Server) -> None:
+    """The period began fourteen and a half days ago: in February that was until noon of the 15th."""
+    org = acme.organization("acme", {"plan": "Team", "anchor": "2026-01-01", "interval": "P1M"})
+    early = [
+        call(org, "ada", (1, 2), 30, at="2026-02-02T00:00:00Z"),
+        event("disk", org, {"gb": "1.25"}, at="2026-02-15T11:00:00Z"),
+        event("job", org, {"job": 1, "state": "running"}, at="2026-02-02T00:00:00Z"),
+    ]
+    late = [
+        call(org, "bob", (10, 20), 10, at="2026-02-20T00:00:00Z"),
+        event("disk", org, {"gb": 9}, at="2026-02-15T12:00:00Z"),
+    ]
+    slugs = ("calls", "tokens", "people", "fastest", "slowest", "mean", "stored_gb")
+    for sent, used, used_by_now in (
+        (late, (1, 30, 1, 10, 10, 10, 9), (0, 0, 0, None, None, None, None)),
+        (early, (2, 33, 2, 10, 30, 20, 9), (1, 3, 1, 30, 30, 30, Decimal("1.25"))),
+    ):
+        acme.send("acme", sent)
+        meters = acme.usage(org)["meters"]
+        assert meters.pop("jobs")["previous"] is None, "they are counted as they are now"
+        assert {slug: meter["previous"]["used"] for slug, meter in meters.items()} == dict(
+            zip(slugs, used, strict=True)
+        )
+        by_now = {slug: meter["previous"]["used_by_now"] for slug, meter in meters.items()}
+        assert by_now == dict(zip(slugs, used_by_now, strict=True))
+
+
 def test_without_events_sums_are_zero_and_extremes_are_unknown(acme: Server) -> None:
     meters = acme.usage(acme.organization("acme"))["meters"]
     used = {slug: meter["used"] for slug, meter in meters.items()}

@@ -26,6 +26,7 @@ from meterhouse.services.accounts import Accounts, KeyPolicy
 from meterhouse.services.corrections import Corrections
 from meterhouse.services.erasures import Erasures
 from meterhouse.services.event_explanations import EventExplanations
+from meterhouse.services.forecasts import Forecasts
 from meterhouse.services.ingest import Ingest
 from meterhouse.services.rate_limits import RateLimits
 from meterhouse.services.usage import Usage
@@ -136,6 +137,7 @@ def twins_at(
         ingest,
         usage,
         UsageQueries(store, ledger, catalogs, clock),
+        Forecasts(),
         corrections,
         EventExplanations(store, ledger, catalogs),
         erasures,

@@ -117,6 +117,9 @@ def test_without_a_day_of_a_past_there_is_no_forecast(past: list[Decimal]) -> No
 def test_a_steady_past_goes_on() -> None:
     left = (END - NOW) // HOUR
     assert of(steady(25), "100") == Forecast(Decimal(100 + left), None, None, None, Method.RUN_RATE)
+    halfway = of(steady(25, "0.02"), "1", now=NOW + HOUR / 2)
+    assert halfway is not None
+    assert halfway.used == 1 + Decimal("0.02") * left - Decimal("0.01"), "half of this hour is over"
     used = Decimal(100 + left)
     assert of(steady(HISTORY_HOURS), "100") == Forecast(used, used, used, None, Method.PROFILE)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from .meter import Meter
@@ -59,6 +59,14 @@ def usage_period(subscription: Subscription | None, now: datetime) -> Period:
     if subscription.interval is None:
         return Period(subscription.anchor, None)
     return period_at(subscription.anchor, subscription.interval, now)
+
+
+def previous_period(subscription: Subscription | None, period: Period) -> Period | None:
+    """The usage period that ends where another one begins; None where there is none: without a subscription, and before
+    the first period, which begins at the anchor and without an interval is the only one."""
+    if subscription is None or period.start is None or period.start <= subscription.anchor:
+        return None
+    return usage_period(subscription, period.start - timedelta(microseconds=1))
 
 
 def limit_of(subscription: Subscription | None, plan: Plan | None, meter: Meter, period: Period) -> Decimal | None:

@@ -24,6 +24,7 @@ from ..services.catalogs import Catalogs
 from ..services.corrections import Corrections
 from ..services.erasures import Erasures
 from ..services.event_explanations import EventExplanations
+from ..services.forecasts import Forecasts
 from ..services.ingest import Ingest
 from ..services.rate_limits import RateLimits
 from ..services.usage import Usage
@@ -42,10 +43,12 @@ from .event_explanations import stories_router
 from .events import IngestEndpoint, events_router
 from .health import health_router
 from .keys import keys_router
+from .metered_events import MeteredEvents
 from .namespaces import namespaces_router
 from .observability import Metrics, Observability
 from .organizations import organizations_router
 from .query import check_query, declare_query
+from .readers import Readers
 from .regular_events import IngestFastPath
 from .request import HttpRequest
 from .response_cache import ResponseCache, ResponseCacheMiddleware
@@ -64,6 +67,7 @@ class Metering:
     ingest: Ingest
     usage: Usage
     queries: UsageQueries
+    forecasts: Forecasts
     corrections: Corrections
     stories: EventExplanations
     erasures: Erasures
@@ -109,7 +113,9 @@ def create_app(
         endpoints = ContractEndpoints(
             contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock, answers, metrics
         )
-        usage = UsageEndpoints(accounts, contracts, metering.usage, authentication)
+        readers = Readers(accounts, authentication)
+        usage = UsageEndpoints(readers, contracts, metering.usage, metering.forecasts)
+        listing = MeteredEvents(readers, metering.usage)
         ingest_endpoint = IngestEndpoint(metering.ingest, metrics)
         bodies = Bodies(max_body_bytes, decoding_bytes)
         events = events_router(ingest_endpoint, authentication, metrics, bodies)
@@ -119,7 +125,8 @@ def create_app(
             erasures_router(metering.erasures, authentication),
             UsageQueryEndpoint(accounts, metering.queries, authentication).router(),
         ]
-        routers += [events, usage.router(), rollups_router(metering.store, authentication), endpoints.router()]
+        routers += [events, usage.router(), listing.router()]
+        routers += [rollups_router(metering.store, authentication), endpoints.router()]
         routers.append(backup_export_router(metering.store, metering.back_up, authentication))
 
     def unrouted(request: HttpRequest, error: HTTPException) -> Response[bytes]:

@@ -81,10 +81,16 @@ class OrganizationUsage:
     subscription: Subscription | None
     now: datetime
     commit: int
+    asked: Period | None = None
+    """The period that is asked about, where it is not the usage period of `now`."""
+
+    def over(self, period: Period) -> OrganizationUsage:
+        """The same state of the store, asked about another period: every figure is that of this one."""
+        return replace(self, asked=period)
 
     def period(self) -> Period:
         """See `ports.UsageReader`."""
-        return usage_period(self.subscription, self.now)
+        return self.asked or usage_period(self.subscription, self.now)
 
     def limit(self, meter: str) -> Decimal | None:
         """See `ports.UsageReader`."""
@@ -152,9 +158,11 @@ class OrganizationUsage:
         filters: Mapping[str, tuple[str, ...]],
         limit: int,
         cursor: str | None = None,
+        *,
+        bound: bool = False,
     ) -> EventPage:
-        """See `ports.UsageReader`."""
-        listing = self._listing(event_type, filters)
+        """See `ports.UsageReader`. Cursors of a `bound` list are good for the same period only."""
+        listing = self._listing(event_type, filters, period if bound else None)
         at = Position(period.start, period.end, self.commit) if cursor is None else self.seal.read(cursor, listing)
         found = self.store.list_events(
             EventQuery(
@@ -190,11 +198,12 @@ class OrganizationUsage:
 
     def cursor(self, event_type: str, period: Period) -> str:
         """The first page of the events of a period, for `events`."""
-        return self.seal.write(Position(period.start, period.end, self.commit), self._listing(event_type, {}))
+        return self.seal.write(Position(period.start, period.end, self.commit), self._listing(event_type, {}, None))
 
-    def _listing(self, event_type: str, filters: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-        """What is listed: its cursors are good for nothing else."""
-        return (self.organization.id, event_type, *(text for path in filters for text in (path, *filters[path])))
+    def _listing(self, event_type: str, filters: Mapping[str, tuple[str, ...]], to: Period | None) -> tuple[str, ...]:
+        """What is listed, and the period that it is bound to: its cursors are good for nothing else."""
+        texts = (text for path in filters for text in (path, *filters[path]))
+        return (self.organization.id, event_type, *texts, *([str(to)] if to else ()))
 
     def summary(self) -> UsageSummary:
         """Every meter of the namespace in the usage period, in the order of the catalog."""
