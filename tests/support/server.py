@@ -23,6 +23,7 @@ import httpx
 import msgspec
 
 from support.documents import documents_of
+from support.own_document import OWN_DOCUMENT
 from support.processes import Process
 
 CANNOT = "cannot run here: "
@@ -141,7 +142,7 @@ def serve(
     if now is not None:
         command += ["--now", now if isinstance(now, str) else now.isoformat()]
     variables = {**os.environ, "METERHOUSE_ADMIN_KEY": ADMIN_KEY, **(environment or {})}
-    hooks = {"response": [documents_of(environment).hook]}
+    hooks = {"response": [documents_of(environment).hook, OWN_DOCUMENT.hook]}
     with (
         NamedTemporaryFile(prefix="meterhouse-") as log,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False, event_hooks=hooks) as http,

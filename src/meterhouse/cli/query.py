@@ -13,7 +13,10 @@ from .terminal import Failed, draws_blocks, print_json, print_table
 
 _LOCAL = Target()
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_Repeated = Parameter(negative="")
+
+
+def _help(text: str, name: str | None = None) -> Parameter:
+    return Parameter(name=name, help=text, negative="")
 
 
 def register(app: App) -> None:
@@ -23,42 +26,26 @@ def register(app: App) -> None:
 
 def query(
     *meter: Annotated[str, Parameter(help="The meters to ask about.", negative="")],
-    organization: Annotated[tuple[str, ...], _Repeated] = (),
-    namespace: str | None = None,
-    from_: Annotated[str | None, Parameter(name="--from")] = None,
-    to: str | None = None,
-    range: str | None = None,
-    window: str | None = None,
-    timezone: str | None = None,
-    group_by: Annotated[tuple[str, ...], _Repeated] = (),
-    keep: Annotated[tuple[str, ...], Parameter(name="--filter", negative="")] = (),
-    top: int | None = None,
-    compare: str | None = None,
-    as_of: str | None = None,
+    organization: Annotated[tuple[str, ...], _help("An organization to ask about; may be repeated.")] = (),
+    namespace: Annotated[str | None, _help("All organizations of a namespace, instead.")] = None,
+    start: Annotated[str | None, _help("An RFC 3339 instant, or a local date of the time zone.", "--from")] = None,
+    end: Annotated[str | None, _help("The same, exclusive; now when absent.", "--to")] = None,
+    range: Annotated[str | None, _help("Instead: current_period, previous_period, 24h, 30d, 12w, 12mo ….")] = None,
+    window: Annotated[str | None, _help("minute, hour, day, week or month.")] = None,
+    timezone: Annotated[str | None, _help("An IANA time zone; UTC when absent.")] = None,
+    group_by: Annotated[tuple[str, ...], _help("A group-by property, or organization; may be repeated.")] = (),
+    keep: Annotated[tuple[str, ...], _help("PROPERTY=TEXT keeps only that group; may be repeated.", "--filter")] = (),
+    top: Annotated[int | None, _help("The most groups; 20 when absent.")] = None,
+    compare: Annotated[str | None, _help("previous, or year.")] = None,
+    as_of: Annotated[str | None, _help("What was known at an RFC 3339 instant.")] = None,
     json: Json = False,
     target: Target = _LOCAL,
 ) -> None:
-    """Shows usage over any span of time: by window, by group, compared with the span before.
-
-    Parameters
-    ----------
-    organization: an organization to ask about; may be repeated
-    namespace: all organizations of a namespace, instead
-    from_: an RFC 3339 instant or a local date
-    to: the same, exclusive; now when absent
-    range: current_period, previous_period, or units with the present one: 24h, 30d, 12w, 12mo
-    window: minute, hour, day, week, month
-    timezone: an IANA time zone; UTC when absent
-    group_by: a group-by property of the meters, or organization; may be repeated
-    keep: PROPERTY=TEXT keeps only that group; may be repeated
-    top: how many groups at most
-    compare: previous or year
-    as_of: what was known at an RFC 3339 instant
-    """
+    """Shows usage over any span of time: by window, by group, compared with the span before."""
     single = {
         "namespace": namespace,
-        "from": from_,
-        "to": to,
+        "from": start,
+        "to": end,
         "range": range,
         "window": window,
         "timezone": timezone,

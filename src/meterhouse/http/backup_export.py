@@ -14,6 +14,7 @@ from ..domain.export import ExportForm, Selection
 from ..ports.chunks import Chunks
 from ..ports.event_store import EventStore
 from .authentication import Authentication
+from .openapi import described
 from .request import HttpRequest
 from .streams import stream_response
 
@@ -32,12 +33,24 @@ class NotAcceptable(HTTPException):
 def backup_export_router(store: EventStore, back_up: Callable[[], Chunks], authentication: Authentication) -> Router:
     """Both routes."""
 
-    @get("/v1/backup", operation_id="backUp", tags=["Moving"], media_type="application/x-tar")
+    @get(
+        "/v1/backup",
+        operation_id="backUp",
+        tags=["Moving"],
+        media_type="application/x-tar",
+        opt=described(media={"application/x-tar": "A backup."}),
+    )
     async def get_backup() -> Stream:
         """A backup of this moment, as a tar stream, for `meterhouse restore`. Others read and write meanwhile."""
         return await stream_response(back_up(), "application/x-tar")
 
-    @get("/v1/export", operation_id="exportEvents", tags=["Moving"], media_type="application/x-ndjson")
+    @get(
+        "/v1/export",
+        operation_id="exportEvents",
+        tags=["Moving"],
+        media_type="application/x-ndjson",
+        opt=described(media=dict.fromkeys(_MEDIA_TYPES, "Events."), problems=(406,)),
+    )
     async def export_events(
         request: HttpRequest,
         namespace: Annotated[str | None, Parameter(description="Only the events of this namespace.")] = None,

@@ -19,6 +19,7 @@ from ..services.corrections import Correction, Corrections, Draft
 from ..services.named_events import EventName
 from .authentication import Authentication
 from .bodies import Bodies, exact, json_response
+from .openapi import described
 from .request import HttpRequest
 from .usage import PeriodBody, period_body
 
@@ -42,7 +43,7 @@ class AmendmentBody(NamedEvent, forbid_unknown_fields=True):
 
     type: str | None = None
     time: str | None = None
-    data: msgspec.Raw = msgspec.Raw()
+    data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class NewUndo(msgspec.Struct, forbid_unknown_fields=True):
@@ -102,6 +103,13 @@ class CorrectionBody(msgspec.Struct):
     effects: list[EffectBody]
 
 
+_MADE = {200: CorrectionBody}
+_EXAMPLE = {
+    "actor": "ada@example.com",
+    "reason": "the importer ran twice",
+    "id": "ticket-4711",
+    "void": [{"source": "importer", "id": "call-17", "organization": "acme"}],
+}
 _MOST_COMMAS = 50 * MAX_STEPS
 _correction_body = msgspec.json.Decoder(NewCorrection)
 _undo_body = msgspec.json.Decoder(NewUndo)
@@ -120,7 +128,13 @@ def corrections_router(corrections: Corrections, authentication: Authentication,
         except msgspec.DecodeError as wrong:
             raise Invalid(f"the body is no correction: {wrong}") from None
 
-    @post("/v1/corrections", status_code=200, operation_id="correctEvents", tags=["Corrections"])
+    @post(
+        "/v1/corrections",
+        status_code=200,
+        operation_id="correctEvents",
+        tags=["Corrections"],
+        opt=described(answers=_MADE, body=NewCorrection, example=_EXAMPLE, problems=(404, 409)),
+    )
     async def correct_events(
         request: HttpRequest,
         namespace: _Namespace,
@@ -144,7 +158,16 @@ def corrections_router(corrections: Corrections, authentication: Authentication,
         return _answer(request, made, applied=not preview)
 
     @post(
-        "/v1/corrections/{correction_id:str}/undo", status_code=200, operation_id="undoCorrection", tags=["Corrections"]
+        "/v1/corrections/{correction_id:str}/undo",
+        status_code=200,
+        operation_id="undoCorrection",
+        tags=["Corrections"],
+        opt=described(
+            answers=_MADE,
+            body=NewUndo,
+            example={"actor": "ada@example.com", "reason": "it was right after all"},
+            problems=(409,),
+        ),
     )
     async def undo_correction(
         request: HttpRequest,
@@ -158,7 +181,12 @@ def corrections_router(corrections: Corrections, authentication: Authentication,
         made = await asyncio.to_thread(corrections.undo, namespace, correction_id, draft, preview=preview)
         return _answer(request, made, applied=not preview)
 
-    @get("/v1/corrections/{correction_id:str}", operation_id="getCorrection", tags=["Corrections"])
+    @get(
+        "/v1/corrections/{correction_id:str}",
+        operation_id="getCorrection",
+        tags=["Corrections"],
+        opt=described(answers=_MADE),
+    )
     async def get_correction(
         request: HttpRequest, correction_id: FromPath[str], namespace: _Namespace
     ) -> Response[bytes]:
@@ -178,7 +206,8 @@ def _answer(request: HttpRequest, made: Correction, *, applied: bool) -> Respons
 
 
 def _amendment(body: AmendmentBody) -> Amendment:
-    return Amendment(_name(body), body.type, body.time, bytes(body.data) or None)
+    data = None if body.data is msgspec.UNSET else bytes(body.data)
+    return Amendment(_name(body), body.type, body.time, data)
 
 
 def _name(body: NamedEvent) -> EventName:

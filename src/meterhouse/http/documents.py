@@ -19,6 +19,7 @@ from litestar.response import Redirect
 
 from ..contracts.contract import Contract, Refusal, Refused, Request, Route
 from .bodies import encode_body
+from .openapi import as_on_the_wire, own_openapi
 from .request import HttpRequest
 
 _EXAMPLE_MOMENT = datetime(2026, 3, 15, 12, tzinfo=UTC)
@@ -83,7 +84,7 @@ def documents_router(version: str, contracts: Mapping[str, Contract]) -> Router:
 
     @get("/openapi.json", include_in_schema=False)
     async def own_document(request: HttpRequest) -> Response[bytes]:
-        return Response(msgspec.json.encode(request.app.openapi_schema.to_schema()), media_type="application/json")
+        return Response(msgspec.json.encode(own_openapi(request.app)), media_type="application/json")
 
     @get("/docs/contracts/{name:str}", include_in_schema=False)
     async def contract_document(name: FromPath[str]) -> Response[bytes]:
@@ -117,7 +118,7 @@ def contract_openapi(contract: Contract, version: str) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": contract.title, "version": version, "description": f"After: {contract.source}."},
         "paths": paths,
-        "components": {"schemas": _as_on_the_wire(components), "securitySchemes": dict(contract.security)},
+        "components": {"schemas": as_on_the_wire(components), "securitySchemes": dict(contract.security)},
     }
 
 
@@ -161,18 +162,3 @@ def _response(description: str, schema: Any, headers: Mapping[str, str], example
 
 def _as_json(value: object) -> Any:
     return msgspec.json.decode(encode_body(value))
-
-
-def _as_on_the_wire(schema: Any) -> Any:
-    """The generator's schemas, but decimals are numbers, and what can only be one thing is a `const`."""
-    if isinstance(schema, list):
-        return [_as_on_the_wire(value) for value in schema]
-    if not isinstance(schema, dict):
-        return schema
-    schema = {key: _as_on_the_wire(value) for key, value in schema.items()}
-    if schema.get("format") == "decimal":
-        del schema["format"]
-        schema["type"] = "number"
-    if len(schema.get("enum", ())) == 1:
-        [schema["const"]] = schema.pop("enum")
-    return schema

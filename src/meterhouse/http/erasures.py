@@ -13,6 +13,7 @@ from ..domain.period import format_instant
 from ..services.erasures import Erasure, Erasures, Request
 from .authentication import Authentication
 from .corrections import OwnId
+from .openapi import described
 from .request import HttpRequest
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
@@ -44,10 +45,26 @@ class ErasureBody(msgspec.Struct):
     reason: str
 
 
+_EXAMPLE = {
+    "id": "request-12",
+    "organization": "acme",
+    "property": "user.id",
+    "value": "ada@example.com",
+    "actor": "privacy@example.com",
+    "reason": "asked to be forgotten",
+}
+
+
 def erasures_router(erasures: Erasures, authentication: Authentication) -> Router:
     """Both routes."""
 
-    @post("/v1/erasures", status_code=200, operation_id="erase", tags=["Erasures"])
+    @post(
+        "/v1/erasures",
+        status_code=200,
+        operation_id="erase",
+        tags=["Erasures"],
+        opt=described(example=_EXAMPLE, problems=(404, 409)),
+    )
     async def erase(request: HttpRequest, data: JSONBody[NewErasure]) -> ErasureBody:
         """Replaces a text in a property of an organization's events by a word that says nothing, in place and for good.
         Every total stays the same; what is grouped by the property is grouped by that word."""

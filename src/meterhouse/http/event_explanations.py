@@ -17,6 +17,7 @@ from ..services.event_explanations import CorrectionRecord, EventExplanations, M
 from ..services.named_events import EventName
 from .authentication import Authentication
 from .bodies import exact, json_response
+from .openapi import described
 from .request import HttpRequest
 from .usage import PeriodBody, period_body
 
@@ -86,6 +87,7 @@ def stories_router(stories: EventExplanations, authentication: Authentication) -
         "/v1/namespaces/{namespace:str}/events/{event:path}",
         operation_id="getEvent",
         tags=["Events"],
+        opt=described(answers={200: StoryBody}),
     )
     async def get_event(
         request: HttpRequest,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, cast
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from litestar import Response, Router, post
@@ -19,6 +19,7 @@ from .authentication import Authentication
 from .binary_mode import is_binary_mode, structured
 from .bodies import SMALL_BODY_BYTES, Bodies
 from .observability import OUTCOMES, Metrics
+from .openapi import described
 from .problems import Forbidden, UnsupportedEncoding
 from .request import HttpRequest
 
@@ -31,6 +32,27 @@ MEDIA_TYPES = {
 }
 
 
+class EventBody(msgspec.Struct, omit_defaults=True):
+    """A CloudEvent. `subject` is the organization; `time` is now when it is absent."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    specversion: Literal["1.0"]
+    time: str | None = None
+    data: dict[str, Any] | None = None
+
+
+_EXAMPLE = {
+    "specversion": "1.0",
+    "id": "call-17",
+    "source": "api",
+    "type": "ai.request",
+    "subject": "acme",
+    "time": "2026-03-15T12:00:00Z",
+    "data": {"model": "small", "neurons": 120, "synapses": 3, "cost": "0.0125"},
+}
 _DECODING_THREADS = 2
 """More would only take turns, and let the thread that commits wait for its own."""
 
@@ -120,7 +142,19 @@ def events_router(endpoint: IngestEndpoint, authentication: Authentication, metr
             metrics.refused.inc()
             raise
 
-    @post("/v1/events", status_code=200, operation_id="sendEvents", tags=["Events"])
+    @post(
+        "/v1/events",
+        status_code=200,
+        operation_id="sendEvents",
+        tags=["Events"],
+        opt=described(
+            answers={200: Report, 422: Report},
+            body=EventBody | list[EventBody],
+            body_media=tuple(MEDIA_TYPES),
+            example=_EXAMPLE,
+            problems=(404,),
+        ),
+    )
     async def send_events(
         request: HttpRequest,
         namespace: Annotated[str | None, Parameter(description="Needed with the admin key.")] = None,

@@ -12,6 +12,10 @@ from ..domain.period import format_instant
 from ..ports.event_store import EventStore
 from ..ports.ledger import Ledger
 from .observability import Metrics
+from .openapi import described
+
+_READINESS = {200: dict[str, str], 503: dict[str, str]}
+_TEXT = {"text/plain": "Prometheus text"}
 
 
 def health_router(store: EventStore | None, ledger: Ledger, metrics: Metrics) -> Router:
@@ -22,7 +26,7 @@ def health_router(store: EventStore | None, ledger: Ledger, metrics: Metrics) ->
         """The process answers."""
         return {"status": "ok"}
 
-    @get("/readyz", operation_id="ready", tags=["Health"], security=[])
+    @get("/readyz", operation_id="ready", tags=["Health"], security=[], opt=described(answers=_READINESS))
     async def readyz() -> Response[dict[str, str]]:
         """Events and ledger answer, and the disk has room; 503 names the one that does not. `lost` is there only where
         events were lost and that was accepted: since when all there are count."""
@@ -40,7 +44,7 @@ def health_router(store: EventStore | None, ledger: Ledger, metrics: Metrics) ->
             status["lost"] = f"events stored before {format_instant(losses[-1].at)}"
         return Response(status, status_code=200 if ready else 503)
 
-    @get("/metrics", operation_id="metrics", tags=["Health"], security=[])
+    @get("/metrics", operation_id="metrics", tags=["Health"], security=[], opt=described(media=_TEXT))
     async def prometheus() -> Response[bytes]:
         """Prometheus text format."""
         if store is not None:

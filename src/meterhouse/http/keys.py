@@ -12,6 +12,7 @@ from ..domain.organization import Key
 from ..domain.period import format_instant, parse_instant
 from ..services.accounts import Accounts
 from .authentication import Authentication
+from .openapi import described
 
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,7 +44,12 @@ class CreatedKey(KeyBody):
 def keys_router(accounts: Accounts, authentication: Authentication) -> Router:
     """The routes, closed over what they need."""
 
-    @post("/v1/organizations/{organization_id:str}/keys", operation_id="createKey", tags=["Keys"])
+    @post(
+        "/v1/organizations/{organization_id:str}/keys",
+        operation_id="createKey",
+        tags=["Keys"],
+        opt=described(example={"scopes": ["usage:read"], "expires_at": "2027-01-01T00:00:00Z"}),
+    )
     async def create_key(organization_id: FromPath[str], data: JSONBody[NewKey | None] = None) -> Response[CreatedKey]:
         """Makes a key in the format of the organization's contract. The secret is shown this once."""
         wanted = data or NewKey()

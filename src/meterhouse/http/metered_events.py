@@ -22,6 +22,7 @@ from ..domain.query_parameters import FILTER_PREFIX, filters_of
 from ..domain.reading import PropertyReader, groups_of, reading_of
 from ..services.usage import OrganizationUsage, Usage
 from .bodies import exact, json_response
+from .openapi import described
 from .query import PREFIXES, given_parameters, instant_of
 from .readers import Readers
 from .request import HttpRequest
@@ -84,7 +85,7 @@ class MeteredEvents:
             "/v1/organizations/{organization_id:str}/events",
             operation_id="listMeteredEvents",
             tags=["Usage"],
-            opt={PREFIXES: {FILTER_PREFIX: True}},
+            opt={PREFIXES: {FILTER_PREFIX: True}} | described(answers={200: MeteredEventsBody}),
         )
         async def list_events(
             request: HttpRequest,

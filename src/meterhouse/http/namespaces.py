@@ -13,6 +13,7 @@ from ..domain.quantity import plain
 from ..services.catalogs import Catalogs
 from .authentication import Authentication
 from .bodies import json_response
+from .openapi import described
 
 
 class MeterBody(msgspec.Struct):
@@ -47,7 +48,12 @@ class NamespaceBody(msgspec.Struct):
 def namespaces_router(catalogs: Catalogs, authentication: Authentication) -> Router:
     """The route, closed over what it needs."""
 
-    @get("/v1/namespaces", operation_id="listNamespaces", tags=["Catalogs"])
+    @get(
+        "/v1/namespaces",
+        operation_id="listNamespaces",
+        tags=["Catalogs"],
+        opt=described(answers={200: list[NamespaceBody]}),
+    )
     async def list_namespaces() -> Response[bytes]:
         """The catalogs this server runs with: meters and plans by namespace."""
         return json_response(

@@ -12,6 +12,7 @@ from ..domain.organization import Organization
 from ..domain.period import format_instant, parse_instant
 from ..services.accounts import Accounts
 from .authentication import Authentication
+from .openapi import described
 from .request import HttpRequest
 
 
@@ -36,7 +37,12 @@ class OrganizationBody(msgspec.Struct):
 def organizations_router(accounts: Accounts, authentication: Authentication) -> Router:
     """The routes, closed over what they need."""
 
-    @post("/v1/organizations", operation_id="createOrganization", tags=["Organizations"])
+    @post(
+        "/v1/organizations",
+        operation_id="createOrganization",
+        tags=["Organizations"],
+        opt=described(problems=(404, 409), example={"id": "acme", "name": "Acme Inc.", "namespace": "aitronos"}),
+    )
     async def create_organization(request: HttpRequest, data: JSONBody[NewOrganization]) -> Response[OrganizationBody]:
         """Adds an organization; 409 when the id is taken."""
         request.state.organization = data.id

@@ -17,6 +17,7 @@ from ..domain.quantity import ZERO, parse_quantity, plain
 from ..services.accounts import Accounts
 from .authentication import Authentication
 from .bodies import json_response
+from .openapi import described
 
 
 class GrantBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,17 +48,36 @@ class SubscriptionBody(msgspec.Struct, forbid_unknown_fields=True):
     flex: FlexBody | None = None
 
 
+_EXAMPLE = {
+    "plan": "Team",
+    "anchor": "2026-01-15",
+    "interval": "P1M",
+    "limits": {"tokens": 1_000_000},
+    "addons": {"tokens": {"one_time": 0, "recurring": "250000"}},
+}
+
+
 def subscriptions_router(accounts: Accounts, authentication: Authentication) -> Router:
     """The routes, closed over what they need."""
 
-    @get("/v1/organizations/{organization_id:str}/subscription", operation_id="getSubscription", tags=["Subscriptions"])
+    @get(
+        "/v1/organizations/{organization_id:str}/subscription",
+        operation_id="getSubscription",
+        tags=["Subscriptions"],
+        opt=described(answers={200: SubscriptionBody | None}),
+    )
     async def get_subscription(organization_id: FromPath[str]) -> Response[bytes]:
         """The subscription, or null."""
         organization = await asyncio.to_thread(accounts.organization, organization_id)
         subscription = await asyncio.to_thread(accounts.subscription, organization.id)
         return json_response(None if subscription is None else _subscription(subscription))
 
-    @put("/v1/organizations/{organization_id:str}/subscription", operation_id="putSubscription", tags=["Subscriptions"])
+    @put(
+        "/v1/organizations/{organization_id:str}/subscription",
+        operation_id="putSubscription",
+        tags=["Subscriptions"],
+        opt=described(answers={200: SubscriptionBody}, example=_EXAMPLE),
+    )
     async def put_subscription(organization_id: FromPath[str], data: JSONBody[SubscriptionBody]) -> Response[bytes]:
         """Replaces the subscription. An unchanged one-time grant is not granted anew."""
         wanted = _read_subscription(data)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, Router, get
@@ -27,6 +27,7 @@ from ..services.usage import OrganizationUsage, Usage
 from .bodies import exact, json_response
 from .contracts import response_of
 from .metered_events import first_page
+from .openapi import described
 from .problems import problem
 from .query import instant_of
 from .readers import Readers
@@ -118,7 +119,12 @@ class UsageEndpoints:
     def router(self) -> Router:
         """Both questions."""
 
-        @get("/v1/organizations/{organization_id:str}/usage", operation_id="getUsage", tags=["Usage"])
+        @get(
+            "/v1/organizations/{organization_id:str}/usage",
+            operation_id="getUsage",
+            tags=["Usage"],
+            opt=described(answers={200: UsageBody}),
+        )
         async def get_usage(
             request: HttpRequest,
             organization_id: FromPath[str],
@@ -143,7 +149,12 @@ class UsageEndpoints:
                 self._get_usage, request, organization_id, as_of, period, period_of, links=links
             )
 
-        @get("/v1/organizations/{organization_id:str}/quota/{meter:str}", operation_id="checkQuota", tags=["Usage"])
+        @get(
+            "/v1/organizations/{organization_id:str}/quota/{meter:str}",
+            operation_id="checkQuota",
+            tags=["Usage"],
+            opt=described(answers={200: QuotaBody, 402: Any}, problems=(402,)),
+        )
         async def check_quota(
             request: HttpRequest,
             organization_id: FromPath[str],

@@ -20,6 +20,7 @@ from ..services.accounts import Accounts
 from ..services.usage_queries import UsageQueries
 from .authentication import Authentication
 from .bodies import exact, json_response
+from .openapi import described
 from .problems import Forbidden
 from .query import READS_QUERY, given_parameters
 from .request import HttpRequest
@@ -109,7 +110,16 @@ class UsageQueryEndpoint:
     def router(self) -> Router:
         """The one route."""
 
-        @get("/v1/query", operation_id="queryUsage", tags=["Usage"], opt=READS_QUERY, operation_class=_QueryOperation)
+        @get(
+            "/v1/query",
+            operation_id="queryUsage",
+            tags=["Usage"],
+            opt=READS_QUERY
+            | described(
+                answers={200: UsageAnswerBody}, media={"text/csv": "The same numbers as rows."}, problems=(404, 503)
+            ),
+            operation_class=_QueryOperation,
+        )
         async def query_usage(request: HttpRequest) -> Response[bytes]:
             """Usage of one to 20 meters over any span: by window in any time zone, by up to three groups, filtered,
             compared with the span before, and as it was known at any moment. The parts of a COUNT, SUM or STATE_COUNT
