@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from . import postgres
+from . import postgres, queries
 from .load import Load, Measured, Plan, quantile, request
 from .servers import ADMIN, COMPARATOR, Running, comparator, constant, meterhouse, set_up, wait_until_folded
 from .workload import PRODUCTS, batches
@@ -31,12 +31,14 @@ class Phase(StrEnum):
 
     INGEST = "ingest"
     SUMMARIES = "summaries"
+    QUERIES = "queries"
     RATES = "rates"
     HTTP = "http"
 
 
 CEILING_EVENTS = 100_000
 FIVE = PRODUCTS[:5]
+[_ASKED_ABOUT] = [product for product in PRODUCTS if product.namespace == queries.NAMESPACE]
 
 Body = tuple[str, bytes]
 """A namespace, and events of it as NDJSON."""
@@ -69,6 +71,8 @@ class Comparator:
     ingest: dict[str, Ingest]
     bytes_an_event: float
     reads: Measured | None = None
+    queries: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Median and 99th percentile in milliseconds."""
 
 
 @dataclass(slots=True)
@@ -87,6 +91,7 @@ class Ours:
     idle: dict[str, Measured] = field(default_factory=dict)
     busy: dict[str, Measured] = field(default_factory=dict)
     reads: Measured | None = None
+    queries: dict[str, Measured] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -121,7 +126,7 @@ class Run:
         bodies = {name: list(self._bodies(each, size.sent * part)) for name, (each, _, part) in SIZES.items()}
         if Phase.INGEST in phases:
             run.engine = {each: self._engine_ceiling(bodies["by the thousand"], each) for each in (1_000, 10_000)}
-        if {Phase.INGEST, Phase.RATES} & {*phases}:
+        if {Phase.INGEST, Phase.RATES, Phase.QUERIES} & {*phases}:
             run.postgres = self._postgres(bodies)
         if {Phase.RATES, Phase.HTTP} & {*phases}:
             run.constant = {observed: self._constant(observed=observed) for observed in (False, True)}
@@ -170,6 +175,8 @@ class Run:
             if Phase.RATES in self._phases:
                 paths = [f"/v1/usage/{product.namespace}/{product.organization(0)}" for product in FIVE]
                 measured.reads = self._rate(server.port, [request("GET", path, COMPARATOR) for path in paths])
+            if Phase.QUERIES in self._phases:
+                measured.queries = queries.time_postgres(uri, _ASKED_ABOUT.organization(0))
             measured.bytes_an_event = postgres.bytes_an_event(uri)
             return measured
 
@@ -197,6 +204,9 @@ class Run:
                 ours.anew = self._anew(server, keys)
                 _settle(server)
                 ours.idle = self._summaries(server, keys)
+            if Phase.QUERIES in self._phases:
+                _settle(server)
+                ours.queries = self._queries(server)
             if Phase.RATES in self._phases:
                 _settle(server)
                 ours.reads = self._rate(server.port, _reads(keys))
@@ -238,6 +248,15 @@ class Run:
             measured[product.namespace] = self._drive(
                 Plan(server.port, 1, [read], self._size.requests, self._size.seconds)
             )
+        return measured
+
+    def _queries(self, server: Running) -> dict[str, Measured]:
+        """Each kind of question, over one connection, every one another."""
+        measured = {}
+        for kind in queries.WANTED_MS:
+            asked = [request("GET", path, ADMIN) for path in queries.paths(kind, _ASKED_ABOUT.organization(0))]
+            count = min(len(asked), self._size.requests)
+            measured[kind] = self._drive(Plan(server.port, 1, asked, count, self._size.seconds))
         return measured
 
     def _anew(self, server: Running, keys: Mapping[str, str]) -> dict[str, tuple[float, float]]:

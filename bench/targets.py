@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from .queries import WANTED_MS
 from .run import SIZES, Measurements
 from .table import Line
 
 
 def lines_of(run: Measurements) -> list[Line]:
     """All that was measured, in the order of the table."""
-    return [*_ingest(run), *_summaries(run), *_rates(run), *_http(run), *_resources(run)]
+    return [*_ingest(run), *_summaries(run), *_queries(run), *_rates(run), *_http(run), *_resources(run)]
 
 
 def _ingest(run: Measurements) -> list[Line]:
@@ -59,6 +60,19 @@ def _summaries(run: Measurements) -> list[Line]:
                 1.5,
                 compared_with=f"at {run.size.reference:,}",
             ),
+        ]
+    return lines
+
+
+def _queries(run: Measurements) -> list[Line]:
+    lines = []
+    for kind, measured in run.ours.queries.items() if run.ours else ():
+        assert run.postgres
+        median, slowest = run.postgres.queries[kind]
+        lines += [
+            Line(f"query: {kind}, p50", measured.p50, "ms", median, compared_with="PostgreSQL"),
+            Line(f"query: {kind}, p99", measured.p99, "ms", target=WANTED_MS[kind]),
+            Line("  the same", measured.p99, "ms", slowest, compared_with="PostgreSQL"),
         ]
     return lines
 
