@@ -243,7 +243,7 @@ class Books:
     def ingest(self, namespace: str, sent: list[Json], only: str | None = None) -> Json:
         """What is reported of a batch."""
         report: dict[str, Json] = {"ingested": 0, "duplicates": 0, "conflicts": 0, "rejected": 0, "unmatched": 0}
-        report |= {"errors": [], "errors_omitted": 0}
+        report |= {"errors": [], "errors_omitted": 0, "position": ANYTHING}
         fresh: list[Event] = []
         news = False
         for index, raw in enumerate(sent):
@@ -411,6 +411,8 @@ class Books:
                 "percent": exact(half_even(told * 100 / limit, 2)) if limit else None,
                 "period": period,
                 "resets_at": written(end),
+                "previous": self.previous(organization, meter, events, (start, end), moment),
+                "forecast": ANYTHING,
             }
         return 200, {
             "organization": organization_id,
@@ -420,8 +422,30 @@ class Books:
             "as_of": written(moment),
             "period": period,
             "resets_at": written(end),
+            "position": ANYTHING,
             "meters": meters,
         }
+
+    def previous(
+        self,
+        organization: Organization,
+        meter: Meter,
+        events: list[Event],
+        period: tuple[datetime | None, datetime | None],
+        moment: datetime,
+    ) -> Json:
+        """A meter in the usage period before, and in as many whole quarters of an hour of it as have passed of this."""
+        start, end = period
+        if start is None or end is None or meter.window == "now":
+            return None
+        if start <= instant(organization.subscription["anchor"]):
+            return None
+        before, _ = self.period(organization, start - timedelta(microseconds=1))
+        assert before is not None
+        quarters = (min(moment, end) - start) // timedelta(minutes=15)
+        by_now = min(before + quarters * timedelta(minutes=15), start)
+        whole, part = (self.used(meter, events, before, until) for until in (start, by_now))
+        return {"used": None if whole is None else exact(whole), "used_by_now": None if part is None else exact(part)}
 
     def query(
         self, namespace: str, organization: str | None, slug: str, span: tuple[date, int], as_of: str | None

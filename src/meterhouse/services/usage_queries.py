@@ -13,7 +13,7 @@ from ..domain.errors import Invalid, NotYet
 from ..domain.local_time import local_date, start_of_day, zone
 from ..domain.meter import BY_ORGANIZATION, Aggregation, Meter, MeterQuery, StateWindow
 from ..domain.period import Period, format_instant
-from ..domain.plan import usage_period
+from ..domain.plan import previous_period, usage_period
 from ..domain.position import format_position, parse_position
 from ..domain.quantity import divide, percentage, round_half_even, subtract
 from ..domain.span import Span, range_until, span_between, windows_of, year_before
@@ -39,7 +39,6 @@ MOST_POINTS = 100_000
 _ADDITIVE = (Aggregation.COUNT, Aggregation.SUM, Aggregation.STATE_COUNT)
 _WAIT_SECONDS = 2
 _STEP_MS = 5
-_MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +136,13 @@ class UsageQueries:
                 f"range: {which} is not the same for all of these organizations; give from and to, or a range such as "
                 "range=30d"
             )
-        period = periods[0]
-        before = None
-        if period.start is not None and period.end is not None:
-            before = usage_period(subscriptions[0], period.start - _MOMENT)
+        subscription, period = subscriptions[0], periods[0]
+        before = previous_period(subscription, period)
         if which == "current_period":
             return Span(period, before)
-        if before is None or before.start is None:
-            raise Invalid("range: there is no previous_period, because the usage period never resets")
-        return Span(before, usage_period(subscriptions[0], before.start - _MOMENT))
+        if before is None:
+            raise Invalid("range: there is no previous_period: the usage period never resets, or this is the first one")
+        return Span(before, previous_period(subscription, before))
 
 
 def _check(query: UsageQuery, meter: Meter) -> None:
@@ -192,7 +189,7 @@ def _compared(query: UsageQuery, span: Span, tz: ZoneInfo) -> Period | None:
 
 
 _WITHOUT = {
-    Compare.PREVIOUS: "the usage period never resets, or that is before 1900",
+    Compare.PREVIOUS: "the usage period never resets, this is the first one, or that is before 1900",
     Compare.YEAR: "the span is open, or that is before 1900",
 }
 
