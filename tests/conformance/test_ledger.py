@@ -27,6 +27,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, StatementError
 
+from meterhouse.domain.directory import OrganizationSearch
 from meterhouse.domain.errors import AlreadyExists, FolderError, InsufficientStorage, NotFound, StorageDamaged
 from meterhouse.domain.organization import Key, Organization, hash_secret
 from meterhouse.domain.period import Interval
@@ -155,6 +156,34 @@ class TestOrganizations:
         ledger.delete_organization("gone", NOW)
         assert [each.id for each in ledger.organizations()] == ["0", "B", "Z", "a", "a-1", "a.1", "a_1", "b"]
         assert ledger.organizations()[0] == replace(ACME, id="0")
+
+    def test_they_are_found_by_any_part_of_id_or_name_by_namespace_and_by_plan(self, ledger: Ledger) -> None:
+        named = {"a-1": "Zebra", "A-2": "Ant 100%", "b": "Bee_hive", "c": "ant", "gone": "ant"}
+        for name, title in named.items():
+            namespace = "onepin" if name == "c" else ACME.namespace
+            ledger.add_organization(replace(ACME, id=name, name=title, namespace=namespace))
+        ledger.delete_organization("gone", NOW)
+        ledger.put_subscription("b", MONTHLY)
+
+        def found(**wanted: Any) -> tuple[list[tuple[str, str | None]], int]:
+            page = ledger.find_organizations(OrganizationSearch(**wanted))
+            return [(each.organization.id, each.plan) for each in page.found], page.total
+
+        everything = [("A-2", None), ("a-1", None), ("b", "pro"), ("c", None)]
+        assert found() == (everything, 4)
+        assert found(text="ANT") == ([("A-2", None), ("c", None)], 2)
+        assert found(text="a-") == (everything[:2], 2)
+        assert found(text="%") == ([("A-2", None)], 1)
+        assert found(text="_") == ([("b", "pro")], 1)
+        assert found(text="ant", namespace="onepin") == ([("c", None)], 1)
+        assert found(plan="pro") == ([("b", "pro")], 1)
+        assert found(plan="free") == ([], 0)
+        assert found(ids=("c", "b", "gone", "none")) == (everything[2:], 2)
+        assert found(ids=()) == ([], 0)
+        assert found(offset=1, limit=2) == (everything[1:3], 4)
+        assert found(offset=9) == ([], 4)
+        [first, *_] = ledger.find_organizations(OrganizationSearch()).found
+        assert first.organization == replace(ACME, id="A-2", name="Ant 100%")
 
     def test_deleted_ones_are_known_with_their_namespace_purged_or_not(self, ledger: Ledger) -> None:
         assert ledger.deleted() == set()

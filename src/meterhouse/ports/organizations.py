@@ -6,6 +6,7 @@ from collections.abc import Set
 from datetime import datetime
 from typing import Protocol
 
+from ..domain.directory import FoundOrganizations, OrganizationSearch
 from ..domain.organization import Organization
 from ..domain.plan import Subscription
 
@@ -23,6 +24,10 @@ class Organizations(Protocol):
 
     def organizations(self) -> list[Organization]:
         """All of them except the deleted ones, by id."""
+        ...
+
+    def find_organizations(self, search: OrganizationSearch) -> FoundOrganizations:
+        """Those that a search is for, by id. The cost is that of the page, and of counting."""
         ...
 
     def delete_organization(self, organization_id: str, at: datetime) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Set
 from datetime import datetime
 
-from sqlalchemy import URL, insert, update
+from sqlalchemy import URL, ColumnElement, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from ...domain.directory import FoundOrganization, FoundOrganizations, OrganizationSearch
 from ...domain.errors import AlreadyExists, NotFound
 from ...domain.organization import Organization
 from ...domain.plan import Subscription
@@ -52,6 +53,29 @@ class SqlOrganizations(Database):
         """See `Ledger.organizations`."""
         found = self._read(Organization, _ORGANIZATIONS.where(organizations.c.deleted_at.is_(None)))
         return sorted(found, key=lambda organization: organization.id)  # databases differ in how they sort text
+
+    def find_organizations(self, search: OrganizationSearch) -> FoundOrganizations:
+        """See `Ledger.find_organizations`."""
+        conditions: list[ColumnElement[bool]] = [organizations.c.deleted_at.is_(None)]
+        if search.text:
+            columns = (organizations.c.id, organizations.c.name)
+            conditions.append(or_(*(column.icontains(search.text, autoescape=True) for column in columns)))
+        if search.namespace is not None:
+            conditions.append(organizations.c.namespace == search.namespace)
+        if search.plan is not None:
+            conditions.append(subscriptions.c.plan == search.plan)
+        if search.ids is not None:
+            conditions.append(organizations.c.id.in_(search.ids))
+        joined = organizations.outerjoin(subscriptions, subscriptions.c.organization == organizations.c.id)
+        counted = select(func.count()).select_from(joined).where(*conditions)
+        page = _ORGANIZATIONS.add_columns(subscriptions.c.plan).select_from(joined).where(*conditions)
+        by_id = organizations.c.id if self._engine.dialect.name == "sqlite" else organizations.c.id.collate("C")
+        page = page.order_by(by_id).offset(search.offset).limit(search.limit)
+        with self._engine.connect() as connection:
+            rows = [dict(row) for row in connection.execute(page).mappings()]
+            total = connection.scalar(counted) or 0
+        found = (FoundOrganization(plan=row.pop("plan"), organization=Organization(**row)) for row in rows)
+        return FoundOrganizations(tuple(found), total)
 
     def delete_organization(self, organization_id: str, at: datetime) -> None:
         """See `Ledger.delete_organization`."""
