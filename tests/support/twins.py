@@ -22,6 +22,7 @@ from meterhouse.contracts.contract import Contract
 from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.listing import CursorSeal
 from meterhouse.http.app import Metering, create_app
+from meterhouse.http.portal_tokens import PortalTokens
 from meterhouse.services.accounts import Accounts, KeyPolicy
 from meterhouse.services.corrections import Corrections
 from meterhouse.services.erasures import Erasures
@@ -155,6 +156,8 @@ def twins_at(
             verifiers={"onepin": tokens.get},
             rate_limits=RateLimits(ledger),
             metering=metering,
+            portal_tokens=PortalTokens(os.urandom(32), clock),
+            pages=None,
             clock=clock,
             max_body_bytes=1 << 20,
             decoding_bytes=1 << 24,

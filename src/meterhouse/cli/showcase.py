@@ -76,6 +76,8 @@ def print_answers(client: Client, shown: list[Shown]) -> None:
 def print_guide(client: Client, shown: list[Shown], settings: Settings, admin_key: str) -> None:
     """A curl line for each endpoint, and the usage of one organization as a table."""
     base = base_url(settings)
+    out.print("\nThe dashboard:\n", highlight=False)
+    _line(f"{base}/    sign in with the admin key: {admin_key}")
     out.print("\nFive organizations with a year of usage are ready. Paste any of these:\n", highlight=False)
     for each in shown:
         name, value = each.header

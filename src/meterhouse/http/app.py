@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from litestar import Litestar, Response
+from litestar import Litestar, Response, Router
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
@@ -47,6 +47,8 @@ from .metered_events import MeteredEvents
 from .namespaces import namespaces_router
 from .observability import Metrics, Observability
 from .organizations import organizations_router
+from .portal_links import portal_links_router
+from .portal_tokens import PortalTokens
 from .query import check_query, declare_query
 from .readers import Readers
 from .regular_events import IngestFastPath
@@ -57,6 +59,9 @@ from .slow_bodies import SlowBodies
 from .subscriptions import subscriptions_router
 from .usage import UsageEndpoints
 from .usage_queries import UsageQueryEndpoint
+
+MakePages: TypeAlias = Callable[[Authentication, Metrics], Sequence[Router]]
+"""Makes the routers of what people look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +88,10 @@ def create_app(
     catalogs: Catalogs,
     contracts: dict[str, Contract],
     verifiers: Mapping[str, Callable[[str], Mapping[str, Any] | None]],
+    portal_tokens: PortalTokens,
     rate_limits: RateLimits,
     metering: Metering | None,
+    pages: MakePages | None,
     clock: Clock,
     max_body_bytes: int,
     decoding_bytes: int,
@@ -97,7 +104,7 @@ def create_app(
     """The ASGI application. Without `metering` it manages accounts only."""
     metrics = Metrics(version)
     metrics.watch_disk(data)
-    authentication = Authentication(hash_secret(admin_key), accounts, Attempts(failed_keys_per_minute))
+    authentication = Authentication(hash_secret(admin_key), accounts, Attempts(failed_keys_per_minute), portal_tokens)
     routers = [
         organizations_router(accounts, authentication),
         subscriptions_router(accounts, authentication),
@@ -124,6 +131,8 @@ def create_app(
             stories_router(metering.stories, authentication),
             erasures_router(metering.erasures, authentication),
             UsageQueryEndpoint(accounts, metering.queries, authentication).router(),
+            portal_links_router(accounts, portal_tokens, clock, authentication),
+            *(pages(authentication, metrics) if pages is not None else ()),
         ]
         routers += [events, usage.router(), listing.router()]
         routers += [rollups_router(metering.store, authentication), endpoints.router()]
@@ -154,7 +163,7 @@ def create_app(
     def of_contract(path: str) -> bool:
         return endpoints is not None and endpoints.owner(path) is not None
 
-    app: ASGIApp = CrossOrigin(Head(litestar, of_contract), cors_origins, of_contract)
+    app: ASGIApp = CrossOrigin(Head(litestar, of_contract), cors_origins, portal_tokens, of_contract)
     if answers is not None and ingest_endpoint is not None:
         app = IngestFastPath(
             ResponseCacheMiddleware(app, answers, metrics, clock), ingest_endpoint, authentication, max_body_bytes

@@ -15,6 +15,7 @@ from ..contracts.contract import bearer
 from ..domain.organization import Caller, hash_secret
 from ..services.accounts import Accounts
 from .attempts import Attempts
+from .portal_tokens import PortalTokens
 from .problems import Forbidden, TooManyFailures, Unauthorized
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
@@ -27,6 +28,7 @@ class Authentication:
     admin_key_hash: str
     accounts: Accounts
     attempts: Attempts
+    portal_tokens: PortalTokens
 
     def admin_guard(self) -> Guard:
         """A guard that raises unless the caller is the operator, before anything of the request is read."""
@@ -49,12 +51,29 @@ class Authentication:
         secret = self._other_than_operator(request)
         if secret is None:
             return None
+        if request.scope["route_handler"].opt.get("takes_portal_tokens") and (caller := self._guest(secret)):
+            return caller
+        return self._holder(secret, request.scope)
+
+    def sign_in(self, secret: str, scope: Scope) -> Caller | None:
+        """Whose key it is, as `caller` answers."""
+        return self._holder(secret, scope) if self._is_other_than_operator(secret, scope) else None
+
+    def _holder(self, secret: str, scope: Scope) -> Caller:
         caller = self.accounts.resolve(secret, list(self.accounts.policies))
         if caller is None or caller.organization.deleted_at is not None:
-            self.attempts.failed(_address(request.scope))
+            self.attempts.failed(_address(scope))
             raise Unauthorized("this key is not valid")
         self.attempts.succeeded(hash_secret(secret))
         return caller
+
+    def _guest(self, secret: str) -> Caller | None:
+        """The organization whose usage a token may read."""
+        claims = self.portal_tokens.read(secret)
+        organization = self.accounts.ledger.organization(claims.organization) if claims is not None else None
+        if organization is None or organization.deleted_at is not None:
+            return None
+        return Caller(organization, self.accounts.policies[organization.namespace].reading, None, None)
 
     def is_operator(self, header: bytes, scope: HTTPScope) -> bool:
         """Whether an `Authorization` header, written as it mostly is, has the admin key. Also False where `caller`
@@ -73,16 +92,19 @@ class Authentication:
         secret = bearer(request.headers)
         if secret is None:
             raise Unauthorized("send the header 'Authorization: Bearer <key>'")
+        return secret if self._is_other_than_operator(secret, request.scope) else None
+
+    def _is_other_than_operator(self, secret: str, scope: Scope) -> bool:
         key_hash = hash_secret(secret)
-        if wait_s := self._wait_s(request.scope, key_hash):
+        if wait_s := self._wait_s(scope, key_hash):
             raise TooManyFailures(
                 "too many wrong keys came from this address; wait (METERHOUSE_FAILED_KEYS_PER_MINUTE)",
                 headers={"Retry-After": str(wait_s)},
             )
         if not hmac.compare_digest(key_hash, self.admin_key_hash):
-            return secret
+            return True
         self.attempts.succeeded(key_hash)
-        return None
+        return False
 
     def _wait_s(self, scope: Scope, key_hash: str) -> int:
         return self.attempts.wait_s(_address(scope), key_hash)

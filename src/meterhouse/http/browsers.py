@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
+
+from .portal_tokens import PortalTokens
 
 _API = "/v1/"
 """Only these paths may be called across origins: each needs a key, and no cookie gives one."""
+_OF_PORTALS = re.compile(r"/v1/query|/v1/organizations/[^/]+/(?:usage|events)")
+"""What the token of a usage page reads."""
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, DELETE"),
     (b"access-control-allow-headers", b"authorization, content-type"),
@@ -43,11 +49,19 @@ class Head:
 
 
 class CrossOrigin:
-    """Lets pages of the named origins (`*` for all) call our own API with a key, and answers their preflights."""
+    """Lets pages of the named origins (`*` for all) call our own API with a key, and answers their preflights. With the
+    token of a usage page, only pages of the origins that it names.
 
-    def __init__(self, app: ASGIApp, origins: tuple[str, ...], of_contract: Callable[[str], bool]):
+    A preflight has no token yet. What a token reads is therefore allowed to be asked from anywhere: whether the page
+    may read the answer is decided when the token is there, and without one there is no answer worth reading.
+    """
+
+    def __init__(
+        self, app: ASGIApp, origins: tuple[str, ...], tokens: PortalTokens, of_contract: Callable[[str], bool]
+    ):
         self._app = app
         self._origins = frozenset(origin.encode() for origin in origins)
+        self._tokens = tokens
         self._of_contract = of_contract
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,7 +87,26 @@ class CrossOrigin:
         path = scope["path"]
         if not path.startswith(_API) or self._of_contract(path):
             return None
-        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
+        origin = _header(scope, b"origin")
         if origin is None:
             return None
-        return b"*" if b"*" in self._origins else origin if origin in self._origins else None
+        allowed = b"*" if b"*" in self._origins else origin if origin in self._origins else None
+        if not _OF_PORTALS.fullmatch(path):
+            return allowed
+        if scope["method"] == "OPTIONS":
+            return allowed or origin
+        named = self._named(_header(scope, b"authorization") or b"")
+        return allowed if named is None else origin if origin in named else None
+
+    def _named(self, header: bytes) -> frozenset[bytes] | None:
+        """The origins that the token of an `Authorization` header names; None when that is no such token."""
+        scheme, _, token = header.decode("latin-1").partition(" ")
+        try:
+            claims = self._tokens.read(token.strip()) if scheme.lower() == "bearer" else None
+        except HTTPException:  # its time is over: there is nothing to read
+            return frozenset()
+        return None if claims is None else frozenset(origin.encode() for origin in claims.origins)
+
+
+def _header(scope: HTTPScope, wanted: bytes) -> bytes | None:
+    return next((value for name, value in scope["headers"] if name == wanted), None)

@@ -15,7 +15,6 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath
-from litestar.response import Redirect
 
 from ..contracts.contract import Contract, Refusal, Refused, Request, Route
 from .bodies import encode_body
@@ -78,10 +77,6 @@ class DocsPage(OpenAPIRenderPlugin):
 def documents_router(version: str, contracts: Mapping[str, Contract]) -> Router:
     """Meterhouse's own OpenAPI document, one per contract, and the way to the page about them."""
 
-    @get("/", include_in_schema=False)
-    async def root() -> Redirect:
-        return Redirect("/docs")
-
     @get("/openapi.json", include_in_schema=False)
     async def own_document(request: HttpRequest) -> Response[bytes]:
         return Response(msgspec.json.encode(own_openapi(request.app)), media_type="application/json")
@@ -92,7 +87,7 @@ def documents_router(version: str, contracts: Mapping[str, Contract]) -> Router:
             raise NotFoundException(f"no contract {name[:60]!r}; there is {', '.join(contracts)}")
         return Response(msgspec.json.encode(contract_openapi(contracts[name], version)), media_type="application/json")
 
-    return Router("/", route_handlers=[root, own_document, contract_document])
+    return Router("/", route_handlers=[own_document, contract_document])
 
 
 def contract_openapi(contract: Contract, version: str) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def stories_router(stories: EventExplanations, authentication: Authentication) -
         period, what corrections and contradicting deliveries there were. Without it, 404."""
         source, event_id = _named(request.scope.get("raw_path") or b"", event)
         story = await asyncio.to_thread(stories.of, namespace, EventName(source, event_id, organization))
-        return json_response(_story(story))
+        return json_response(story_body(story))
 
     return Router("/", route_handlers=[get_event], guards=[authentication.admin_guard()])
 
@@ -115,7 +115,8 @@ def _named(raw_path: bytes, decoded: str) -> tuple[str, str]:
     return unquote("/".join(parts[5:-1])), unquote(parts[-1])
 
 
-def _story(story: Story) -> StoryBody:
+def story_body(story: Story) -> StoryBody:
+    """All there is to tell of an event, in words."""
     stored, event, voided = story.stored, story.stored.event, story.voided
     counted = [each for each in story.meters if not each.reading.reason]
     if voided is not None:

@@ -95,7 +95,7 @@ class IngestEndpoint:
     def __init__(self, ingest: Ingest, metrics: Metrics):
         self._ingest = ingest
         self._bridge = CompletionBridge()
-        self._events, self._unmatched = metrics.events, metrics.unmatched
+        self._events, self._unmatched, self._arrivals = metrics.events, metrics.unmatched, metrics.arrivals
         self._counters: dict[str, list[tuple[str, Counter]]] = {}
         self._decoding = ThreadPoolExecutor(_DECODING_THREADS, "meterhouse-decoding")
 
@@ -112,6 +112,7 @@ class IngestEndpoint:
     async def report(self, namespace: str, pending: asyncio.Future[Report]) -> tuple[int, bytes]:
         """The status and the report as JSON, counted, when it is there; raises what the commit raised."""
         report = await pending
+        self._arrivals.count(namespace, report)
         for outcome, counter in self._counters_of(namespace):
             if count := getattr(report, outcome):
                 counter.inc(count)

@@ -23,6 +23,7 @@ from ..domain.reading import PropertyReader, groups_of, reading_of
 from ..services.usage import OrganizationUsage, Usage
 from .bodies import exact, json_response
 from .openapi import described
+from .portal_tokens import TAKES_PORTAL_TOKENS
 from .query import PREFIXES, given_parameters, instant_of
 from .readers import Readers
 from .request import HttpRequest
@@ -85,7 +86,9 @@ class MeteredEvents:
             "/v1/organizations/{organization_id:str}/events",
             operation_id="listMeteredEvents",
             tags=["Usage"],
-            opt={PREFIXES: {FILTER_PREFIX: True}} | described(answers={200: MeteredEventsBody}),
+            opt={PREFIXES: {FILTER_PREFIX: True}}
+            | TAKES_PORTAL_TOKENS
+            | described(answers={200: MeteredEventsBody}),
         )
         async def list_events(
             request: HttpRequest,

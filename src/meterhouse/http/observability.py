@@ -27,11 +27,14 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from ..services.ingest import Ingest
+from .arrivals import Arrivals
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _ON_EVERY_ANSWER = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 """An answer holds for this moment and this credential, and is what its content type says."""
+_OF_ASSETS = [(b"cache-control", b"public, max-age=31536000, immutable"), _ON_EVERY_ANSWER[1]]
+"""What a path with the hash of its content answers never changes."""
 _OURS = frozenset({b"x-request-id", *(name for name, _ in _ON_EVERY_ANSWER)})
 
 _DURATION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -99,6 +102,7 @@ class Metrics:
 
     def __init__(self, version: str = "0") -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, with the time at which it began
+        self.arrivals = Arrivals()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.build = Gauge(
@@ -206,7 +210,8 @@ class Observability:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [pair for pair in message["headers"] if pair[0].lower() not in _OURS]
-                message["headers"] = [*headers, *_ON_EVERY_ANSWER, (b"x-request-id", request_id.encode())]
+                always = _OF_ASSETS if scope["state"].get("never_changes") else _ON_EVERY_ANSWER
+                message["headers"] = [*headers, *always, (b"x-request-id", request_id.encode())]
             return send(message)
 
         # A server runs each request in a task, and a context, of its own: the binding ends with it.

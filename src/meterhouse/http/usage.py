@@ -28,6 +28,7 @@ from .bodies import exact, json_response
 from .contracts import response_of
 from .metered_events import first_page
 from .openapi import described
+from .portal_tokens import TAKES_PORTAL_TOKENS
 from .problems import problem
 from .query import instant_of
 from .readers import Readers
@@ -123,7 +124,7 @@ class UsageEndpoints:
             "/v1/organizations/{organization_id:str}/usage",
             operation_id="getUsage",
             tags=["Usage"],
-            opt=described(answers={200: UsageBody}),
+            opt=TAKES_PORTAL_TOKENS | described(answers={200: UsageBody}),
         )
         async def get_usage(
             request: HttpRequest,

@@ -21,6 +21,7 @@ from ..services.usage_queries import UsageQueries
 from .authentication import Authentication
 from .bodies import exact, json_response
 from .openapi import described
+from .portal_tokens import TAKES_PORTAL_TOKENS
 from .problems import Forbidden
 from .query import READS_QUERY, given_parameters
 from .request import HttpRequest
@@ -115,6 +116,7 @@ class UsageQueryEndpoint:
             operation_id="queryUsage",
             tags=["Usage"],
             opt=READS_QUERY
+            | TAKES_PORTAL_TOKENS
             | described(
                 answers={200: UsageAnswerBody}, media={"text/csv": "The same numbers as rows."}, problems=(404, 503)
             ),

@@ -1,0 +1,88 @@
+"""All pages, put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from litestar import Response, Router
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+
+from ..domain.errors import MeterhouseError
+from ..http.authentication import Authentication
+from ..http.observability import Metrics
+from ..http.portal_tokens import PortalTokens
+from ..http.request import HttpRequest
+from ..services.accounts import Accounts
+from ..services.event_explanations import EventExplanations
+from ..services.forecasts import Forecasts
+from ..services.nearing_limits import NearingLimits
+from ..services.usage import Usage
+from ..services.usage_queries import UsageQueries
+from .assets import Assets
+from .catalogs import CatalogPages
+from .events import EventPages
+from .organization import OrganizationPages
+from .organizations import OrganizationsPages
+from .overview import OverviewPages
+from .pages import Pages
+from .portal import PortalPages
+from .sessions import Sessions
+from .signing_in import signing_in_router
+from .system import SystemPages
+from .usage_section import UsageSection
+
+_ERRORS: tuple[type[Exception], ...] = (
+    MeterhouseError,
+    NotFoundException,
+    MethodNotAllowedException,
+    HTTPException,
+    Exception,
+)
+"""All that the API has handlers for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """What its pages are made from."""
+
+    version: str
+    secret: bytes
+    accounts: Accounts
+    usage: Usage
+    queries: UsageQueries
+    forecasts: Forecasts
+    stories: EventExplanations
+    portal_tokens: PortalTokens
+
+    def routers(self, authentication: Authentication, metrics: Metrics) -> Sequence[Router]:
+        """Every page and file, and what is shown when something is wrong."""
+        accounts, usage, catalogs = self.accounts, self.usage, self.usage.catalogs
+        assets = Assets()
+        sessions = Sessions(self.secret, authentication.admin_key_hash, accounts, accounts.clock, os.urandom)
+        pages, section = Pages(sessions, assets), UsageSection(self.queries, catalogs)
+        nearing = NearingLimits(self.queries, usage)
+        routers = [
+            signing_in_router(pages, authentication),
+            OverviewPages(pages, usage, self.queries, nearing, metrics).router(),
+            OrganizationsPages(pages, accounts.ledger, catalogs, self.queries).router(),
+            OrganizationPages(pages, accounts, usage, self.forecasts, section).router(),
+            EventPages(pages, accounts, usage, self.stories).router(),
+            CatalogPages(pages, catalogs).router(),
+            SystemPages(pages, usage.store, metrics, self.version).router(),
+        ]
+        portal = PortalPages(pages, self.portal_tokens, accounts, usage, self.forecasts, section).router()
+
+        # Functions: Litestar copies exception handlers, and with a method all that it is bound to.
+        def refused(request: HttpRequest, error: Exception) -> Response[bytes]:
+            return pages.refused(request, error)
+
+        def refused_in_frame(request: HttpRequest, error: Exception) -> Response[bytes]:
+            return pages.refused_in_frame(request, error)
+
+        return [
+            Router("/", route_handlers=routers, exception_handlers=dict.fromkeys(_ERRORS, refused)),
+            Router("/", route_handlers=[portal], exception_handlers=dict.fromkeys(_ERRORS, refused_in_frame)),
+            assets.router(),
+        ]

@@ -1,0 +1,131 @@
+"""An answer about a meter as a table. Charts are drawn from the table: they cannot say anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeAlias
+
+from ..domain.meter import Aggregation, Meter
+from ..domain.period import Period
+from ..domain.quantity import divide, subtract
+from ..domain.usage_query import MeterAnswer, UsageAnswer, UsageFigures
+from .formats import digits, number
+
+Link: TypeAlias = Callable[[Period, Mapping[str, str]], str]
+"""Where the events of a span and a group are listed."""
+NOTHING = "(none)"
+"""What stands for events that lack the property."""
+_ADDITIVE = (Aggregation.COUNT, Aggregation.SUM, Aggregation.STATE_COUNT)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A number, and where its events are."""
+
+    text: str
+    value: str
+    """For the chart; empty where there is none."""
+    href: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A window."""
+
+    label: str
+    cells: Sequence[Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A group over the whole span."""
+
+    name: str
+    total: Cell
+    share: Decimal | None
+    previous: Decimal | None
+    change_percent: Decimal | None
+    is_other: bool = False
+    """Whether it is all groups beside the top ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTable:
+    """A meter over a span."""
+
+    meter: Meter
+    span: Period
+    compared: Period | None
+    timezone: str
+    series: Sequence[str]
+    """The columns: groups, or the meter itself."""
+    stacked: bool
+    """Whether the columns add up to what the meter makes of all events."""
+    rows: Sequence[TableRow]
+    total: Cell
+    previous: Decimal | None
+    change_percent: Decimal | None
+    groups: Sequence[GroupRow]
+    """Empty where the answer is not grouped."""
+
+
+def usage_table(answer: UsageAnswer, found: MeterAnswer, link: Link | None) -> UsageTable:
+    """The table of one meter of an answer. Without `link` numbers lead nowhere."""
+    columns: list[tuple[str, UsageFigures, Mapping[str, str] | None]] = []
+    if found.groups is None:
+        columns.append((found.meter.unit or found.meter.slug, found.figures, {}))
+    else:
+        columns += [(_name(each.group), each.figures, each.group) for each in found.groups]
+    if found.other is not None:
+        columns.append((_other(found.other.groups), found.other.figures, None))
+
+    def cell(value: Decimal | None, period: Period, group: Mapping[str, str] | None) -> Cell:
+        href = link(period, group) if value and group is not None and link is not None else ""
+        return Cell(number(value), "" if value is None else digits(value), href)
+
+    rows = [
+        TableRow(
+            window.label,
+            [cell(figures.windows[index], window.period, group) for _, figures, group in columns],
+        )
+        for index, window in enumerate(answer.windows)
+    ]
+    groups = [
+        GroupRow(_name(each.group), cell(each.figures.total, answer.span, each.group), each.share,
+                 each.figures.previous, growth(each.figures))
+        for each in found.groups or ()
+    ]  # fmt: skip
+    if found.other is not None:
+        figures = found.other.figures
+        name, total = _other(found.other.groups), cell(figures.total, answer.span, None)
+        groups.append(GroupRow(name, total, found.other.share, figures.previous, growth(figures), is_other=True))
+    return UsageTable(
+        meter=found.meter,
+        span=answer.span,
+        compared=answer.compared,
+        timezone=answer.query.timezone,
+        series=[name for name, _, _ in columns],
+        stacked=found.meter.aggregation in _ADDITIVE,
+        rows=rows,
+        total=cell(found.figures.total, answer.span, {}),
+        previous=found.figures.previous,
+        change_percent=found.change_percent,
+        groups=groups,
+    )
+
+
+def _name(group: Mapping[str, str]) -> str:
+    return " · ".join(text or NOTHING for text in group.values())
+
+
+def _other(groups: int) -> str:
+    return f"{groups} other" if groups == 1 else f"{groups} others"
+
+
+def growth(figures: UsageFigures) -> Decimal | None:
+    """By how many percent a total is more than the previous one."""
+    if figures.total is None or not figures.previous:
+        return None
+    return divide(subtract(figures.total, figures.previous) * 100, figures.previous)
