@@ -99,6 +99,7 @@ def test_only_the_operator_makes_links(server: Server, acme: str) -> None:
         {"origins": ["javascript:alert(1)"]},
         {"origins": ["https://app.example\n"]},
         {"origins": [f"https://{n}.example" for n in range(11)]},
+        {"origins": [f"https://{n}{'a' * 250}.example"[:260] for n in range(10)]},
         {"theme": {"color": "red"}},
         {"theme": {"color": "#fff}body{display:none"}},
         {"theme": {"color": "#ff7a00\n"}},

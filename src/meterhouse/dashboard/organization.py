@@ -68,10 +68,11 @@ class OrganizationPages:
             "section": "organizations",
             **overview_of(reader, self.forecasts, events=True),
             "usage": self.section.of(organization, visit.query, path, events=True),
-            "keys": self.accounts.keys(organization.id),
-            "now": self.accounts.clock.now(),
-            "corrections": self._corrections(organization, reader.commit) if visit.viewer.is_operator else None,
         }
+        if visit.viewer.is_operator:
+            told["keys"] = self.accounts.keys(organization.id)
+            told["now"] = self.accounts.clock.now()
+            told["corrections"] = self._corrections(organization, reader.commit)
         return View("organization.html", told, 400 if told["usage"]["wrong"] else 200)
 
     def _csv(self, visit: Visit, organization_id: str) -> Answer:

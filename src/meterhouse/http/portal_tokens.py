@@ -76,7 +76,10 @@ class PortalTokens:
             if not _ORIGIN.fullmatch(origin):
                 raise Invalid(f"origins: {origin[:60]!r} must be written like https://app.example.com, without a path")
         claims = PortalClaims(organization, "usage:read", int(expires_at.timestamp()), origins, theme.checked())
-        return jwt.encode(msgspec.to_builtins(claims), self.secret, _ALGORITHM)
+        token = jwt.encode(msgspec.to_builtins(claims), self.secret, _ALGORITHM)
+        if len(token) > MAX_TOKEN:
+            raise Invalid(f"the link would have more than {MAX_TOKEN:,} characters: name fewer origins, a shorter logo")
+        return token
 
     def read(self, token: str) -> PortalClaims | None:
         """What a token says; None for whatever was not written here, or was altered since. Raises `Unauthorized` for

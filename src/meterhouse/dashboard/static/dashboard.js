@@ -116,6 +116,7 @@
       location.reload();
       return null;
     }
+    if (answer.status === 401) location.reload(); // a link that has ended says so
     if (!(answer.headers.get("content-type") ?? "").startsWith("text/html")) return null;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     return byPart(page).size ? page : null;
