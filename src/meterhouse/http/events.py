@@ -151,7 +151,8 @@ def events_router(endpoint: IngestEndpoint, authentication: Authentication, metr
         opt=described(
             answers={200: Report, 422: Report},
             body=EventBody | list[EventBody],
-            body_media=tuple(MEDIA_TYPES),
+            body_media=tuple(media for media, lines in MEDIA_TYPES.items() if not lines),
+            body_lines=tuple(media for media, lines in MEDIA_TYPES.items() if lines),
             example=_EXAMPLE,
             problems=(404,),
         ),

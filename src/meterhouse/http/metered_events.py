@@ -86,9 +86,7 @@ class MeteredEvents:
             "/v1/organizations/{organization_id:str}/events",
             operation_id="listMeteredEvents",
             tags=["Usage"],
-            opt={PREFIXES: {FILTER_PREFIX: True}}
-            | TAKES_PORTAL_TOKENS
-            | described(answers={200: MeteredEventsBody}),
+            opt={PREFIXES: {FILTER_PREFIX: True}} | TAKES_PORTAL_TOKENS | described(answers={200: MeteredEventsBody}),
         )
         async def list_events(
             request: HttpRequest,

@@ -35,6 +35,8 @@ class Described:
     body: Any = None
     """The type of a body that the handler reads itself."""
     body_media: tuple[str, ...] = (JSON,)
+    body_lines: tuple[str, ...] = ()
+    """Media types that have a JSON value on each line."""
     example: Any = None
     """Of the body."""
 
@@ -94,6 +96,7 @@ def own_openapi(app: Litestar) -> dict[str, Any]:
             schema = next(bodies)
             example = {} if operation.described.example is None else {"example": operation.described.example}
             content = {media: {"schema": schema, **example} for media in operation.described.body_media}
+            content |= {media: {"schema": {"type": "string"}} for media in operation.described.body_lines}
             described["requestBody"] = {"content": content, "required": operation.described.example is not None}
         described["responses"] = _responses(operation, answer_schemas)
     document["components"]["schemas"] = {**as_on_the_wire(components), **_as_asked(request_components)}
