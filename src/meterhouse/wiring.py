@@ -168,6 +168,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
                 forecasts=forecasts,
                 stories=stories,
                 portal_tokens=portal_tokens,
+                contracts=contracts,
             ).routers
         admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
         app = create_app(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -101,6 +102,15 @@ def sparkline(values: list[Decimal]) -> Markup:
     ).format(bars)
 
 
+_CODE = re.compile(r"`([^`]+)`")
+
+
+def with_code(text: str) -> Markup:
+    """A text of the document for HTML: what stands between backticks is code, an empty line ends a paragraph."""
+    marked = _CODE.sub(r"<code>\1</code>", str(escape(text)))
+    return Markup("".join(f"<p>{part}</p>" for part in marked.split("\n\n")))  # noqa: S704 - it is escaped before
+
+
 FILTERS = {
     "number": number,
     "digits": digits,
@@ -110,5 +120,6 @@ FILTERS = {
     "size": size,
     "moment": moment,
     "day": day,
+    "with_code": with_code,
 }
 """By their names in templates."""

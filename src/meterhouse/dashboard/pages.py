@@ -116,6 +116,11 @@ class Pages:
             self.keep(request, response, session)
         return response
 
+    def looking(self, request: HttpRequest) -> tuple[Viewer | None, Session | None]:
+        """Who looks at a page that is for anybody."""
+        session = self.session(request)
+        return self.sessions.viewer(session), session
+
     def render(self, view: View, viewer: Viewer | None = None, session: Session | None = None) -> Response[bytes]:
         """A page as an answer."""
         token = self.sessions.form_token(session) if session is not None else ""

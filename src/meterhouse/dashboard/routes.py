@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from litestar import Response, Router
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
+from ..contracts.contract import Contract
 from ..domain.errors import MeterhouseError
 from ..http.authentication import Authentication
 from ..http.observability import Metrics
@@ -28,6 +29,7 @@ from .organizations import OrganizationsPages
 from .overview import OverviewPages
 from .pages import Pages
 from .portal import PortalPages
+from .reference import ReferencePages
 from .sessions import Sessions
 from .signing_in import signing_in_router
 from .system import SystemPages
@@ -55,6 +57,7 @@ class Dashboard:
     forecasts: Forecasts
     stories: EventExplanations
     portal_tokens: PortalTokens
+    contracts: Mapping[str, Contract]
 
     def routers(self, authentication: Authentication, metrics: Metrics) -> Sequence[Router]:
         """Every page and file, and what is shown when something is wrong."""
@@ -71,6 +74,7 @@ class Dashboard:
             EventPages(pages, accounts, usage, self.stories).router(),
             CatalogPages(pages, catalogs).router(),
             SystemPages(pages, usage.store, metrics, self.version).router(),
+            ReferencePages(pages, self.contracts, self.version).router(),
         ]
         portal = PortalPages(pages, self.portal_tokens, accounts, usage, self.forecasts, section).router()
 

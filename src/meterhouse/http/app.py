@@ -154,7 +154,7 @@ def create_app(
             Exception: problems.unexpected_error,
         },
         before_request=check_query,
-        openapi_config=openapi_config(version, contracts),
+        openapi_config=openapi_config(version),
         request_max_body_size=max_body_bytes,
         logging_config=None,
     )

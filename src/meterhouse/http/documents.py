@@ -1,10 +1,9 @@
-"""OpenAPI documents and the page that lists them. The page loads nothing from anywhere else."""
+"""OpenAPI documents: Meterhouse's own, and one for each contract."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from html import escape
 from http import HTTPStatus
 from typing import Any
 
@@ -22,64 +21,41 @@ from .openapi import as_on_the_wire, own_openapi
 from .request import HttpRequest
 
 _EXAMPLE_MOMENT = datetime(2026, 3, 15, 12, tzinfo=UTC)
-_STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}"
-    "code{background:#f2f2f2;padding:.1rem .3rem;border-radius:.2rem}td,th{text-align:left;padding:.3rem .8rem .3rem 0;"
-    "vertical-align:top;border-bottom:1px solid #e5e5e5}table{border-collapse:collapse;width:100%}"
-)
 
 
-def openapi_config(version: str, contracts: Mapping[str, Contract]) -> OpenAPIConfig:
-    """Meterhouse's own document at `/openapi.json`, readable at `/docs`."""
+def openapi_config(version: str) -> OpenAPIConfig:
+    """Meterhouse's own document at `/openapi.json`."""
     return OpenAPIConfig(
         title="Meterhouse",
         version=version,
         description="Meters what organizations use. Errors are RFC 9457 problem details.",
-        path="/docs",
-        render_plugins=[DocsPage(contracts)],
+        path="/openapi.json",
+        render_plugins=[OwnDocument()],
         use_handler_docstrings=True,
         components=Components(
-            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", description="The admin key.")}
+            security_schemes={
+                "bearer": SecurityScheme(
+                    type="http", scheme="bearer", description="The admin key, or an organization's key."
+                )
+            }
         ),
         security=[{"bearer": []}],
     )
 
 
-class DocsPage(OpenAPIRenderPlugin):
-    """Every operation in one table, and the contracts' documents below."""
+class OwnDocument(OpenAPIRenderPlugin):
+    """Gives the document itself: the page about it is the dashboard's."""
 
-    def __init__(self, contracts: Mapping[str, Contract]):
-        super().__init__(path="/", media_type=MediaType.HTML)
-        self._contracts = contracts
+    def __init__(self) -> None:
+        super().__init__(path="/", media_type=MediaType.JSON)
 
     def render(self, request: HttpRequest, openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002 - the base's signature
-        """The page."""
-        rows = "".join(
-            f"<tr><td><code>{method.upper()}</code></td><td><code>{escape(path)}</code></td>"
-            f"<td>{escape(operation.get('description') or operation.get('summary') or '')}</td></tr>"
-            for path, item in sorted(openapi_schema["paths"].items())
-            for method, operation in item.items()
-            if isinstance(operation, dict)
-        )
-        contract_rows = "".join(
-            f"<tr><td><a href='/docs/contracts/{name}'>{escape(contract.title)}</a></td><td>"
-            + "<br>".join(f"<code>GET {escape(path)}</code>" for route in contract.routes for path in route.paths)
-            + "</td></tr>"
-            for name, contract in self._contracts.items()
-        )
-        return (
-            f"<!doctype html><html lang='en'><meta charset='utf-8'><title>Meterhouse API</title><style>{_STYLE}</style>"
-            "<h1>Meterhouse API</h1><p>The OpenAPI document: <a href='/openapi.json'>/openapi.json</a></p>"
-            f"<table>{rows}</table><h2>Contracts</h2><table>{contract_rows}</table></html>"
-        ).encode()
+        """The document."""
+        return msgspec.json.encode(own_openapi(request.app))
 
 
 def documents_router(version: str, contracts: Mapping[str, Contract]) -> Router:
-    """Meterhouse's own OpenAPI document, one per contract, and the way to the page about them."""
-
-    @get("/openapi.json", include_in_schema=False)
-    async def own_document(request: HttpRequest) -> Response[bytes]:
-        return Response(msgspec.json.encode(own_openapi(request.app)), media_type="application/json")
+    """The OpenAPI documents of the contracts."""
 
     @get("/docs/contracts/{name:str}", include_in_schema=False)
     async def contract_document(name: FromPath[str]) -> Response[bytes]:
@@ -87,7 +63,7 @@ def documents_router(version: str, contracts: Mapping[str, Contract]) -> Router:
             raise NotFoundException(f"no contract {name[:60]!r}; there is {', '.join(contracts)}")
         return Response(msgspec.json.encode(contract_openapi(contracts[name], version)), media_type="application/json")
 
-    return Router("/", route_handlers=[own_document, contract_document])
+    return Router("/", route_handlers=[contract_document])
 
 
 def contract_openapi(contract: Contract, version: str) -> dict[str, Any]:
