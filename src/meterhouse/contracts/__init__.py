@@ -19,11 +19,19 @@ from .contract import Contract
 
 ENTRY_POINTS = "meterhouse.contracts"
 RESERVED = (
+    "/assets",
     "/docs",
+    "/events",
     "/healthz",
+    "/meters",
     "/metrics",
     "/openapi.json",
+    "/organizations",
+    "/portal",
     "/readyz",
+    "/sign-in",
+    "/sign-out",
+    "/system",
     "/v1/backup",
     "/v1/corrections",
     "/v1/erasures",
@@ -31,6 +39,7 @@ RESERVED = (
     "/v1/export",
     "/v1/namespaces",
     "/v1/organizations",
+    "/v1/query",
     "/v1/rollups",
 )
 """Where Meterhouse's own paths begin."""

@@ -20,8 +20,8 @@ from ..services.named_events import EventName
 from .authentication import Authentication
 from .bodies import Bodies, exact, json_response
 from .openapi import described
+from .periods import PeriodBody, period_body
 from .request import HttpRequest
-from .usage import PeriodBody, period_body
 
 _Namespace = Annotated[str, Parameter(description="The namespace of the events.")]
 _Preview = Annotated[bool, Parameter(description="Only tells what would change.")]

@@ -18,8 +18,8 @@ from ..services.named_events import EventName
 from .authentication import Authentication
 from .bodies import exact, json_response
 from .openapi import described
+from .periods import PeriodBody, period_body
 from .request import HttpRequest
-from .usage import PeriodBody, period_body
 
 
 class MeterStoryBody(msgspec.Struct):

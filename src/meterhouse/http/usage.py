@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -28,18 +27,12 @@ from .bodies import exact, json_response
 from .contracts import response_of
 from .metered_events import first_page
 from .openapi import described
+from .periods import PeriodBody, period_body, written
 from .portal_tokens import TAKES_PORTAL_TOKENS
 from .problems import problem
 from .query import instant_of
 from .readers import Readers
 from .request import HttpRequest
-
-
-class PeriodBody(msgspec.Struct):
-    """A half-open span in UTC; null sides are open."""
-
-    start: str | None
-    end: str | None
 
 
 class PreviousBody(msgspec.Struct):
@@ -200,14 +193,14 @@ class UsageEndpoints:
             as_of=format_instant(reader.now),
             position=format_position(reader.commit),
             period=period_body(summary.period),
-            resets_at=_instant(summary.period.end),
+            resets_at=written(summary.period.end),
             meters={
                 each.meter.slug: _meter_usage(
                     each, previous.get(each.meter.slug), forecasts.get(each.meter.slug), reader if links else None
                 )
                 for each in summary.meters
             },
-            incomplete=_instant(reader.lost_before()) or msgspec.UNSET,
+            incomplete=written(reader.lost_before()) or msgspec.UNSET,
         )
 
     def _check_quota(self, request: HttpRequest, organization_id: str, meter: str, amount: str) -> Response[bytes]:
@@ -227,7 +220,7 @@ class UsageEndpoints:
                     used=exact(quota.used),
                     limit=exact(quota.limit),
                     remaining=exact(quota.remaining),
-                    resets_at=_instant(quota.resets_at),
+                    resets_at=written(quota.resets_at),
                 )
             )
         contract = self.contracts.get(self.usage.catalogs.get(organization.namespace).contract or "")
@@ -235,11 +228,6 @@ class UsageEndpoints:
             return response_of(contract.insufficient_quota(quota))
         detail = f"{amount[:50]} more of {meter} does not fit: {exact(quota.used)} of {exact(quota.limit)} is used"
         return problem(request, 402, "quota_exceeded", detail)
-
-
-def period_body(period: Period) -> PeriodBody:
-    """A period as it is answered."""
-    return PeriodBody(_instant(period.start), _instant(period.end))
 
 
 def _asked_period(reader: OrganizationUsage, period: str | None, period_of: str | None) -> Period:
@@ -279,10 +267,10 @@ def _meter_usage(
         overage=exact(each.overage),
         percent=exact(round_half_even(each.percent, 2)) if each.percent is not None else None,
         period=period_body(each.period),
-        resets_at=_instant(each.resets_at),
+        resets_at=written(each.resets_at),
         previous=PreviousBody(exact(previous.used), exact(previous.used_by_now)) if previous else None,
         forecast=_forecast_body(forecast) if forecast else None,
-        complete_from=_instant(each.complete_from) or msgspec.UNSET,
+        complete_from=written(each.complete_from) or msgspec.UNSET,
         events=first_page(linked, each.meter) if linked else msgspec.UNSET,
     )
 
@@ -292,10 +280,6 @@ def _forecast_body(forecast: Forecast) -> ForecastBody:
         used=plain(forecast.used),
         low=exact(forecast.low),
         high=exact(forecast.high),
-        exhausted_at=_instant(forecast.exhausted_at),
+        exhausted_at=written(forecast.exhausted_at),
         method=forecast.method,
     )
-
-
-def _instant(instant: datetime | None) -> str | None:
-    return format_instant(instant) if instant else None
