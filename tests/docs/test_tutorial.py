@@ -9,6 +9,7 @@ from walkthrough import DOCS, matches, steps, walk
 
 PAGES = [
     "tutorial.md",
+    "how-to/ask-about-usage.md",
     "how-to/operate-a-server.md",
     "how-to/correct-the-past.md",
     "how-to/back-up-and-move.md",

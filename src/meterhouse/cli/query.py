@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from .arguments import Json
 from .target import Target, connect
-from .terminal import Failed, draws_blocks, print_json, print_table
+from .terminal import Failed, draws_blocks, out, print_json, print_table
 
 _LOCAL = Target()
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -62,6 +62,9 @@ def query(
     if json:
         print_json(answer)
         return
+    out.print(
+        f"{answer['from'] or 'the beginning'} to {answer['to'] or 'the end'}, {answer['timezone']}", soft_wrap=True
+    )
     for each in answer["meters"]:
         _print_meter(answer, each)
 
@@ -75,8 +78,7 @@ def _filter(text: str) -> tuple[str, str]:
 
 def _print_meter(answer: dict[str, Any], meter: dict[str, Any]) -> None:
     """A row for the total, each group and all others; or, where windows are not grouped, for each window."""
-    span = f"{answer['from'] or 'the beginning'} to {answer['to'] or 'the end'}, {answer['timezone']}"
-    title = f"{meter['meter']} ({meter['unit'] or meter['aggregation']}) from {span}"
+    title = f"{meter['meter']}, {meter['unit'] or meter['aggregation']}"
     compares = "compared" in answer
     if "groups" not in meter and "windows" in meter:
         rows: list[list[Any]] = [[each["label"], each["value"]] for each in meter["windows"]]
@@ -87,7 +89,7 @@ def _print_meter(answer: dict[str, Any], meter: dict[str, Any]) -> None:
         return
     parts = [("total", meter), *((_name(each["group"]), each) for each in meter.get("groups", ()))]
     if other := meter.get("other"):
-        parts.append((f"{other['groups']} others", other))
+        parts.append((f"{other['groups']} {'other' if other['groups'] == 1 else 'others'}", other))
     draws = "windows" in meter and draws_blocks()
     columns = ["", "used #", "share #"] + ["previous #"] * compares + [f"by {answer['window']}"] * draws
     print_table(
