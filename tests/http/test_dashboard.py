@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 import pytest
 
+from meterhouse.domain.period import parse_instant
 from support.pages import Read, form_token, signing_in, visitor
 from support.server import ADMIN_KEY, Server, altered, event, serve
 
@@ -284,6 +285,18 @@ def test_the_numbers_of_a_page_are_those_of_the_query(
     if "groups" in meter:
         [groups] = [table for table in tables if table[0][0]["text"] == query["group_by"]]
         assert [Decimal(row[1]["value"]) for row in groups[1:]] == [column["total"] for column in columns]
+
+
+def test_the_meters_of_a_page_are_those_of_the_usage(server: Server, operator: httpx.Client) -> None:
+    acme = server.organization("unsiloed", {"plan": "Free", "anchor": "2026-03-01T00:00:00Z", "interval": "P1M"})
+    used = [event("credit.used", acme, {"amount": 5}, at=f"2026-03-{day:02}T06:00:00Z") for day in range(1, 15)]
+    server.send("unsiloed", used)
+    told = server.usage(acme)["meters"]["credits"]
+    row = Read(operator.get(f"/organizations/{acme}").text).tables[0][1]
+    assert [cell["text"] for cell in row[:5]] == ["credits", "70", "100", "30", "70.0 %"]
+    assert row[5]["text"].startswith(f"{told['forecast']['used']}")
+    day = parse_instant(told["forecast"]["exhausted_at"])
+    assert f"limit reached {day.day} {day:%b %Y}" in row[5]["text"]
 
 
 def test_each_number_leads_to_its_events_and_each_event_to_its_story(operator: httpx.Client, acme: str) -> None:

@@ -66,4 +66,4 @@ class Read(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._cell is not None:
-            self._cell["text"] = (self._cell["text"] + data).strip()
+            self._cell["text"] = " ".join(f"{self._cell['text']} {data}".split())
