@@ -24,6 +24,7 @@ PAGES = {
     "explorer": "/events",
     "meters": "/meters",
     "system": "/system",
+    "reference": "/docs",
     "missing": "/organizations/none",
 }
 
@@ -85,7 +86,7 @@ def test_either_key_signs_in_and_sees_what_is_its_own(place: Place, context: Bro
     page.get_by_label("Key").fill(place.key)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Helvetia AI")
-    expect(page.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_text(["Usage", "Events"])
+    expect(page.get_by_role("navigation", name="Pages").get_by_role("link")).to_have_text(["Usage", "Events", "API"])
     assert axe(page) == []
     page.get_by_role("link", name="Events").click()
     assert axe(page) == []
