@@ -22,13 +22,16 @@ from ..domain.query_parameters import FILTER_PREFIX, filters_of
 from ..domain.reading import PropertyReader, groups_of, reading_of
 from ..services.usage import OrganizationUsage, Usage
 from .bodies import exact, json_response
-from .openapi import described
+from .openapi import described, query_parameter
 from .portal_tokens import TAKES_PORTAL_TOKENS
 from .query import PREFIXES, given_parameters, instant_of
 from .readers import Readers
 from .request import HttpRequest
 
 MAX_EVENTS_PER_PAGE = 1_000
+
+
+_FILTER = query_parameter("filter.{property}", "Only what has this text as its group by the property.", repeatable=True)
 
 
 class MeteredEvent(msgspec.Struct, omit_defaults=True):
@@ -86,7 +89,9 @@ class MeteredEvents:
             "/v1/organizations/{organization_id:str}/events",
             operation_id="listMeteredEvents",
             tags=["Usage"],
-            opt={PREFIXES: {FILTER_PREFIX: True}} | TAKES_PORTAL_TOKENS | described(answers={200: MeteredEventsBody}),
+            opt={PREFIXES: {FILTER_PREFIX: True}}
+            | TAKES_PORTAL_TOKENS
+            | described(answers={200: MeteredEventsBody}, parameters=(_FILTER,)),
         )
         async def list_events(
             request: HttpRequest,

@@ -39,11 +39,20 @@ class Described:
     """Media types that have a JSON value on each line."""
     example: Any = None
     """Of the body."""
+    parameters: tuple[dict[str, Any], ...] = ()
+    """Those that the handler reads itself: see `query_parameter`."""
 
 
 def described(**what: Any) -> dict[str, Any]:
     """The `opt` of a handler that is described: see `Described`."""
     return {_DESCRIBED: Described(**what)}
+
+
+def query_parameter(name: str, about: str, *, repeatable: bool = False, required: bool = False) -> dict[str, Any]:
+    """A parameter of the query, in the document's own words."""
+    text = {"type": "string"}
+    schema = {"type": "array", "items": text} if repeatable else text
+    return {"name": name, "in": "query", "description": about, "required": required, "schema": schema}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,8 @@ def own_openapi(app: Litestar) -> dict[str, Any]:
             content = {media: {"schema": schema, **example} for media in operation.described.body_media}
             content |= {media: {"schema": {"type": "string"}} for media in operation.described.body_lines}
             described["requestBody"] = {"content": content, "required": operation.described.example is not None}
+        if operation.described.parameters:
+            described["parameters"] = [*described.get("parameters", ()), *operation.described.parameters]
         described["responses"] = _responses(operation, answer_schemas)
     document["components"]["schemas"] = {**as_on_the_wire(components), **_as_asked(request_components)}
     return document

@@ -9,8 +9,6 @@ from decimal import Decimal
 
 import msgspec
 from litestar import Response, Router, get
-from litestar.openapi.spec import OpenAPIType, Operation, Schema
-from litestar.openapi.spec import Parameter as OpenAPIParameter
 
 from ..domain.errors import Invalid
 from ..domain.period import Period, format_instant
@@ -20,7 +18,7 @@ from ..services.accounts import Accounts
 from ..services.usage_queries import UsageQueries
 from .authentication import Authentication
 from .bodies import exact, json_response
-from .openapi import described
+from .openapi import described, query_parameter
 from .portal_tokens import TAKES_PORTAL_TOKENS
 from .problems import Forbidden
 from .query import READS_QUERY, given_parameters
@@ -100,6 +98,29 @@ class UsageAnswerBody(msgspec.Struct):
     """There only where events were lost in a disaster: what was stored before this instant may be incomplete."""
 
 
+_ABOUT_PARAMETERS = {
+    "meter": "A meter of the namespace; 1 to 20, repeated. Must be given.",
+    "organization": "With the admin key: an organization; repeated for several together.",
+    "namespace": "With the admin key, instead of organizations: all of them.",
+    "from": "An RFC 3339 instant, or a local date of `timezone`; instead of `range`.",
+    "to": "The same, exclusive; the moment of the question when absent.",
+    "range": "`current_period` (when absent), `previous_period`, or local units with the present one: `24h`, `30d`, "
+    "`12w`, `12mo`.",
+    "window": "`minute` (at most 24 hours), `hour`, `day`, `week`, `month`, or `none`.",
+    "timezone": "An IANA time zone; UTC when absent.",
+    "group_by": "A group-by property of the meters, and for the operator `organization`; up to 3, repeated.",
+    "filter.{property}": "Only what has this text as its group by the property; repeated for one of several.",
+    "top": "The most groups of a meter, 1 to 1,000; 20 when absent. All the rest is one `other`.",
+    "compare": "`previous`, the span just before, or `year`, the span a year earlier.",
+    "as_of": "An RFC 3339 instant: what was known then.",
+    "at_least": "A position, from an ingest report or an answer, that the answer must include.",
+}
+_PARAMETERS = tuple(
+    query_parameter(name, about, repeatable=REPEATABLE.get(name, name != "namespace"), required=name == "meter")
+    for name, about in _ABOUT_PARAMETERS.items()
+)
+
+
 @dataclass(frozen=True, slots=True)
 class UsageQueryEndpoint:
     """For the admin key, or a key of an organization with a scope that reads usage."""
@@ -118,9 +139,11 @@ class UsageQueryEndpoint:
             opt=READS_QUERY
             | TAKES_PORTAL_TOKENS
             | described(
-                answers={200: UsageAnswerBody}, media={"text/csv": "The same numbers as rows."}, problems=(404, 503)
+                answers={200: UsageAnswerBody},
+                media={"text/csv": "The same numbers as rows."},
+                problems=(404, 503),
+                parameters=_PARAMETERS,
             ),
-            operation_class=_QueryOperation,
         )
         async def query_usage(request: HttpRequest) -> Response[bytes]:
             """Usage of one to 20 meters over any span: by window in any time zone, by up to three groups, filtered,
@@ -239,42 +262,3 @@ def _compared(period: Period) -> ComparedBody:
 
 def _side(instant: datetime | None) -> str | None:
     return None if instant is None else format_instant(instant)
-
-
-_PARAMETERS = {
-    "meter": "A meter of the namespace; 1 to 20, repeated. Must be given.",
-    "organization": "With the admin key: an organization; repeated for several together.",
-    "namespace": "With the admin key, instead of organizations: all of them.",
-    "from": "An RFC 3339 instant, or a local date of `timezone`; instead of `range`.",
-    "to": "The same, exclusive; the moment of the question when absent.",
-    "range": "`current_period` (when absent), `previous_period`, or local units with the present one: `24h`, `30d`, "
-    "`12w`, `12mo`.",
-    "window": "`minute` (at most 24 hours), `hour`, `day`, `week`, `month`, or `none`.",
-    "timezone": "An IANA time zone; UTC when absent.",
-    "group_by": "A group-by property of the meters, and for the operator `organization`; up to 3, repeated.",
-    "filter.{property}": "Only what has this text as its group by the property; repeated for one of several.",
-    "top": "The most groups of a meter, 1 to 1,000; 20 when absent. All the rest is one `other`.",
-    "compare": "`previous`, the span just before, or `year`, the span a year earlier.",
-    "as_of": "An RFC 3339 instant: what was known then.",
-    "at_least": "A position, from an ingest report or an answer, that the answer must include.",
-}
-
-
-@dataclass
-class _QueryOperation(Operation):
-    """Describes the parameters, which are read from the query as it is."""
-
-    def __post_init__(self) -> None:
-        schema = Schema(type=OpenAPIType.STRING)
-        self.parameters = [
-            OpenAPIParameter(
-                name=name,
-                param_in="query",
-                description=description,
-                required=name == "meter",
-                schema=Schema(type=OpenAPIType.ARRAY, items=schema)
-                if REPEATABLE.get(name, name != "namespace")
-                else schema,
-            )
-            for name, description in _PARAMETERS.items()
-        ]
