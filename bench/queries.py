@@ -15,8 +15,6 @@ from .workload import NOW
 
 NAMESPACE, METER = "aitronos", "neurons"
 ZONES = ("UTC", "America/New_York", "Europe/Zurich", "Asia/Kathmandu", "Asia/Tokyo", "America/Caracas", "Pacific/Apia")
-_ASKED = 100
-"""Times that PostgreSQL is asked each."""
 
 
 def _by_day_and_model(organization: str, zone: str, end: str, days: int) -> dict[str, str]:
@@ -65,13 +63,13 @@ def paths(kind: str, organization: str) -> list[str]:
     ]
 
 
-def time_postgres(uri: str, organization: str) -> dict[str, tuple[float, float]]:
+def time_postgres(uri: str, organization: str, times: int) -> dict[str, tuple[float, float]]:
     """Median and 99th percentile of each kind in milliseconds, without HTTP: whole hours, which is all it has."""
     took: dict[str, tuple[float, float]] = {}
     with psycopg.connect(uri) as connection:
         for kind, sql in _SQL.items():
             each = []
-            for number in range(_ASKED):
+            for number in range(times):
                 span = {"start": NOW - timedelta(days=30, hours=number % 24), "end": NOW}
                 names = {"namespace": NAMESPACE, "organization": organization, "meter": METER}
                 began = time.perf_counter()

@@ -176,7 +176,7 @@ class Run:
                 paths = [f"/v1/usage/{product.namespace}/{product.organization(0)}" for product in FIVE]
                 measured.reads = self._rate(server.port, [request("GET", path, COMPARATOR) for path in paths])
             if Phase.QUERIES in self._phases:
-                measured.queries = queries.time_postgres(uri, _ASKED_ABOUT.organization(0))
+                measured.queries = queries.time_postgres(uri, _ASKED_ABOUT.organization(0), self._size.requests)
             measured.bytes_an_event = postgres.bytes_an_event(uri)
             return measured
 

@@ -18,7 +18,7 @@ from support.server import ADMIN_KEY, CANNOT, event, serve
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it keeps an event loop running, which other tests need for themselves
 def browser() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
         installable = os.geteuid() == 0 and shutil.which("apt-get") is not None
@@ -76,7 +76,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     made.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def signed_in(browser: Browser, place: Place) -> StorageState:
     """The cookies of the operator's."""
     context = browser.new_context()

@@ -226,7 +226,7 @@ def test_many_small_histories(
         at = rng.choice(slots) + timedelta(minutes=rng.randrange(15))
         return event(f"e{next(numbers)}", at, data, org=organization)
 
-    organizations = [f"org-{number}" for number in range(12)]
+    organizations = [f"org-{number}" for number in range(8)]
     sent: list[Event] = []
     try:
         for _ in range(4):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from random import Random
@@ -20,6 +21,8 @@ STRANGE = [
     event("credit.used", "unsiloed-1", {"amount": 1}, at="2026-12-31T23:59:59.999999Z"),
     event("of.no/meter", "nobody ‘yet’", {"a": [None, {"b": "\n\t\\"}]}),
 ]
+_OF_ONE_SERVER = re.compile(r'"forecast":(?:null|\{[^}]*\}),?|"position":"[^"]*"')
+"""The past of a forecast is read once an hour, by each server; commits are numbered anew when an export is ingested."""
 SPACED = b'{"specversion":"1.0","id":"spaced","source":"s","type":"credit.used","subject":"unsiloed-1","data":%s}'
 SPACED_DATA = b'{\r\n\t"amount" :\n 1.50,  "note":"a\\nb\\u00fc/\\/"\n}'
 
@@ -66,7 +69,8 @@ def answers(server: Server, secrets: dict[str, str]) -> dict[str, str]:
         answer = server.http.get(path, headers={header: credential.format(secrets[organization])})
         assert answer.status_code == 200, answer.text
         told[f"{organization} contract"] = answer.text.replace(answer.headers["x-request-id"], "")
-        told[organization] = server.admin("GET", f"/v1/organizations/{organization}/usage").text
+        usage = server.admin("GET", f"/v1/organizations/{organization}/usage").text
+        told[organization] = _OF_ONE_SERVER.sub("", usage)
     return told
 
 

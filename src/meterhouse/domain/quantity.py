@@ -82,8 +82,8 @@ _UNITS = _POWERS[-1]
 
 def units(quantity: Decimal | int) -> int:
     """A quantity in units of the 28th decimal place: a whole number, exactly."""
-    if isinstance(quantity, int):
-        return quantity * _UNITS
+    if isinstance(quantity, int) or not quantity:
+        return int(quantity) * _UNITS
     numerator, denominator = quantity.as_integer_ratio()
     return numerator * (_UNITS // denominator)
 
