@@ -248,7 +248,7 @@ STATUSES = {
 }
 
 
-@settings(max_examples=by_depth(200, 600, 6_000), deadline=None)
+@settings(max_examples=by_depth(120, 600, 6_000), deadline=None)
 @given(attempt=attempts())
 def test_an_answer_is_shaped_by_the_callers_own_rights_alone(world: World, attempt: Attempt) -> None:
     holder = world.organizations[attempt.holder]

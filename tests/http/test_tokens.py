@@ -486,7 +486,7 @@ HEADERS = st.fixed_dictionaries(
 
 
 @given(st.data())
-@settings(max_examples=by_depth(100, 300, 3_000), deadline=None)
+@settings(max_examples=by_depth(60, 300, 3_000), deadline=None)
 def test_junk_is_refused_and_breaks_nothing(from_file: TokenVerifier, data: st.DataObject) -> None:
     part = st.one_of(
         st.binary(max_size=40).map(encoded),
@@ -498,7 +498,7 @@ def test_junk_is_refused_and_breaks_nothing(from_file: TokenVerifier, data: st.D
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(CLAIMS, JSON)))
-@settings(max_examples=by_depth(60, 200, 2_000), deadline=None)
+@settings(max_examples=by_depth(40, 200, 2_000), deadline=None)
 def test_signed_junk_breaks_nothing(from_file: TokenVerifier, junk: dict[str, Any]) -> None:
     content = {**CLAIMS, **junk}
     claims = from_file.verify(signed_text(json.dumps(content)))
