@@ -236,7 +236,7 @@ def test_many_small_histories(
             assert store.append(batch, NOW) == reference.append(batch, NOW)
             commit = reference.latest_commit()
             for each in [*organizations, None, None]:
-                edges = (None, *sorted(rng.sample(lines, 3)), None)
+                edges = (None, *sorted(rng.sample(lines, rng.choice((0, 3)))), None)
                 grouped = rng.choice([(), ("group",), (BY_ORGANIZATION,), ("group", BY_ORGANIZATION)])
                 asked = [(tuple(SINGLE), None), *(((STATES,), moment) for moment in StateWindow)]
                 for meters, moment in asked:
