@@ -16,13 +16,11 @@ from ..domain.listing import EventQuery
 from ..domain.organization import Organization
 from ..http.query import READS_QUERY
 from ..http.request import HttpRequest
-from ..http.usage_csv import csv_of
 from ..services.accounts import Accounts
 from ..services.forecasts import Forecasts
 from ..services.usage import OrganizationUsage, Usage
 from .formats import bar
-from .pages import Answer, Pages, View, Visit, download
-from .usage_controls import controls_of
+from .pages import Answer, Pages, View, Visit
 from .usage_section import UsageSection, events_path
 
 _CORRECTIONS = 20
@@ -76,10 +74,7 @@ class OrganizationPages:
         return View("organization.html", told, 400 if told["usage"]["wrong"] else 200)
 
     def _csv(self, visit: Visit, organization_id: str) -> Answer:
-        organization = visit.organization(self.accounts, organization_id)
-        controls = controls_of(self.usage.catalogs.get(organization.namespace), visit.query)
-        content = csv_of(self.section.answer(organization, controls))
-        return download(content, "text/csv; charset=utf-8", f"{controls.meter.slug}.csv")
+        return self.section.csv(visit.organization(self.accounts, organization_id), visit.query)
 
     def _corrections(self, organization: Organization, commit: int) -> list[CorrectionLine]:
         """The latest of them, newest first."""

@@ -23,7 +23,6 @@ from ..services.usage_queries import UsageQueries
 from .formats import bar, sparkline
 from .pages import Answer, Pages, View, Visit, redirect
 from .system import refusals_of
-from .usage_table import growth
 
 _SHOWN = 8
 _COMPARED = 200
@@ -59,7 +58,7 @@ class OverviewPages:
         catalog = self.usage.catalogs.get(chosen) if chosen else catalogs[0]
         meter = catalog.meters.get(visit.given("meter")) or next(iter(catalog.meters.values()))
         ranked = self._ranked(catalog, meter.slug)
-        growing = [(each, grown) for each in ranked if (grown := growth(each.figures)) is not None and grown > 0]
+        growing = [(each, grown) for each in ranked if (grown := each.figures.change_percent) is not None and grown > 0]
         told: dict[str, Any] = {
             "section": "overview",
             "catalogs": catalogs,

@@ -15,14 +15,12 @@ from ..http.portal_tokens import PortalClaims, PortalTokens
 from ..http.problems import Unauthorized
 from ..http.query import READS_QUERY
 from ..http.request import HttpRequest
-from ..http.usage_csv import csv_of
 from ..services.accounts import Accounts
 from ..services.forecasts import Forecasts
 from ..services.usage import Usage
 from .brand import stylesheet
 from .organization import overview_of
-from .pages import Answer, Pages, View, download, query_of
-from .usage_controls import controls_of
+from .pages import Answer, Pages, View, query_of
 from .usage_section import UsageSection
 
 
@@ -84,9 +82,7 @@ class PortalPages:
         return View("portal.html", told, 400 if usage["wrong"] else 200, claims.origins, (origin,) if origin else ())
 
     def _csv(self, request: HttpRequest, _token: str, _claims: PortalClaims, organization: Organization) -> Answer:
-        controls = controls_of(self.usage.catalogs.get(organization.namespace), query_of(request))
-        content = csv_of(self.section.answer(organization, controls))
-        return download(content, "text/csv; charset=utf-8", f"{controls.meter.slug}.csv")
+        return self.section.csv(organization, query_of(request))
 
     def _colours(self, _request: HttpRequest, _token: str, claims: PortalClaims, _organization: Organization) -> Answer:
         return Response(stylesheet(claims.theme.color).encode(), media_type="text/css")

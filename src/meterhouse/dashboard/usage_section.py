@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from litestar import Response
+
 from ..domain.errors import MeterhouseError
 from ..domain.organization import Organization
 from ..domain.period import Period, format_instant
 from ..domain.query_parameters import parse_usage_query
 from ..domain.usage_query import UsageAnswer
+from ..http.usage_csv import csv_of
 from ..services.catalogs import Catalogs
 from ..services.usage_queries import UsageQueries
-from .pages import linked
+from .pages import download, linked
 from .usage_controls import UsageControls, controls_of
 from .usage_table import Link, usage_table
 
@@ -49,6 +52,12 @@ class UsageSection:
             return {**told, "wrong": str(wrong)}
         link = _links(organization, controls) if events else None
         return {**told, "table": usage_table(answer, answer.meters[0], link)}
+
+    def csv(self, organization: Organization, query: Sequence[tuple[str, str]]) -> Response[bytes]:
+        """The same numbers as a file."""
+        controls = controls_of(self.catalogs.get(organization.namespace), query)
+        content = csv_of(self.answer(organization, controls))
+        return download(content, "text/csv; charset=utf-8", f"{controls.meter.slug}.csv")
 
     def answer(self, organization: Organization, controls: UsageControls) -> UsageAnswer:
         """The answer of `GET /v1/query` to the same parameters."""

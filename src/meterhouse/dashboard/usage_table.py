@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
 
-from ..domain.meter import Aggregation, Meter
+from ..domain.meter import Meter
 from ..domain.period import Period
-from ..domain.quantity import divide, subtract
 from ..domain.usage_query import MeterAnswer, UsageAnswer, UsageFigures
 from .formats import digits, number
 
@@ -17,7 +16,6 @@ Link: TypeAlias = Callable[[Period, Mapping[str, str]], str]
 """Where the events of a span and a group are listed."""
 NOTHING = "(none)"
 """What stands for events that lack the property."""
-_ADDITIVE = (Aggregation.COUNT, Aggregation.SUM, Aggregation.STATE_COUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +92,20 @@ def usage_table(answer: UsageAnswer, found: MeterAnswer, link: Link | None) -> U
     ]
     groups = [
         GroupRow(_name(each.group), cell(each.figures.total, answer.span, each.group), each.share,
-                 each.figures.previous, growth(each.figures))
+                 each.figures.previous, each.figures.change_percent)
         for each in found.groups or ()
     ]  # fmt: skip
     if found.other is not None:
         figures = found.other.figures
         name, total = _other(found.other.groups), cell(figures.total, answer.span, None)
-        groups.append(GroupRow(name, total, found.other.share, figures.previous, growth(figures), is_other=True))
+        groups.append(GroupRow(name, total, found.other.share, figures.previous, figures.change_percent, is_other=True))
     return UsageTable(
         meter=found.meter,
         span=answer.span,
         compared=answer.compared,
         timezone=answer.query.timezone,
         series=[name for name, _, _ in columns],
-        stacked=found.meter.aggregation in _ADDITIVE,
+        stacked=found.meter.aggregation.additive,
         rows=rows,
         total=cell(found.figures.total, answer.span, {}),
         previous=found.figures.previous,
@@ -122,10 +120,3 @@ def _name(group: Mapping[str, str]) -> str:
 
 def _other(groups: int) -> str:
     return f"{groups} other" if groups == 1 else f"{groups} others"
-
-
-def growth(figures: UsageFigures) -> Decimal | None:
-    """By how many percent a total is more than the previous one."""
-    if figures.total is None or not figures.previous:
-        return None
-    return divide(subtract(figures.total, figures.previous) * 100, figures.previous)

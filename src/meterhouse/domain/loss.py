@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -17,3 +18,9 @@ class Loss(msgspec.Struct, frozen=True):
     """How many; None where nobody can tell."""
     about: str
     """What is known of them, for the operator: it may name organizations."""
+
+
+def lost_before(losses: Sequence[Loss]) -> datetime | None:
+    """The instant before which events may have been stored that are lost, from the losses in their order; None without
+    any."""
+    return losses[-1].at if losses else None

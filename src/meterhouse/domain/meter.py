@@ -26,6 +26,16 @@ class Aggregation(StrEnum):
         """Whether the meter reads a number from each event."""
         return self in (Aggregation.SUM, Aggregation.MIN, Aggregation.MAX, Aggregation.AVG, Aggregation.LATEST)
 
+    @property
+    def additive(self) -> bool:
+        """Whether windows and groups add up to the whole."""
+        return self in (Aggregation.COUNT, Aggregation.SUM, Aggregation.STATE_COUNT)
+
+    @property
+    def needs_an_event(self) -> bool:
+        """Whether there is nothing to tell without events; the others are 0 then."""
+        return self in (Aggregation.MIN, Aggregation.MAX, Aggregation.AVG, Aggregation.LATEST)
+
 
 class StateWindow(StrEnum):
     """Which moment of an entity decides whether a STATE_COUNT window holds it."""
@@ -62,6 +72,11 @@ class Meter:
     window: StateWindow = StateWindow.CHANGED
     """STATE_COUNT: the moment that `used` goes by."""
     group_by: tuple[str, ...] = ()
+
+    @property
+    def timeless(self) -> bool:
+        """Whether it counts all entities by the state they are in now, whatever the period."""
+        return self.aggregation is Aggregation.STATE_COUNT and self.window is StateWindow.NOW
 
     @property
     def numbers(self) -> tuple[str, ...]:

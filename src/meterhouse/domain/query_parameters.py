@@ -72,7 +72,7 @@ def parse_usage_query(parameters: Sequence[tuple[str, str]], beside: Sequence[st
         filters=filters_of(parameters),
         top=_top(_one(given, "top", "20")),
         compare=_word("compare", Compare, given["compare"][0]) if "compare" in given else None,
-        as_of=_instant("as_of", as_of) if as_of else None,
+        as_of=instant_of("as_of", as_of) if as_of else None,
         at_least=_one(given, "at_least") or None,
     )
 
@@ -132,14 +132,15 @@ def _side(name: str, text: str) -> datetime | date | None:
     if not text:
         return None
     if _DATE.fullmatch(text) is None:
-        return _instant(name, text)
+        return instant_of(name, text)
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise Invalid(f"{name}: {text!r} is no date of the calendar") from None
 
 
-def _instant(name: str, text: str) -> datetime:
+def instant_of(name: str, text: str) -> datetime:
+    """The RFC 3339 instant that a parameter has. Raises `Invalid`, naming the parameter, for anything else."""
     try:
         return parse_instant(text)
     except Invalid as wrong:

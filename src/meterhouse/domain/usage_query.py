@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from .meter import Meter
 from .period import Period
+from .quantity import percentage, subtract
 
 ORGANIZATION = "organization"
 """The group that every event has beside the properties of its data."""
@@ -73,6 +74,14 @@ class UsageFigures:
     """As many as the answer has windows; none when the span is not divided."""
     previous: Decimal | None
     """The total of the span that is compared with; None when there is none."""
+
+    @property
+    def change_percent(self) -> Decimal | None:
+        """By how many percent the total is more than the previous one, not rounded; None where there is no previous
+        total, or it is 0."""
+        if self.total is None or not self.previous:
+            return None
+        return percentage(subtract(self.total, self.previous), self.previous.copy_abs())
 
 
 @dataclass(frozen=True, slots=True)

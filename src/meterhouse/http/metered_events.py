@@ -18,13 +18,13 @@ from ..domain.errors import Invalid
 from ..domain.event import Event
 from ..domain.meter import Meter
 from ..domain.period import Period, format_instant
-from ..domain.query_parameters import FILTER_PREFIX, filters_of
+from ..domain.query_parameters import FILTER_PREFIX, filters_of, instant_of
 from ..domain.reading import PropertyReader, groups_of, reading_of
 from ..services.usage import OrganizationUsage, Usage
 from .bodies import exact, json_response
 from .openapi import described, query_parameter
 from .portal_tokens import TAKES_PORTAL_TOKENS
-from .query import PREFIXES, given_parameters, instant_of
+from .query import PREFIXES, given_parameters
 from .readers import Readers
 from .request import HttpRequest
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TypeAlias
 from urllib.parse import parse_qsl
 
@@ -12,7 +11,6 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from ..domain.errors import Invalid
-from ..domain.period import parse_instant
 from ..domain.query_parameters import unknown_parameter
 from .request import HttpRequest
 
@@ -60,14 +58,6 @@ async def check_query(request: HttpRequest) -> None:
 def given_parameters(request: HttpRequest) -> list[tuple[str, str]]:
     """The names and values of a request's query, in its order."""
     return parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-
-
-def instant_of(name: str, text: str) -> datetime:
-    """The RFC 3339 instant that a parameter has. Raises `Invalid`, naming the parameter, for anything else."""
-    try:
-        return parse_instant(text)
-    except Invalid as wrong:
-        raise Invalid(f"{name}: {wrong}") from None
 
 
 def _declaration(name: str) -> str:

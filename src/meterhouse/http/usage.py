@@ -19,6 +19,7 @@ from ..domain.period import FIRST_INSTANT, Period, format_instant
 from ..domain.plan import previous_period, usage_period
 from ..domain.position import format_position
 from ..domain.quantity import parse_quantity, plain, round_half_even
+from ..domain.query_parameters import instant_of
 from ..domain.summary import MeterSummary
 from ..services.forecasts import Forecasts
 from ..services.previous_usage import PreviousUsage, previous_usage
@@ -30,7 +31,6 @@ from .openapi import described
 from .periods import PeriodBody, period_body, written
 from .portal_tokens import TAKES_PORTAL_TOKENS
 from .problems import problem
-from .query import instant_of
 from .readers import Readers
 from .request import HttpRequest
 

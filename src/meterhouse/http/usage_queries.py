@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 
 import msgspec
@@ -19,6 +18,7 @@ from ..services.usage_queries import UsageQueries
 from .authentication import Authentication
 from .bodies import exact, json_response
 from .openapi import described, query_parameter
+from .periods import written
 from .portal_tokens import TAKES_PORTAL_TOKENS
 from .problems import Forbidden
 from .query import READS_QUERY, given_parameters
@@ -201,8 +201,8 @@ class UsageQueryEndpoint:
 def body_of(answer: UsageAnswer) -> UsageAnswerBody:
     """An answer as it is written."""
     return UsageAnswerBody(
-        from_=_side(answer.span.start),
-        to=_side(answer.span.end),
+        from_=written(answer.span.start),
+        to=written(answer.span.end),
         timezone=answer.query.timezone,
         window=answer.query.window,
         as_of=format_instant(answer.as_of),
@@ -247,7 +247,7 @@ def _beside(
 ) -> tuple[Decimal | msgspec.UnsetType | None, list[WindowValue] | msgspec.UnsetType]:
     """The previous total and the windows, each where the query asks for it."""
     windows = [
-        WindowValue(_side(each.period.start) or "", _side(each.period.end) or "", each.label, exact(value))
+        WindowValue(written(each.period.start) or "", written(each.period.end) or "", each.label, exact(value))
         for each, value in zip(answer.windows, figures.windows, strict=True)
     ]
     return (
@@ -257,8 +257,4 @@ def _beside(
 
 
 def _compared(period: Period) -> ComparedBody:
-    return ComparedBody(_side(period.start) or "", _side(period.end) or "")
-
-
-def _side(instant: datetime | None) -> str | None:
-    return None if instant is None else format_instant(instant)
+    return ComparedBody(written(period.start) or "", written(period.end) or "")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ..domain.meter import Aggregation, Meter, StateWindow
 from ..domain.period import Period, earliest
 from ..domain.plan import previous_period
 from ..domain.slot import SLOT
@@ -38,9 +37,5 @@ def previous_usage(usage: OrganizationUsage) -> Mapping[str, PreviousUsage]:
     return {
         of_all.meter.slug: PreviousUsage(of_all.used, of_some.used)
         for of_all, of_some in zip(whole.meters, by_now.meters, strict=True)
-        if not _timeless(of_all.meter)
+        if not of_all.meter.timeless
     }
-
-
-def _timeless(meter: Meter) -> bool:
-    return meter.aggregation is Aggregation.STATE_COUNT and meter.window is StateWindow.NOW

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from ..domain.errors import Invalid
 from ..domain.listing import CursorSeal, EventPage, EventQuery, Position, StoredEvent
+from ..domain.loss import lost_before
 from ..domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow, Top
 from ..domain.organization import Organization
 from ..domain.period import ALL_TIME, Period, format_instant
@@ -20,8 +21,6 @@ from ..ports.event_store import EventStore
 from ..ports.ledger import Ledger
 from ..ports.meter_reader import MeasureFunction
 from .catalogs import Catalogs
-
-_OF_SOMETHING = (Aggregation.MIN, Aggregation.MAX, Aggregation.AVG, Aggregation.LATEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +192,7 @@ class OrganizationUsage:
 
     def span(self, meter: Meter) -> Period:
         """The time that events of the meter in the summary are from: of a STATE_COUNT that counts all entities, all."""
-        everything = meter.aggregation is Aggregation.STATE_COUNT and meter.window is StateWindow.NOW
-        return ALL_TIME if everything else self.period()
+        return ALL_TIME if meter.timeless else self.period()
 
     def cursor(self, event_type: str, period: Period) -> str:
         """The first page of the events of a period, for `events`."""
@@ -227,8 +225,7 @@ class OrganizationUsage:
 
     def lost_before(self) -> datetime | None:
         """The instant before which events may have been stored that are lost; None when none are."""
-        losses = self.store.losses()
-        return losses[-1].at if losses else None
+        return lost_before(self.store.losses())
 
     def _complete_from(self, meter: Meter) -> datetime | None:
         """Where events of the meter in the summary begin to be all there, if not at its beginning."""
@@ -239,7 +236,7 @@ class OrganizationUsage:
         self, meters: Sequence[Meter], period: Period, filters: Mapping[str, str] | None = None
     ) -> list[Decimal | None]:
         """The meters over a period; None where there is nothing to take a minimum, maximum, average or latest of."""
-        values: list[Decimal | None] = [None if meter.aggregation in _OF_SOMETHING else ZERO for meter in meters]
+        values: list[Decimal | None] = [None if meter.aggregation.needs_an_event else ZERO for meter in meters]
         for measure in self._measure(meters, (period.start, period.end), filters=filters):
             values[measure.meter] = add((values[measure.meter] or ZERO, measure.value))
         return values
@@ -261,7 +258,7 @@ class OrganizationUsage:
         for number, meter in enumerate(meters):
             if number in together:
                 continue
-            span = (None, None) if meter.window is StateWindow.NOW else edges
+            span = (None, None) if meter.timeless else edges
             for measure in self.measuring(self._query((meter,), span, group_by, filters)):
                 if not meter.counted_states or measure.state in meter.counted_states:
                     yield replace(measure, meter=number)

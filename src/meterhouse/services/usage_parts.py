@@ -25,7 +25,6 @@ _MOST_CELLS = 20_000
 _MOST_CELLS_UNRANKED = 100_000
 """The same of the aggregations that the engine does not rank."""
 _RANKED = (Aggregation.COUNT, Aggregation.SUM, Aggregation.MIN, Aggregation.MAX, Aggregation.UNIQUE_COUNT)
-_OF_SOMETHING = (Aggregation.MIN, Aggregation.MAX, Aggregation.AVG, Aggregation.LATEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +81,8 @@ class PartsReader:
         return self._parts(meter, edges, groups, cells), others
 
     def of(self, meter: Meter, edges: Edges, groups: tuple[Group, ...]) -> UsageParts:
-        """The parts with these groups."""
+        """The parts with these groups; without any, the whole."""
         return self._parts(meter, edges, groups, self._few_cells(meter, edges))
-
-    def whole(self, meter: Meter, edges: Edges) -> UsageParts:
-        """The parts without groups."""
-        return self._parts(meter, edges, (), self._few_cells(meter, edges))
 
     def _few_cells(self, meter: Meter, edges: Edges) -> Mapping[Group, Cells] | None:
         """The cells of all groups; None where they are too many, or cannot be merged."""
@@ -107,7 +102,8 @@ class PartsReader:
         count = len(edges) - 1
         absent = absent_series(meter, count)
         if cells is not None:
-            others = [of_group for group, of_group in cells.items() if group not in groups]
+            chosen = frozenset(groups)
+            others = [of_group for group, of_group in cells.items() if group not in chosen]
             return UsageParts(
                 _series(meter, _together(meter, cells.values()), count),
                 {group: _series(meter, cells.get(group, {}), count) for group in groups},
@@ -154,7 +150,7 @@ def absent_series(meter: Meter, count: int) -> Series:
 
 def _series(meter: Meter, cells: Cells, count: int) -> Series:
     """The series of so many windows."""
-    absent = None if meter.aggregation in _OF_SOMETHING else ZERO
+    absent = None if meter.aggregation.needs_an_event else ZERO
     total = merge_partials(meter.aggregation, cells.values())
     windows = [cells.get(window) for window in range(count)]
     return Series(

@@ -11,11 +11,12 @@ from zoneinfo import ZoneInfo
 
 from ..domain.errors import Invalid, NotYet
 from ..domain.local_time import local_date, start_of_day, zone
-from ..domain.meter import BY_ORGANIZATION, Aggregation, Meter, MeterQuery, StateWindow
+from ..domain.loss import lost_before
+from ..domain.meter import BY_ORGANIZATION, Meter, MeterQuery
 from ..domain.period import Period, format_instant
 from ..domain.plan import previous_period, usage_period
 from ..domain.position import format_position, parse_position
-from ..domain.quantity import divide, percentage, round_half_even, subtract
+from ..domain.quantity import divide, round_half_even
 from ..domain.span import Span, range_until, span_between, windows_of, year_before
 from ..domain.usage_query import (
     ORGANIZATION,
@@ -36,7 +37,6 @@ from .usage_parts import PartsReader, Series, UsageParts, absent_series
 
 MOST_POINTS = 100_000
 """Numbers of one answer."""
-_ADDITIVE = (Aggregation.COUNT, Aggregation.SUM, Aggregation.STATE_COUNT)
 _WAIT_SECONDS = 2
 _STEP_MS = 5
 
@@ -86,10 +86,15 @@ class UsageQueries:
                     f"there are more than {MOST_POINTS:,} numbers to answer; narrow from and to, take longer windows, "
                     "or ask for fewer meters or a smaller top"
                 )
-        losses = self.store.losses()
-        lost_before = losses[-1].at if losses else None
         return UsageAnswer(
-            query, span.period, compared, windows, moment, format_position(commit), tuple(answers), lost_before
+            query,
+            span.period,
+            compared,
+            windows,
+            moment,
+            format_position(commit),
+            tuple(answers),
+            lost_before(self.store.losses()),
         )
 
     def _complete_from(self, namespace: str, meter: Meter, span: Period) -> datetime | None:
@@ -154,7 +159,7 @@ def _check(query: UsageQuery, meter: Meter) -> None:
     for path, _ in query.filters:
         if path not in meter.group_by:
             raise Invalid(f"filter.{path[:60]}: the meter {meter.slug} has no group of this name; it has {known}")
-    if meter.aggregation is Aggregation.STATE_COUNT and meter.window is StateWindow.NOW:
+    if meter.timeless:
         for name, given in (("window", query.window is not Window.NONE), ("compare", query.compare is not None)):
             if given:
                 raise Invalid(
@@ -197,9 +202,9 @@ _WITHOUT = {
 def _answer(
     query: UsageQuery, reader: PartsReader, meter: Meter, edges: tuple[datetime | None, ...], compared: Period | None
 ) -> MeterAnswer:
-    if meter.aggregation is Aggregation.STATE_COUNT and meter.window is StateWindow.NOW:
+    if meter.timeless:
         edges = (None, None)
-    parts, others = reader.largest(meter, edges, query.top) if query.group_by else (reader.whole(meter, edges), 0)
+    parts, others = reader.largest(meter, edges, query.top) if query.group_by else (reader.of(meter, edges, ()), 0)
     before = None if compared is None else reader.of(meter, (compared.start, compared.end), tuple(parts.groups))
     divided = query.window is not Window.NONE
     whole = _figures(parts.whole, before.whole if before else None, divided=divided)
@@ -234,12 +239,11 @@ def _figures(series: Series, previous: Series | None, *, divided: bool) -> Usage
 
 
 def _share(meter: Meter, series: Series, whole: Series) -> Decimal | None:
-    if meter.aggregation not in _ADDITIVE or series.total is None or not whole.total:
+    if not meter.aggregation.additive or series.total is None or not whole.total:
         return None
     return round_half_even(divide(series.total, whole.total), 4)
 
 
 def _change(whole: UsageFigures) -> Decimal | None:
-    if whole.total is None or not whole.previous:
-        return None
-    return round_half_even(percentage(subtract(whole.total, whole.previous), whole.previous.copy_abs()), 2)
+    change = whole.change_percent
+    return None if change is None else round_half_even(change, 2)
