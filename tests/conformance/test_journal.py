@@ -20,7 +20,7 @@ from meterhouse.domain.meter import MeterQuery
 from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import EngineError
 from meterhouse.storage.clickhouse.journal import journal
-from meterhouse.storage.clickhouse.journal.journal import Journal, JournalDamaged, JournalFiles
+from meterhouse.storage.clickhouse.journal.journal import Journal, JournalDamaged, JournalFiles, read_segments
 from meterhouse.storage.clickhouse.journal.segment import Record, Segment
 from meterhouse.storage.manifest import Manifest, State
 from meterhouse.storage.reserved_space import ReservedSpace
@@ -344,6 +344,42 @@ def test_no_client_can_make_a_torn_record_look_like_damage(tmp_path: Path) -> No
     segment = Segment(tmp_path / "0")
     assert segment.read() == ([Record(1, 1, b"first")], [])
     segment.close()
+
+
+def test_a_segment_that_was_being_emptied_when_the_power_went_is_no_damage(tmp_path: Path) -> None:
+    """A file system writes zeros over the rest of the block in which the file is to end before the file ends there.
+    What a segment lacks then was stored: nothing else empties one."""
+    segment = Segment(tmp_path / "0")
+    for commit in (7, 8, 9):
+        segment.append(Record(commit, 1, bytes([commit]) * 3000))
+    segment.close()
+    content = (tmp_path / "0").read_bytes()
+    (tmp_path / "0").write_bytes(content[:32] + bytes(4096 - 32) + content[4096:])
+    last = Record(9, 1, b"\t" * 3000)
+    assert read_segments(tmp_path, 9) == ([], [])
+    assert read_segments(tmp_path, 8) == ([last], [])
+    for stored in (7, None):
+        records, [damage] = read_segments(tmp_path, stored)
+        assert records == [last]
+        assert "damaged at its beginning (byte 32); the commits from 9 on are sound" in str(damage)
+
+
+@pytest.mark.parametrize("begin", range(4096 - 64, 4096 + 8, 8))
+@pytest.mark.parametrize("there", [0, 1])
+def test_a_record_of_which_one_block_was_never_written_is_cut_short(tmp_path: Path, begin: int, there: int) -> None:
+    """Wherever the block ends, in its head too: either one may reach the disk before the other."""
+    segment = Segment(tmp_path / "0")
+    segment.append(Record(1, 1, b"x" * (begin - segment.size - 56)))
+    assert segment.size == begin
+    segment.append(Record(2, 1, b"y" * 4000))
+    segment.close()
+    content = bytearray((tmp_path / "0").read_bytes())
+    lost = slice(begin, max(begin, 4096)) if there else slice(max(begin, 4096), len(content))
+    content[lost] = bytes(len(content[lost]))
+    (tmp_path / "0").write_bytes(content)
+    records, damages = read_segments(tmp_path, 0)
+    assert damages == []
+    assert [record.commit for record in records] == ([1, 2] if there and begin >= 4096 else [1])
 
 
 def test_a_start_stops_at_damage_and_keeps_the_file(tmp_path: Path) -> None:

@@ -138,14 +138,13 @@ class Repair:
                 f"what was answered after commit {manifest.state.commit} and not stored: {folder} "
                 f"lacks {', '.join(missing)}"
             )
-        records, damages = read_segments(folder)
+        records, damages = read_segments(folder, manifest.state.commit)
         if not damages:
             return
         self.report.lost += map(str, damages)
         if accept_loss:
             stored = {commit for [commit] in engine.rows(journal_queries.COMMITS_SINCE, {"commit": 0})}
-            told = manifest.state.commit or 0
-            left = [record for record in records if record.commit > told and record.commit not in stored]
+            left = [record for record in records if record.commit not in stored]
             if left:
                 engine.insert("events", b"".join(record.block for record in left))
             for path in {damage.path for damage in damages}:

@@ -27,7 +27,7 @@ _SHARES = 64
 def verify(folder: DataFolder, ledger_url: str | None, meters: Meters) -> Iterator[str]:
     """Every problem of a folder that nobody serves, in a sentence; none when it is whole."""
     yield from _problems(lambda: _verify_ledger(folder, ledger_url))
-    yield from _problems(lambda: map(str, read_segments(folder.journal)[1]))
+    yield from _problems(lambda: map(str, read_segments(folder.journal, folder.manifest.state.commit)[1]))
     try:
         engine = ChdbEngine(folder.events)
     except EngineError as failure:

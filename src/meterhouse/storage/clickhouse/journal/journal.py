@@ -46,8 +46,14 @@ class JournalFiles:
     reserved: ReservedSpace
 
 
-def read_segments(folder: Path) -> tuple[list[Record], list[Damage]]:
-    """The sound records of a journal, in the order of commits, and its damages. Raises `OSError`."""
+def read_segments(folder: Path, stored: int | None) -> tuple[list[Record], list[Damage]]:
+    """The sound records of the commits after `stored`, in their order, and the damages that may have cost one of them.
+    Raises `OSError`.
+
+    A crash may leave what was stored already, and of a segment that was being emptied also less than that: the end of
+    a file is taken away last, after zeros were written over what is left of its first block.
+    """
+    newest = stored or 0
     records: list[Record] = []
     damages: list[Damage] = []
     for name in SEGMENTS:
@@ -57,8 +63,8 @@ def read_segments(folder: Path) -> tuple[list[Record], list[Damage]]:
                 sound, damaged = segment.read()
             finally:
                 segment.close()
-            records += sound
-            damages += damaged
+            records += [record for record in sound if record.commit > newest]
+            damages += [damage for damage in damaged if damage.may_lack(newest)]
     return sorted(records), damages
 
 
@@ -104,14 +110,13 @@ class Journal:
                 f"{self._manifest.state.commit} may be lost"
             )
         folder.mkdir(exist_ok=True, mode=0o700)
-        records, damages = read_segments(folder)
+        records, damages = read_segments(folder, self._manifest.state.commit)
         if damages:
             raise JournalDamaged("; ".join(map(str, damages)))
         self._written, self._resting = (Segment(folder / name) for name in SEGMENTS)
         for place in (folder, folder.parent):
             sync_folder(place)
-        stored = self._manifest.state.commit or 0
-        return [record for record in records if record.commit > stored]  # a crash may leave what is stored already
+        return records
 
     def append(self, record: Record) -> None:
         """Appends the next commit; it is durable when the method returns. One caller at a time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,10 @@ class Damage:
     """The commit before it in the file, 0 for none."""
     before: int
     """The next commit that can be read, 0 for none."""
+
+    def may_lack(self, stored: int) -> bool:
+        """Whether a commit after that one may be lost in it: a segment holds commits in their order."""
+        return not 0 < self.before <= stored + 1
 
     def __str__(self) -> str:
         """A sentence for the operator."""
@@ -127,7 +132,9 @@ class Segment:
         if len(content) - begin < _HEAD.size:
             return True
         if (head := self._head(content, begin)) is None:
-            return not any(content[begin : begin + _HEAD.size])
+            end = begin + _HEAD.size
+            sectors = pairwise([begin, *range(begin - begin % _SECTOR + _SECTOR, end, _SECTOR), end])
+            return any(not any(content[first:last]) for first, last in sectors)
         block = begin + _HEAD.size
         return block + head[2] > len(content) or not any(content[max(block, len(content) - _SECTOR) :])
 
