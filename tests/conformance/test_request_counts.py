@@ -109,6 +109,16 @@ def test_a_ledger_of_the_first_version_is_migrated_with_what_is_in_it(ledger_url
         connection.execute(text("DROP TABLE request_counts"))
         connection.execute(text("DROP TABLE secrets"))
         connection.execute(text("DROP TABLE turns"))
+        connection.execute(text("DROP TABLE shards"))
+        for table in ("organizations", "keys", "subscriptions"):
+            if engine.dialect.name == "postgresql":
+                connection.execute(text(f"DROP TRIGGER {table}_changed ON {table}"))
+            else:
+                for change in ("insert", "update", "delete"):
+                    connection.execute(text(f"DROP TRIGGER {table}_{change}"))
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("DROP FUNCTION count_change"))
+        connection.execute(text("DROP TABLE changes"))
         connection.execute(text("ALTER TABLE organizations DROP COLUMN purged_at"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     with closing(SqlLedger.open(ledger_url)) as ledger:

@@ -136,6 +136,11 @@ class DataFolder:
         return self.path / LEDGER
 
     @property
+    def shards(self) -> Path:
+        """Where shards have folders of their own, by number; absent while there is one shard, which has this folder."""
+        return self.path / "shards"
+
+    @property
     def ledger_url(self) -> URL:
         """The SQLite ledger, as a database URL."""
         return URL.create("sqlite", database=str(self.ledger))

@@ -11,9 +11,9 @@ class NotAPair(FolderError):
     """Events and ledger are of different times or folders."""
 
 
-def hold_to_each_other(manifest: Manifest, ledger: SqlLedger) -> None:
+def hold_to_each_other(manifest: Manifest, ledger: SqlLedger, shard: int = 0) -> None:
     """Raises `NotAPair` when one of the two is of another time, or of another folder."""
-    state, turn = manifest.state, ledger.turn()
+    state, turn = manifest.state, ledger.turn(shard)
     if state.turn is None or (turn or 0) in (state.turn, state.next_turn):
         return
     if turn is None:
@@ -26,10 +26,10 @@ def hold_to_each_other(manifest: Manifest, ledger: SqlLedger) -> None:
     raise NotAPair(f"ledger and events do not belong together: {told}")
 
 
-def begin_turn(manifest: Manifest, ledger: SqlLedger) -> None:
+def begin_turn(manifest: Manifest, ledger: SqlLedger, shard: int = 0) -> None:
     """Writes the next turn in both, so that a copy of either from before is told from what it is from now on. A crash
     between leaves a pair. Raises `OSError` and what the ledger raises."""
-    turn = max(manifest.state.turn or 0, ledger.turn() or 0) + 1
+    turn = max(manifest.state.turn or 0, ledger.turn(shard) or 0) + 1
     manifest.update(next_turn=turn)
-    ledger.set_turn(turn)
+    ledger.set_turn(turn, shard)
     manifest.update(turn=turn, next_turn=None)

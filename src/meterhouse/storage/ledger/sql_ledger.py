@@ -6,16 +6,17 @@ import sqlite3
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from sqlalchemy import URL, select
+from sqlalchemy import URL, delete, insert, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ...domain.errors import FolderError, InsufficientStorage, StorageDamaged
+from ...domain.shards import VIRTUAL_SHARDS, ShardMap
 from ..reserved_space import ReservedSpace
 from .keys import SqlKeys
 from .migrations import migrate
 from .request_counts import SqlRequestCounts
-from .tables import organizations, secrets, turns
+from .tables import organizations, secrets, shards, turns
 
 _BACKENDS = ("sqlite", "postgresql")
 
@@ -74,18 +75,34 @@ class SqlLedger(SqlKeys, SqlRequestCounts):
             connection.execute(new.on_conflict_do_nothing())
             return bytes(connection.execute(kept).scalar_one())
 
-    def turn(self) -> int | None:
-        """The turn of the data folder that the ledger belongs to; None when it has never belonged to one."""
+    def turn(self, shard: int = 0) -> int | None:
+        """The turn of the data folder, of that shard, that the ledger belongs to; None when it has never belonged to
+        one."""
         with self._engine.connect() as connection:
-            found: int | None = connection.scalar(select(turns.c.turn))
+            found: int | None = connection.scalar(select(turns.c.turn).where(turns.c.number == shard + 1))
             return found
 
-    def set_turn(self, turn: int) -> None:
+    def set_turn(self, turn: int, shard: int = 0) -> None:
         """Belongs to that turn; on the disk when it returns."""
-        new = self._insert(turns).values(number=1, turn=turn)
+        new = self._insert(turns).values(number=shard + 1, turn=turn)
         change = new.on_conflict_do_update(index_elements=["number"], set_={"turn": turn})
         with self._engine.begin() as connection:
             connection.execute(change)
+
+    def shard_map(self) -> ShardMap:
+        """Which shard has each virtual shard: one has all of them until `set_shard_map` was called."""
+        with self._engine.connect() as connection:
+            found = {row.virtual: row.shard for row in connection.execute(select(shards))}
+        return ShardMap(tuple(found[virtual] for virtual in range(VIRTUAL_SHARDS))) if found else ShardMap.even(1)
+
+    def set_shard_map(self, shard_map: ShardMap) -> None:
+        """Writes another map, and forgets all turns, which were of other shards; on the disk when it returns."""
+        rows = [{"virtual": virtual, "shard": shard} for virtual, shard in enumerate(shard_map.shards)]
+        with self._engine.begin() as connection:
+            connection.execute(delete(shards))
+            connection.execute(delete(turns))
+            if shard_map.count > 1:
+                connection.execute(insert(shards), rows)
 
     def _check(self) -> None:
         """Raises `StorageDamaged` for a file that is."""

@@ -126,6 +126,22 @@ secrets = Table(
 turns = Table(
     "turns",
     metadata,
-    Column("number", Integer, primary_key=True),  # always 1: there is one row
+    Column("number", Integer, primary_key=True),  # of the shard, from 1
     Column("turn", Integer, nullable=False),
 )
+
+shards = Table(
+    "shards",
+    metadata,
+    Column("virtual", Integer, primary_key=True),
+    Column("shard", Integer, nullable=False),
+)
+"""Empty where there is one shard."""
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("number", Integer, primary_key=True),  # always 1: there is one row
+    Column("change", BigInteger, nullable=False),
+)
+"""Counts what triggers see: every change of organizations, keys and subscriptions."""
