@@ -300,7 +300,7 @@ def queries(draw: st.DrawFn, commits: int) -> MeterQuery:
 
 
 @settings(
-    max_examples=by_depth(14, 60, 600), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=by_depth(14, 40, 600), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data(), batches=st.lists(st.lists(EVENTS, max_size=25), max_size=4))
 def test_answers_what_the_reference_answers(

@@ -142,7 +142,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.mark.parametrize("bits", [64, 3])
-@settings(max_examples=by_depth(7, 25, 250), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=by_depth(7, 14, 250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_an_identity_is_stored_once_whatever_happens(
     tmp_path_factory: pytest.TempPathFactory, foreign: bytes, bits: int, steps: list[Any]

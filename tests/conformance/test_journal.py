@@ -104,7 +104,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=by_depth(5, 20, 200), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=by_depth(5, 12, 200), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), steps=STEPS)
 def test_whatever_fails_each_event_is_counted_once(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, steps: list[tuple[list[Event], str, str]]
@@ -236,7 +236,7 @@ def records(*blocks: bytes) -> list[Record]:
     return [Record(number, len(block), block) for number, block in enumerate(blocks, 1)]
 
 
-@settings(max_examples=by_depth(70, 200, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=by_depth(70, 140, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), blocks=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=4))
 def test_of_a_file_cut_short_the_records_before_are_read_and_of_a_spoilt_one_all_that_are_sound(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, blocks: list[bytes]

@@ -134,7 +134,7 @@ def remains(found: Event, kept: RetainedFields) -> dict[str, Any]:
     return {"meterhouse.reduced": True, **chosen(decoded, paths, ())}
 
 
-@settings(max_examples=by_depth(3, 12, 120), deadline=None)
+@settings(max_examples=by_depth(3, 7, 120), deadline=None)
 @given(
     batches=st.lists(st.lists(EVENTS, min_size=1, max_size=12), min_size=1, max_size=3),
     cut_hours=st.integers(0, 41),

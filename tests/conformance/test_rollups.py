@@ -172,7 +172,7 @@ class FlakyEngine(ChdbEngine):
             raise EngineError("told to fail")
 
 
-@settings(max_examples=by_depth(7, 30, 400), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=by_depth(7, 16, 400), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), steps=STEPS)
 def test_answers_what_the_reference_answers(
     tmp_path_factory: pytest.TempPathFactory,

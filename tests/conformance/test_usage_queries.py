@@ -128,7 +128,7 @@ def questions(draw: st.DrawFn, steps: int) -> tuple[UsageQuery, tuple[str, ...]]
 
 
 @settings(
-    max_examples=by_depth(5, 25, 600), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+    max_examples=by_depth(5, 15, 600), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
 )
 @given(data=st.data(), steps=STEPS)
 @pytest.mark.parametrize("few_cells", [True, False])

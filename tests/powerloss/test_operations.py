@@ -23,7 +23,7 @@ from support.depth import by_depth
 from support.http_catalog import CATALOG
 from support.server import Server, event, serve
 
-ROUNDS = int(os.environ.get("POWERLOSS_ROUNDS", by_depth(2, 6, 50)))
+ROUNDS = int(os.environ.get("POWERLOSS_ROUNDS", by_depth(2, 4, 50)))
 SEED = int(os.environ.get("POWERLOSS_SEED", "1"))
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 CALLS = 300

@@ -16,7 +16,7 @@ from powerloss.disk import Disk
 from support.depth import by_depth
 from support.server import Server, serve
 
-ROUNDS = int(os.environ.get("POWERLOSS_ROUNDS", by_depth(2, 6, 50)))
+ROUNDS = int(os.environ.get("POWERLOSS_ROUNDS", by_depth(2, 4, 50)))
 SEED = int(os.environ.get("POWERLOSS_SEED", "1"))
 
 
