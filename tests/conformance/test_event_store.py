@@ -22,6 +22,7 @@ from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import EngineError
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from support.depth import by_depth
+from support.different_values import hold_different_values
 from support.reference import ReferenceStore
 from support.stores import failing_disk, open_on, open_store
 
@@ -318,6 +319,7 @@ def test_answers_what_the_reference_answers(
         for _ in range(12):
             query = data.draw(queries(reference.latest_commit()))
             assert in_order(store.measure(query)) == in_order(reference.measure(query))
+            hold_different_values(store, reference, query)
     finally:
         store.close()
 

@@ -30,6 +30,7 @@ from meterhouse.storage.clickhouse.engine.engine import NO_PARAMETERS, EngineErr
 from meterhouse.storage.clickhouse.rollups import rollups, table_queries
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from support.depth import by_depth
+from support.different_values import hold_different_values
 from support.reference import ReferenceStore
 from support.stores import crash, open_on, open_store
 
@@ -242,6 +243,7 @@ def test_many_small_histories(
                 for meters, moment in asked:
                     query = MeterQuery("ns", each, meters, edges, commit, grouped, state_window=moment)
                     assert in_order(store.measure(query)) == in_order(reference.measure(query)), query
+                    hold_different_values(store, reference, query)
             if rng.random() < 0.8:
                 while store.materialize(store.latest_commit()):
                     pass
@@ -396,6 +398,7 @@ def ask(data: st.DataObject, store: ClickHouseEventStore, reference: ReferenceSt
                 for each in expected
                 if query.meters[each.meter] in mergeable
             }, query
+        hold_different_values(store, reference, query)
         one = query.meters[0]
         if query.group_by and one.aggregation in RANKED:
             span = replace(query, meters=(one,), edges=(query.edges[0], query.edges[-1]))

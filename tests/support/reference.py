@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -16,6 +16,7 @@ from meterhouse.domain.json_reading import decode_data, read_text
 from meterhouse.domain.listing import EventPosition, EventQuery, StoredEvent
 from meterhouse.domain.loss import Loss
 from meterhouse.domain.meter import BY_ORGANIZATION, Aggregation, Measure, Meter, MeterQuery, Ranking, StateWindow, Top
+from meterhouse.domain.partial_aggregate import Number, Partial, PartialKey, check_groups, check_values
 from meterhouse.domain.quantity import divide
 
 
@@ -72,37 +73,84 @@ class ReferenceStore:
     def latest_commit(self) -> int:
         return self.commit
 
-    def measure(self, query: MeterQuery) -> list[Measure]:
-        return [measure for number in range(len(query.meters)) for measure in self._measure(query, number)]
+    def commit_at(self, instant: datetime) -> int:
+        return max((row.commit for row in self.rows if row.stored_at <= instant), default=0)
 
-    def _measure(self, query: MeterQuery, number: int) -> list[Measure]:
-        meter = query.meters[number]
-        rows = [
+    def measure(self, query: MeterQuery) -> list[Measure]:
+        if query.meters[0].aggregation is Aggregation.STATE_COUNT:
+            measures = measure_states(query, [row.event for row in self._rows(query, query.meters[0])])
+        else:
+            measures = [
+                Measure(window, value, group, meter=number)
+                for (number, group, window), rows in self._cells(query).items()
+                if (value := aggregate(query.meters[number], [row.event for row in rows])) is not None
+            ]
+        check_groups((each.group for each in measures), query.most_groups)
+        return measures
+
+    def partials(self, query: MeterQuery) -> Mapping[PartialKey, Partial]:
+        if query.meters[0].aggregation is Aggregation.STATE_COUNT:
+            counted: dict[PartialKey, int] = defaultdict(int)
+            for each in self.measure(query):
+                if each.state in (query.meters[0].counted_states or (each.state,)):
+                    counted[0, each.group, each.window] += int(each.value)
+            found = {key: Partial(entities, Decimal(entities)) for key, entities in counted.items()}
+        else:
+            found = {
+                key: Partial(len(rows), self._number(query.meters[key[0]], rows))
+                for key, every in self._cells(query).items()
+                if (rows := [row for row in every if measured_by(query.meters[key[0]], row.event)])
+            }
+        check_groups((group for _, group, _ in found), query.most_groups)
+        return found
+
+    def _number(self, meter: Meter, rows: list[Row]) -> Number:
+        if meter.aggregation is Aggregation.COUNT:
+            return Decimal(len(rows))
+        total = Aggregation.SUM if meter.aggregation is Aggregation.AVG else meter.aggregation
+        value = aggregate(replace(meter, aggregation=total), [row.event for row in rows])
+        assert value is not None
+        if meter.aggregation is not Aggregation.LATEST:
+            return value
+        last = rows[[row.event for row in rows].index(latest([row.event for row in rows]))]
+        return (micros(last.event.time), last.commit, self.rows.index(last)), value
+
+    def distinct(self, query: MeterQuery) -> Mapping[PartialKey, Set[str]]:
+        found = {
+            key: values
+            for key, rows in self._cells(query).items()
+            if (values := {text(row.event, query.meters[key[0]].values[0]) for row in rows} - {""})
+        }
+        check_groups((group for _, group, _ in found), query.most_groups)
+        check_values(found, query.most_values)
+        return found
+
+    def _rows(self, query: MeterQuery, meter: Meter) -> list[Row]:
+        return [
             row
             for row in self.counted(query.as_of_commit)
             if row.event.namespace == query.namespace
             and query.organization in (None, row.event.organization)
             and row.event.type == meter.event_type
         ]
-        events = [row.event for row in rows]
-        if meter.aggregation is Aggregation.STATE_COUNT:
-            return measure_states(query, events)
-        events = [event for event in events if keeps(query, lambda path, event=event: grouped_text(event, path))]
-        measures = []
-        for window in range(len(query.edges) - 1):
-            groups: dict[tuple[str, ...], list[Event]] = defaultdict(list)
-            for event in events:
-                if in_window(query, window, event.time):
-                    groups[group_of(query, event)].append(event)
-            for group in sorted(groups):
-                value = aggregate(meter, groups[group])
-                if value is not None:
-                    measures.append(Measure(window, value, group, meter=number))
-        return measures
+
+    def _cells(self, query: MeterQuery) -> dict[PartialKey, list[Row]]:
+        """The events of each meter, group and window, in the order of storing."""
+        cells: dict[PartialKey, list[Row]] = defaultdict(list)
+        for number, meter in enumerate(query.meters):
+            for row in self._rows(query, meter):
+                if keeps(query, lambda path, event=row.event: grouped_text(event, path)):
+                    for window in range(len(query.edges) - 1):
+                        if in_window(query, window, row.event.time):
+                            cells[number, group_of(query, row.event), window].append(row)
+        return cells
 
     def rank(self, query: MeterQuery, count: int) -> Ranking:
-        measures = sorted(self.measure(query), key=lambda each: (each.value.copy_negate(), each.group))
-        return Ranking(tuple(each.group for each in measures[:count]), len(measures) if count else 0)
+        asked = replace(query, most_groups=None)
+        measures = sorted(self.measure(asked), key=lambda each: (each.value.copy_negate(), each.group))
+        ranked = measures[:count]
+        groups, totals = tuple(each.group for each in ranked), tuple(each.value for each in ranked)
+        return Ranking(groups, len(measures) if count else 0, totals)
 
     def top(self, query: MeterQuery, count: int) -> list[Top]:
         zeros = [Decimal(0)] * len(query.meters)
@@ -209,7 +257,7 @@ def aggregate(meter: Meter, events: list[Event]) -> Decimal | None:
     if meter.aggregation is Aggregation.UNIQUE_COUNT:
         texts = {text(event, meter.values[0]) for event in events} - {""}
         return Decimal(len(texts)) if texts else None
-    measured = [event for event in events if meter.optional or all(name in event.numbers for name in meter.values)]
+    measured = [event for event in events if measured_by(meter, event)]
     if not measured:
         return None
     numbers = [sum((Fraction(event.numbers.get(name, 0)) for name in meter.values), Fraction()) for event in measured]
@@ -225,6 +273,16 @@ def aggregate(meter: Meter, events: list[Event]) -> Decimal | None:
         case Aggregation.LATEST:
             return decimal(numbers[measured.index(latest(measured))])
     raise AssertionError(meter.aggregation)
+
+
+def measured_by(meter: Meter, event: Event) -> bool:
+    """Whether a meter has what it needs of an event of its type."""
+    return not meter.aggregation.numeric or meter.optional or all(name in event.numbers for name in meter.values)
+
+
+def micros(instant: datetime) -> int:
+    """Microseconds since 1970."""
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def decimal(number: Fraction) -> Decimal:

@@ -104,6 +104,20 @@ def samples() -> dict[str, Statement]:
             [RawScan(7)],
             corrected=False,
         ),
+        "read.DifferentValues": unique.DifferentValues(
+            query(USERS, filters=(("model", ("a", "b")),), edges=whole, most_values=1_000),
+            (),
+            ReadPlan((), ()),
+            [RawScan()],
+            corrected=True,
+        ),
+        "read.DifferentValues, of a namespace": unique.DifferentValues(
+            replace(query(USERS, group_by=(BY_ORGANIZATION,), most_groups=100), organization=None),
+            definitions_of("ns", USERS),
+            APART,
+            [RawScan(7)],
+            corrected=False,
+        ),
         "read.RankedValuesQuery": unique.RankedValuesQuery(
             query(
                 USERS, group_by=("model", "region"), edges=whole, without=GroupSet(("model", "region"), (("a", "b"),))

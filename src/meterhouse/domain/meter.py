@@ -138,6 +138,9 @@ class MeterQuery:
     """STATE_COUNT: overrides the meter's own."""
     most_groups: int | None = None
     """Refuses an answer with more groups (`TooManyGroups`), before it is made."""
+    most_values: int | None = None
+    """Refuses an answer of different values that has more of them, those of each group and window counted (`Invalid`),
+    before it is made."""
 
     @property
     def properties(self) -> tuple[str, ...]:
@@ -158,6 +161,8 @@ class Ranking:
     groups: tuple[tuple[str, ...], ...]
     of: int
     """How many groups there are in all."""
+    totals: tuple[Decimal, ...]
+    """Of each of `groups`."""
 
 
 @dataclass(frozen=True, slots=True)

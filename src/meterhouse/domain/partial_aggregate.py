@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
+from .errors import Invalid, TooManyGroups
 from .meter import Aggregation
 from .quantity import add, divide
 
@@ -46,3 +47,18 @@ def value_of(aggregation: Aggregation, partial: Partial) -> Decimal:
     if isinstance(partial.number, tuple):
         return partial.number[1]
     return divide(partial.number, partial.events) if aggregation is Aggregation.AVG else partial.number
+
+
+def check_groups(groups: Iterable[object], most: int | None) -> None:
+    """Raises `TooManyGroups` when there are more than `most` different groups; None allows any number."""
+    if most is not None and len(set(groups)) > most:
+        raise TooManyGroups(f"there are more than {most:,} groups; ask for a shorter time, or for fewer")
+
+
+def check_values(values: Mapping[PartialKey, Set[str]], most: int | None) -> None:
+    """Raises `Invalid` when there are more than `most` different values, those of each key counted; None allows any
+    number."""
+    if most is not None and sum(map(len, values.values())) > most:
+        raise Invalid(
+            f"there are more than {most:,} different values to tell apart; ask for a shorter time, or for fewer"
+        )

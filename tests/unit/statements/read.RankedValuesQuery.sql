@@ -12,7 +12,7 @@
 -- p11 = ('a',)
 -- p12 = ('b',)
 -- p13 = 10
-SELECT g0, g1, groups
+SELECT g0, g1, values, groups
 FROM (
     SELECT g0, g1, uniqExact(value) AS values, count() OVER () AS groups
     FROM (

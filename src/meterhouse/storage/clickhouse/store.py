@@ -6,7 +6,7 @@ caches affect what an answer costs, never what it says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -146,6 +146,10 @@ class ClickHouseEventStore:
     def partials(self, query: MeterQuery) -> Mapping[PartialKey, Partial]:
         """See `ports.MeterReader`."""
         return self._meters.partials(query)
+
+    def distinct(self, query: MeterQuery) -> Mapping[PartialKey, Set[str]]:
+        """See `ports.MeterReader`."""
+        return self._meters.distinct(query)
 
     def rank(self, query: MeterQuery, count: int) -> Ranking:
         """See `ports.MeterReader`."""

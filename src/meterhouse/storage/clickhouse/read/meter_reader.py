@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from decimal import Decimal
 from typing import TypeVar
@@ -11,11 +11,10 @@ from typing import TypeVar
 import structlog
 
 from ....domain.meter import Aggregation, Measure, MeterQuery, Ranking, Top
-from ....domain.partial_aggregate import Partial, PartialKey
+from ....domain.partial_aggregate import Partial, PartialKey, check_groups, check_values
 from ..engine.engine import DamagedStorage
 from ..rollups.rollups import Rollups
 from .entity_states import EntityStates
-from .partial_aggregates import check_groups
 from .single_events import SingleEvents
 from .sources import Sources
 from .unique_values import UniqueValues
@@ -44,6 +43,10 @@ class MeterReader:
     def partials(self, query: MeterQuery) -> Mapping[PartialKey, Partial]:
         """See `ports.MeterReader`."""
         return self._answer(self._partials, query)
+
+    def distinct(self, query: MeterQuery) -> Mapping[PartialKey, Set[str]]:
+        """See `ports.MeterReader`."""
+        return self._answer(self._distinct, query)
 
     def top(self, query: MeterQuery, count: int) -> list[Top]:
         """See `ports.MeterReader`."""
@@ -92,6 +95,15 @@ class MeterReader:
                 entities[0, measure.group, measure.window] += int(measure.value)
         check_groups((group for _, group, _ in entities), query.most_groups)
         return {key: Partial(count, Decimal(count)) for key, count in entities.items()}
+
+    def _distinct(self, query: MeterQuery) -> Mapping[PartialKey, Set[str]]:
+        values: dict[PartialKey, Set[str]] = {}
+        for number, meter in enumerate(query.meters):
+            found = self._unique_values.distinct(replace(query, meters=(meter,)))
+            values |= {(number, group, window): texts for (_, group, window), texts in found.items()}
+        check_groups((group for _, group, _ in values), query.most_groups)
+        check_values(values, query.most_values)
+        return values
 
     def measure_drafts(self, query: MeterQuery) -> list[Measure]:
         """What `measure` would answer of the events and the drafts of a preview together."""

@@ -9,7 +9,6 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, TypeAlias
 
-from ....domain.errors import TooManyGroups
 from ....domain.meter import Aggregation, Measure, Meter, MeterQuery, Ranking, Top
 from ....domain.partial_aggregate import Number, Partial, PartialKey, merge_numbers, value_of
 from ....domain.period import FIRST_INSTANT
@@ -155,12 +154,6 @@ def counted(counts: Mapping[State, int]) -> list[Measure]:
     return [Measure(window, Decimal(count), group, state) for (window, group, state), count in counts.items() if count]
 
 
-def check_groups(groups: Iterable[object], most: int | None) -> None:
-    """Raises `TooManyGroups` when there are more than `most` different groups; None allows any number."""
-    if most is not None and len(set(groups)) > most:
-        raise TooManyGroups(f"there are more than {most:,} groups; ask for a shorter time, or for fewer")
-
-
 def ranked(measures: Iterable[Measure], meters: int, count: int) -> list[Top]:
     """The largest groups, ordered as `ports.MeterReader.top` says, from all measures of the meters."""
     found: defaultdict[str, list[Decimal]] = defaultdict(lambda: [ZERO] * meters)
@@ -171,8 +164,10 @@ def ranked(measures: Iterable[Measure], meters: int, count: int) -> list[Top]:
 
 
 def ranking_of(rows: Sequence[Sequence[Any]], groups: int) -> Ranking:
-    """The ranking in a statement's rows: the texts of a group come first, the number of all groups is last."""
-    return Ranking(tuple(tuple(row[:groups]) for row in rows), rows[0][-1] if rows else 0)
+    """The ranking in a statement's rows: the texts of a group come first, then its total, and the number of all groups
+    is last."""
+    totals = tuple(Decimal(row[groups]) for row in rows)
+    return Ranking(tuple(tuple(row[:groups]) for row in rows), rows[0][-1] if rows else 0, totals)
 
 
 def entities_of(rows: Iterable[list[Any]]) -> dict[str, Entity]:

@@ -10,12 +10,12 @@ from typing import Any
 
 from ....domain.errors import TooManyGroups
 from ....domain.meter import Measure, MeterQuery, Ranking, Top
-from ....domain.partial_aggregate import Partial, PartialKey
+from ....domain.partial_aggregate import Partial, PartialKey, check_groups
 from ..engine.statement import ALL, RawScan
 from ..rollups.definition import ReadPlan, RollupDefinition, definitions_for
 from .evaluate import evaluate
 from .measure_queries import EVENTS_AND_DRAFTS, MeasureQuery
-from .partial_aggregates import PartialAggregates, check_groups, ranked, ranking_of
+from .partial_aggregates import PartialAggregates, ranked, ranking_of
 from .result_cache import CachedResult, ResultCache
 from .rollup_queries import RollupQuery, TopQuery
 from .sources import Sources

@@ -141,9 +141,30 @@ class ValuesQuery(_Values):
         self.sql = f"SELECT {columns}, uniqExact(value) FROM ({self._source}) GROUP BY {columns}{self._limit()}"
 
 
+class DifferentValues(_Values):
+    """Selects the different values. Its rows: window, a text per group, values. With more values than the query may
+    have there is one too many among all."""
+
+    def __init__(
+        self,
+        query: MeterQuery,
+        definitions: Sequence[RollupDefinition],
+        plan: ReadPlan,
+        scans: Sequence[RawScan],
+        *,
+        corrected: bool,
+    ):
+        super().__init__(query, definitions, plan, scans, corrected=corrected)
+        columns, source = ", ".join(["window", *self._groups]), self._source
+        if query.most_values is not None:
+            limit = self._parameter("UInt64", query.most_values + 1)
+            source = f"SELECT DISTINCT {columns}, value FROM ({source}) LIMIT {limit}"
+        self.sql = f"SELECT {columns}, groupUniqArray(value) FROM ({source}) GROUP BY {columns}{self._limit()}"
+
+
 class RankedValuesQuery(_Values):
-    """Selects the groups with most values, among equals by name. Its rows: a text per group, the number of all
-    groups."""
+    """Selects the groups with most values, among equals by name. Its rows: a text per group, how many values it has,
+    the number of all groups."""
 
     def __init__(
         self,
@@ -158,7 +179,7 @@ class RankedValuesQuery(_Values):
         super().__init__(query, definitions, plan, scans, corrected=corrected)
         groups = ", ".join(self._groups)
         self.sql = (
-            f"SELECT {groups}, groups FROM (SELECT {groups}, uniqExact(value) AS values, count() OVER () AS groups"
-            f" FROM ({self._source}) GROUP BY {groups} ORDER BY values DESC, {groups}"
-            f" LIMIT {self._parameter('UInt64', count)})"
+            f"SELECT {groups}, values, groups FROM ("
+            f"SELECT {groups}, uniqExact(value) AS values, count() OVER () AS groups FROM ({self._source})"
+            f" GROUP BY {groups} ORDER BY values DESC, {groups} LIMIT {self._parameter('UInt64', count)})"
         )

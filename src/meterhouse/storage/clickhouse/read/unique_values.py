@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from decimal import Decimal
 
 from ....domain.meter import Measure, MeterQuery, Ranking
+from ....domain.partial_aggregate import PartialKey, check_groups
 from ....domain.slot import slot_begin
 from ..engine.instants import micros
 from ..engine.statement import ALL, RawScan
 from ..rollups.definition import ReadPlan, RollupDefinition, definitions_for
 from .distinct_counts import DistinctCount, Found, values_in
-from .partial_aggregates import Windows, check_groups, few_of, ranking_of
+from .partial_aggregates import Windows, few_of, ranking_of
 from .result_cache import CachedResult, ResultCache
 from .sources import Sources
-from .unique_queries import RankedValuesQuery, RolledUpValues, UniqueQuery, ValuesInSlots, ValuesQuery
+from .unique_queries import (
+    DifferentValues,
+    RankedValuesQuery,
+    RolledUpValues,
+    UniqueQuery,
+    ValuesInSlots,
+    ValuesQuery,
+)
 
 
 class UniqueValues:
@@ -41,6 +49,14 @@ class UniqueValues:
                 rows = self._sources.rows(statement)
                 return [Measure(statement.windows[edge], Decimal(values)) for edge, values in rows if values]
         return self._measure_values(query)
+
+    def distinct(self, query: MeterQuery) -> Mapping[PartialKey, Set[str]]:
+        """The different values in each group and window of the query, which has one meter."""
+        with self._sources.rollups.reading():
+            corrected = self._sources.corrected(query)
+            statement = DifferentValues(query, *self._read_from(query), corrected=corrected)
+            rows = self._sources.rows(statement)
+        return {(0, tuple(group), statement.windows[edge]): frozenset(values) for edge, *group, values in rows}
 
     def rank(self, query: MeterQuery, count: int) -> Ranking:
         """See `ports.MeterReader`."""
