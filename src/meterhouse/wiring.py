@@ -38,6 +38,7 @@ from .services.purging import Purging
 from .services.rate_limits import RateLimits
 from .services.retention import Retention
 from .services.rollup_worker import RollupWorker
+from .services.snapshots import LocalSnapshots
 from .services.usage import Usage
 from .services.usage_queries import UsageQueries
 from .settings import VARIABLES, Settings
@@ -154,7 +155,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
                 random_bytes=os.urandom,
             )
             stories, backing_up = EventExplanations(store, ledger, catalogs), partial(back_up, store, ledger, VERSION)
-            queries = UsageQueries(store, ledger, catalogs, clock, incomplete)
+            queries = UsageQueries(LocalSnapshots(store), store, ledger, catalogs, clock, incomplete)
             forecasts = Forecasts()
             metering = Metering(store, ingest, usage, queries, forecasts, corrections, stories, erasures, backing_up)
             from .dashboard.routes import Dashboard  # noqa: PLC0415 - with it come templates

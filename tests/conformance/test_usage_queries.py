@@ -25,6 +25,7 @@ from meterhouse.domain.quantity import ZERO, add
 from meterhouse.domain.usage_query import Compare, UsageAnswer, UsageFigures, UsageQuery, Window
 from meterhouse.services import usage_parts
 from meterhouse.services.catalogs import Catalogs
+from meterhouse.services.snapshots import LocalSnapshots
 from meterhouse.services.usage_queries import UsageQueries
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from support.depth import by_depth
@@ -161,7 +162,8 @@ def ask(
     store: ClickHouseEventStore, reference: ReferenceStore, query: UsageQuery, organizations: tuple[str, ...]
 ) -> None:
     catalog = Catalog("ns", None, {meter.slug: meter for meter in METERS}, {})
-    answer = UsageQueries(store, Ledger(), Catalogs([catalog]), Clock()).answer(query, "ns", organizations)  # type: ignore[arg-type]
+    queries = UsageQueries(LocalSnapshots(store), store, Ledger(), Catalogs([catalog]), Clock())  # type: ignore[arg-type]
+    answer = queries.answer(query, "ns", organizations)
     told = [row.commit for row in reference.rows if query.as_of is None or row.stored_at <= query.as_of]
     rows = [
         row

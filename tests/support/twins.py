@@ -30,6 +30,7 @@ from meterhouse.services.event_explanations import EventExplanations
 from meterhouse.services.forecasts import Forecasts
 from meterhouse.services.ingest import Ingest
 from meterhouse.services.rate_limits import RateLimits
+from meterhouse.services.snapshots import LocalSnapshots
 from meterhouse.services.usage import Usage
 from meterhouse.services.usage_queries import UsageQueries
 from meterhouse.storage.backup import back_up
@@ -102,6 +103,8 @@ def twins_at(
     contracts: Mapping[str, Contract] | None = None,
     limits: Mapping[str, str] = LIMITS,
     catalog_files: tuple[Path, ...] = (),
+    *,
+    shard: int = 0,
 ) -> Iterator[Twins]:
     contracts = dict(contracts or {name: configured(each, limits) for name, each in installed().items()})
     catalogs, clock = load_catalogs(catalog_files), MovableClock(instant)
@@ -114,8 +117,8 @@ def twins_at(
     ledger = SqlLedger.open(f"sqlite:///{folder / 'ledger.db'}")
     store = open_store(folder, {each.namespace: tuple(each.meters.values()) for each in catalogs})
     accounts = Accounts(ledger, catalogs, policies, clock, os.urandom)
-    ingest = Ingest(store, catalogs, clock, deleted=ledger.deleted)
-    usage = Usage(store, ledger, catalogs, clock, CursorSeal(b"twins"))
+    ingest = Ingest(store, catalogs, clock, deleted=ledger.deleted, shard=shard)
+    usage = Usage(store, ledger, catalogs, clock, CursorSeal(b"twins"), shard=shard)
     corrections = Corrections(
         store=store,
         ingest=ingest,
@@ -137,7 +140,7 @@ def twins_at(
         store,
         ingest,
         usage,
-        UsageQueries(store, ledger, catalogs, clock),
+        UsageQueries(LocalSnapshots(store, shard), store, ledger, catalogs, clock),
         Forecasts(),
         corrections,
         EventExplanations(store, ledger, catalogs),

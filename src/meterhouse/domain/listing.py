@@ -78,7 +78,7 @@ class EventPage:
     newer: str | None
 
 
-class Position(msgspec.Struct, frozen=True):
+class PagePosition(msgspec.Struct, frozen=True):
     """What a cursor stands for: the snapshot that all its pages are taken from, and where in it the page begins."""
 
     start: datetime | None
@@ -89,9 +89,9 @@ class Position(msgspec.Struct, frozen=True):
     older: bool = True
     """Whether the page is on the older side of that event."""
 
-    def beside(self, at: EventPosition, *, older: bool) -> Position:
+    def beside(self, at: EventPosition, *, older: bool) -> PagePosition:
         """The position of the page next to an event, in the same snapshot."""
-        return Position(self.start, self.end, self.as_of_commit, at, older)
+        return PagePosition(self.start, self.end, self.as_of_commit, at, older)
 
 
 class CursorSeal:
@@ -100,12 +100,12 @@ class CursorSeal:
     def __init__(self, secret: bytes):
         self._secret = secret
 
-    def write(self, position: Position, listing: tuple[str, ...]) -> str:
+    def write(self, position: PagePosition, listing: tuple[str, ...]) -> str:
         """A cursor; `listing` says what is being listed, and must be the same when it is read."""
         content = msgspec.json.encode(position)
         return base64.urlsafe_b64encode(self._mac(content, listing) + content).decode().rstrip("=")
 
-    def read(self, cursor: str, listing: tuple[str, ...]) -> Position:
+    def read(self, cursor: str, listing: tuple[str, ...]) -> PagePosition:
         """The position; raises `Invalid` for whatever this seal did not write for this listing."""
         try:
             if len(cursor) > MAX_CURSOR:
@@ -116,7 +116,7 @@ class CursorSeal:
         mac, content = sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(content, listing)):
             raise Invalid("is not a cursor of this list: begin again without one")
-        return msgspec.json.decode(content, type=Position)
+        return msgspec.json.decode(content, type=PagePosition)
 
     def _mac(self, content: bytes, listing: tuple[str, ...]) -> bytes:
         message = msgspec.json.encode(listing) + b"\0" + content

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from ..domain.errors import Invalid
-from ..domain.listing import CursorSeal, EventPage, EventQuery, Position, StoredEvent
+from ..domain.listing import CursorSeal, EventPage, EventQuery, PagePosition, StoredEvent
 from ..domain.loss import lost_before
 from ..domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow, Top
 from ..domain.organization import Organization
@@ -34,6 +34,8 @@ class Usage:
     seal: CursorSeal
     incomplete: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     """See `Retention.incomplete`."""
+    shard: int = 0
+    """The number of the store, for positions."""
 
     def of(self, organization: Organization, as_of: datetime | None = None) -> OrganizationUsage:
         """The organization's usage at this moment; or, under the subscription it has now, at an earlier one, as it was
@@ -162,7 +164,7 @@ class OrganizationUsage:
     ) -> EventPage:
         """See `ports.UsageReader`. Cursors of a `bound` list are good for the same period only."""
         listing = self._listing(event_type, filters, period if bound else None)
-        at = Position(period.start, period.end, self.commit) if cursor is None else self.seal.read(cursor, listing)
+        at = PagePosition(period.start, period.end, self.commit) if cursor is None else self.seal.read(cursor, listing)
         found = self.store.list_events(
             EventQuery(
                 namespace=self.organization.namespace,
@@ -196,7 +198,7 @@ class OrganizationUsage:
 
     def cursor(self, event_type: str, period: Period) -> str:
         """The first page of the events of a period, for `events`."""
-        return self.seal.write(Position(period.start, period.end, self.commit), self._listing(event_type, {}, None))
+        return self.seal.write(PagePosition(period.start, period.end, self.commit), self._listing(event_type, {}, None))
 
     def _listing(self, event_type: str, filters: Mapping[str, tuple[str, ...]], to: Period | None) -> tuple[str, ...]:
         """What is listed, and the period that it is bound to: its cursors are good for nothing else."""

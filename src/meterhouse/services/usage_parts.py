@@ -13,7 +13,7 @@ from ..domain.errors import Invalid, TooManyGroups
 from ..domain.meter import Aggregation, GroupSet, Meter, MeterQuery
 from ..domain.partial_aggregate import Partial, merge_partials, value_of
 from ..domain.quantity import ZERO
-from ..ports.meter_reader import MeterReader
+from ..ports.aggregate_reader import AggregateReader
 
 Edges: TypeAlias = tuple[datetime | None, ...]
 """n + 1 instants that bound n windows, as in a `MeterQuery`."""
@@ -46,12 +46,12 @@ class UsageParts:
 
 
 class PartsReader:
-    """Reads parts of meters, all from the same state of the store. Mergeable aggregates of few groups are read with one
+    """Reads parts of meters, all from the same snapshot. Mergeable aggregates of few groups are read with one
     statement and merged; else the engine is asked for each part."""
 
-    def __init__(self, store: MeterReader, query: MeterQuery):
+    def __init__(self, reader: AggregateReader, query: MeterQuery):
         """`query` has everything but its meters and edges. Its groups are those of the parts."""
-        self._store = store
+        self._reader = reader
         self._query = query
         self._read_ahead: dict[tuple[Meter, Edges], Mapping[Group, Cells]] = {}
 
@@ -74,7 +74,7 @@ class PartsReader:
             ordered = sorted(cells, key=lambda group: (totals[group].copy_negate(), group))
             groups, others = tuple(ordered[:count]), len(ordered[count:])
         elif meter.aggregation in _RANKED:
-            ranking = self._store.rank(replace(self._query, meters=(meter,), edges=(edges[0], edges[-1])), count)
+            ranking = self._reader.rank(replace(self._query, meters=(meter,), edges=(edges[0], edges[-1])), count)
             groups, others = ranking.groups, ranking.of - len(ranking.groups)
         else:
             raise Invalid(f"group_by: {meter.slug} has too many groups; narrow from and to, filter, or group by less")
@@ -125,9 +125,9 @@ class PartsReader:
             found = self._cells(query, (meter,), edges, None)[meter]
             return {group: _series(meter, cells, count) for group, cells in found.items()}
         # Windows do not tell which values they have in common: the total is counted on its own.
-        totals = self._store.measure(replace(query, meters=(meter,), edges=(edges[0], edges[-1])))
+        totals = self._reader.measure(replace(query, meters=(meter,), edges=(edges[0], edges[-1])))
         values: dict[Group, list[Decimal | None]] = {each.group: [ZERO] * count for each in totals}
-        for each in self._store.measure(replace(query, meters=(meter,), edges=edges)) if count > 1 else totals:
+        for each in self._reader.measure(replace(query, meters=(meter,), edges=edges)) if count > 1 else totals:
             values[each.group][each.window] = each.value
         return {each.group: Series(each.value, tuple(values[each.group])) for each in totals}
 
@@ -138,7 +138,7 @@ class PartsReader:
         found: dict[Meter, dict[Group, dict[int, Partial]]] = {meter: {} for meter in meters}
         most_groups = None if most is None else max(1, most // (len(edges) - 1))
         asked = replace(query, meters=meters, edges=edges, most_groups=most_groups)
-        for (number, group, window), partial in self._store.partials(asked).items():
+        for (number, group, window), partial in self._reader.partials(asked).items():
             found[meters[number]].setdefault(group, {})[window] = partial
         return found
 

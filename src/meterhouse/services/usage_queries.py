@@ -15,7 +15,7 @@ from ..domain.loss import lost_before
 from ..domain.meter import BY_ORGANIZATION, Meter, MeterQuery
 from ..domain.period import Period, format_instant
 from ..domain.plan import previous_period, usage_period
-from ..domain.position import format_position, parse_position
+from ..domain.position import parse_position
 from ..domain.quantity import divide, round_half_even
 from ..domain.span import Span, range_until, span_between, windows_of, year_before
 from ..domain.usage_query import (
@@ -30,8 +30,9 @@ from ..domain.usage_query import (
     Window,
 )
 from ..ports.clock import Clock
-from ..ports.event_store import EventStore
 from ..ports.ledger import Ledger
+from ..ports.meter_reader import MeterReader
+from ..ports.snapshots import Snapshots
 from .catalogs import Catalogs
 from .usage_parts import PartsReader, Series, UsageParts, absent_series
 
@@ -43,9 +44,11 @@ _STEP_MS = 5
 
 @dataclass(frozen=True, slots=True)
 class UsageQueries:
-    """Answers each question from one state of the store."""
+    """Answers each question from one snapshot."""
 
-    store: EventStore
+    snapshots: Snapshots
+    store: MeterReader
+    """Of the organization, where one alone is asked about: tells when its usage began."""
     ledger: Ledger
     catalogs: Catalogs
     clock: Clock
@@ -66,13 +69,13 @@ class UsageQueries:
             raise Invalid(f"as_of: {format_instant(query.as_of)} is still to come")
         if query.at_least is not None:
             self._wait_for(query.at_least)
-        commit = self.store.latest_commit() if query.as_of is None else self.store.commit_at(query.as_of)
+        snapshot = self.snapshots.snapshot(namespace, organizations, query.as_of)
         moment, tz = query.as_of or now, zone(query.timezone)
         span = self._span(query, moment, tz, namespace, organizations)
         compared = _compared(query, span, tz)
         windows = windows_of(span.period, query.window, tz)
         edges = (span.period.start, *(each.period.end for each in windows[:-1]), span.period.end)
-        reader = PartsReader(self.store, _meter_query(query, namespace, organizations, commit))
+        reader = PartsReader(snapshot.reader, _meter_query(query, namespace, organizations, snapshot.commit))
         reader.read_ahead(meters, edges)
         if compared is not None:
             reader.read_ahead(meters, (compared.start, compared.end))
@@ -92,9 +95,9 @@ class UsageQueries:
             compared,
             windows,
             moment,
-            format_position(commit),
+            snapshot.position,
             tuple(answers),
-            lost_before(self.store.losses()),
+            lost_before(snapshot.losses),
         )
 
     def _complete_from(self, namespace: str, meter: Meter, span: Period) -> datetime | None:
@@ -103,11 +106,11 @@ class UsageQueries:
 
     def _wait_for(self, position: str) -> None:
         try:
-            commit = parse_position(position)
+            wanted = parse_position(position)
         except Invalid as wrong:
             raise Invalid(f"at_least: {wrong}") from None
         for _ in range(_WAIT_SECONDS * 1000 // _STEP_MS):
-            if self.store.latest_commit() >= commit:
+            if self.snapshots.reached(wanted):
                 return
             time.sleep(_STEP_MS / 1000)
         raise NotYet(

@@ -46,9 +46,13 @@ class Ingest:
         clock: Clock,
         limits: GroupCommitLimits | None = None,
         deleted: Callable[[], Set[tuple[str, str]]] = frozenset,
+        *,
+        shard: int = 0,
     ):
-        """`deleted` answers the namespace and id of every deleted organization: they take no events any more."""
+        """`deleted` answers the namespace and id of every deleted organization: they take no events any more. `shard`
+        is the number of the store, for positions."""
         self._store = store
+        self._shard = shard
         self._catalogs = catalogs
         self._clock = clock
         self._acceptance = Acceptance(catalogs, deleted)
@@ -153,7 +157,7 @@ class Ingest:
                 _log.error("a request could not be told what became of its events", exc_info=wrong)
 
     def _position(self) -> str:
-        return format_position(self._store.latest_commit())
+        return format_position({self._shard: self._store.latest_commit()})
 
     def _read(self, submissions: Sequence[Submission]) -> list[Sequence[Event]]:
         """Reads the events of submissions, as far as they are unread, and answers them in the same order: together
