@@ -10,8 +10,9 @@ from .errors import Invalid, TooManyGroups
 from .meter import Aggregation
 from .quantity import add, divide
 
-Version: TypeAlias = tuple[int, int, int]
-"""A time in microseconds, a commit and a position in it: the greatest is the latest."""
+Version: TypeAlias = tuple[int, ...]
+"""A time in microseconds, a commit and a position in it; of several shards, the shard's number before the commit. The
+greatest is the latest."""
 Number: TypeAlias = "Decimal | tuple[Version, Decimal]"
 """Of a LATEST with its version."""
 PartialKey: TypeAlias = tuple[int, tuple[str, ...], int]

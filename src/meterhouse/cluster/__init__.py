@@ -1,0 +1,1 @@
+"""Several shards as one: what is asked of all of them."""
