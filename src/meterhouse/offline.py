@@ -17,6 +17,7 @@ from .storage.folder import DataFolder
 
 if TYPE_CHECKING:
     from .storage.repair import Report
+    from .storage.reshard import Resharded
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +47,29 @@ def verify(path: Path, settings: Settings) -> list[str]:
             restore(source, Path(folder) / "data")
             return verify(Path(folder) / "data", replace(settings, ledger_url=None))
     with closing(DataFolder(path, repairing=True)) as data:
-        return data.problems + list(
-            verify_folder(data, settings.ledger_url, meters_by_namespace(load_catalogs(settings.catalogs)))
-        )
+        meters = meters_by_namespace(load_catalogs(settings.catalogs))
+        return list(verify_folder(data, settings.ledger_url, meters))
+
+
+def reshard(path: Path, settings: Settings, count: int) -> Resharded:
+    """Gives a data folder that nobody serves so many shards. Raises `FolderError`."""
+    from .storage.reshard import reshard as reshard_folder  # noqa: PLC0415 - with it comes the engine
+
+    if not path.is_dir():
+        raise FolderError(f"{path} is no data folder")
+    meters = meters_by_namespace(load_catalogs(settings.catalogs))
+    return reshard_folder(path, count, settings.ledger_url, meters)
 
 
 def repair(path: Path, settings: Settings, *, accept_loss: bool) -> Report:
-    """Puts a data folder right; see `storage.repair`. Raises `FolderError`."""
-    from .storage.repair import Repair  # noqa: PLC0415 - with it comes the engine
+    """Puts a data folder right; see `storage.folder_repair`. Raises `FolderError`."""
+    from .storage.folder_repair import FolderRepair  # noqa: PLC0415 - with it comes the engine
 
     if not path.is_dir():
         raise FolderError(f"{path} is no data folder")
     meters = meters_by_namespace(load_catalogs(settings.catalogs))
     with closing(DataFolder(path, repairing=True)) as folder:
         try:
-            return Repair(folder, settings.ledger_url, meters, SystemClock().now()).run(accept_loss=accept_loss)
+            return FolderRepair(folder, settings.ledger_url, meters, SystemClock().now()).run(accept_loss=accept_loss)
         except (EngineError, OSError) as failure:
             raise FolderError(f"{path} cannot be repaired: {failure}; restore a backup") from failure

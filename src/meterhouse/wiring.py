@@ -200,7 +200,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
 
 def _open_ledger(url: str | None, folder: DataFolder, reserved: ReservedSpace) -> SqlLedger:
     if url is None:
-        if folder.manifest.state.turn and not folder.ledger.exists():
+        if (folder.manifest.state.turn or folder.shards.exists()) and not folder.ledger.exists():
             raise FolderError(f"{folder.ledger} is gone, with all organizations and keys{_what_to_do(folder)}")
         return SqlLedger.open(folder.ledger_url, reserved)
     try:
@@ -209,12 +209,23 @@ def _open_ledger(url: str | None, folder: DataFolder, reserved: ReservedSpace) -
         raise FolderError(f"METERHOUSE_LEDGER_URL: {wrong}") from wrong
 
 
+def _refuse_shards(folder: DataFolder, ledger: SqlLedger) -> None:
+    """A process has one engine, and every shard needs its own."""
+    if (count := ledger.shard_map().count) > 1:
+        raise FolderError(
+            f"{folder.path} has {count} shards: serve it with `meterhouse serve`, and name the server with --url"
+        )
+    if folder.shards.exists():
+        raise FolderError(f"{folder.path} has shards, and the ledger does not know of them{_what_to_do(folder)}")
+
+
 def _open_store(
     folder: DataFolder, ledger: SqlLedger, reserved: ReservedSpace, catalogs: Catalogs
 ) -> ClickHouseEventStore:
     from .storage.assembly import assemble_store  # noqa: PLC0415 - with it comes numpy
     from .storage.clickhouse.engine.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
 
+    _refuse_shards(folder, ledger)
     try:
         hold_to_each_other(folder.manifest, ledger)
         return assemble_store(ChdbEngine(folder.events), folder, reserved, meters_by_namespace(catalogs))

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from ..domain.errors import MeterhouseError
 from ..settings import from_environment
-from . import accounts, backup_export, catalogs, corrections, events, integrity, query, rollups, serve, usage
+from . import accounts, backup_export, catalogs, corrections, events, integrity, query, reshard, rollups, serve, usage
 from .arguments import shown_default
 from .env_file import read_env_file
 from .logs import configure_logging
@@ -28,7 +28,19 @@ app = App(
 )
 
 
-for module in (serve, events, usage, query, corrections, accounts, catalogs, rollups, backup_export, integrity):
+for module in (
+    serve,
+    events,
+    usage,
+    query,
+    corrections,
+    accounts,
+    catalogs,
+    rollups,
+    backup_export,
+    integrity,
+    reshard,
+):
     module.register(app)
 
 

@@ -12,8 +12,10 @@ import structlog
 from sqlalchemy import URL
 
 from ..domain.errors import FolderError
+from ..domain.shards import ShardMap
 from .durable import write_file
 from .manifest import Manifest, NothingTells, State
+from .reshard_marker import read_switch
 
 FORMAT = 4
 """Version of the folder's layout; raised when an older Meterhouse could not read what a newer one writes, or the other
@@ -22,6 +24,10 @@ way round. Since 4, the organization is part of an event's identity."""
 LEDGER = "ledger.sqlite"
 RESTORING = "restoring"
 """Holds what a restore has not finished."""
+RESHARDING = "resharding"
+"""Holds the shards that a reshard makes."""
+RESHARDED = "done"
+"""In it: they are whole, and take the place of the old ones."""
 _ADDRESS = "address"
 
 _log = structlog.get_logger(__name__)
@@ -30,9 +36,10 @@ _log = structlog.get_logger(__name__)
 class DataFolder:
     """A folder held by this process until it is closed or the process ends, however it ends."""
 
-    def __init__(self, path: Path, *, repairing: bool = False):
+    def __init__(self, path: Path, *, repairing: bool = False, resharding: bool = False):
         """Takes the folder, making it when there is none. Raises `FolderError` when it cannot be had, or lacks what it
-        must have; what it lacks is told in `problems` when it is opened to be repaired."""
+        must have; what it lacks is told in `problems` when it is opened to be repaired. One in which a reshard has to
+        be finished is opened for that alone."""
         self.path = path
         self.problems: list[str] = []
         """Why nobody can tell what the folder must hold."""
@@ -45,6 +52,8 @@ class DataFolder:
                 f"the data folder {path} cannot be used: {wrong.strerror}; name another with --data or METERHOUSE_DATA"
             ) from None
         try:
+            if not resharding:
+                self._refuse_half_switched()
             self.manifest = self._open_to_repair() if repairing else self._open()
         except OSError as wrong:
             self.close()
@@ -72,6 +81,14 @@ class DataFolder:
         lock.write(str(os.getpid()).encode())
         lock.flush()
         return lock
+
+    def _refuse_half_switched(self) -> None:
+        if (switch := read_switch(self.path / RESHARDING / RESHARDED)) is not None:
+            count = ShardMap(switch.shards).count
+            raise FolderError(
+                f"{self.path}: a reshard was not finished, and nothing is lost: run "
+                f"`meterhouse reshard {count} --data {self.path}` again"
+            )
 
     def _open_to_repair(self) -> Manifest:
         try:
@@ -139,6 +156,15 @@ class DataFolder:
     def shards(self) -> Path:
         """Where shards have folders of their own, by number; absent while there is one shard, which has this folder."""
         return self.path / "shards"
+
+    def shard_numbers(self) -> list[int]:
+        """Of those that have a folder of their own."""
+        found = self.shards.iterdir() if self.shards.exists() else ()
+        return sorted(int(each.name) for each in found if each.name.isdecimal())
+
+    def shard(self, number: int, count: int) -> Path:
+        """The folder of one of so many shards."""
+        return self.path if count == 1 else self.shards / str(number)
 
     @property
     def ledger_url(self) -> URL:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,12 @@ class State(msgspec.Struct, frozen=True):
     """An erasure has begun; rollups may have what it removes."""
     removal: Removal | None = None
     losses: list[Loss] = []
+
+
+def losses_of(states: Iterable[State]) -> list[Loss]:
+    """Those of several folders together, each once, in their order."""
+    once = dict.fromkeys(loss for state in states for loss in state.losses)
+    return sorted(once, key=lambda loss: loss.at)[-_MOST_LOSSES:]
 
 
 class Manifest:

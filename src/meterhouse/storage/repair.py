@@ -1,4 +1,4 @@
-"""Putting a damaged data folder right, as far as that is possible, and writing down what is lost."""
+"""Putting damaged events right, as far as that is possible, and writing down what is lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from ..domain.errors import FolderError, MeterhouseError
+from ..domain.errors import FolderError
 from ..domain.loss import Loss
 from .clickhouse.dedup import identity_queries
 from .clickhouse.dedup.identity_index import index_identities
@@ -37,23 +37,25 @@ class Report:
 
 
 class Repair:
-    """Of one folder that nobody serves. What cannot be read is set aside, never deleted."""
+    """Of the events of one folder that nobody serves. What cannot be read is set aside, never deleted."""
 
-    def __init__(self, folder: DataFolder, ledger_url: str | None, meters: Meters, now: datetime):
-        """`folder` is opened to be repaired."""
+    def __init__(self, folder: DataFolder, meters: Meters, now: datetime, lost: Iterable[str] = ()):
+        """`folder` is opened to be repaired; `lost` is known to be."""
         self._folder = folder
-        self._ledger_url = ledger_url
         self._meters = meters
         self._now = now
-        self._aside = f"damaged-{now:%Y%m%dT%H%M%SZ}"
-        self.report = Report(lost=[*folder.problems])
+        self.report = Report(lost=[*folder.problems, *lost])
 
-    def run(self, *, accept_loss: bool) -> Report:
+    def run(self, ledger: SqlLedger | None, shard: int, *, accept_loss: bool) -> Report:
         """Does all that loses nothing; what does lose something only when that is accepted. Raises `EngineError` and
         `OSError`; it can be repeated."""
         if accept_loss and self._folder.problems:
             self._folder.begin_anew()
-        self._mend_ledger(accept_loss=accept_loss)
+        if ledger is not None:
+            try:
+                hold_to_each_other(self._folder.manifest, ledger, shard)
+            except NotAPair as wrong:
+                self.report.lost.append(str(wrong))
         with closing(self._open()) as engine:
             self._mend_damaged_parts(engine, accept_loss=accept_loss)
             self._take_back_parts(engine)
@@ -62,23 +64,6 @@ class Repair:
             self._mend_journal(engine, accept_loss=accept_loss)
             self._count(engine, accept_loss=accept_loss)
         return self.report
-
-    def _mend_ledger(self, *, accept_loss: bool) -> None:
-        path, state = self._folder.ledger, self._folder.manifest.state
-        if self._ledger_url is None and not path.exists():
-            if state.turn:
-                self.report.lost.append(f"{path} is gone, with all organizations and keys")
-            return
-        try:
-            with closing(SqlLedger.open(self._ledger_url or self._folder.ledger_url)) as ledger:
-                hold_to_each_other(self._folder.manifest, ledger)
-        except NotAPair as wrong:
-            self.report.lost.append(str(wrong))
-        except MeterhouseError as wrong:
-            self.report.lost.append(str(wrong))
-            if accept_loss and self._ledger_url is None:
-                for suffix in ("", "-wal", "-shm"):
-                    self._set_aside(path.with_name(path.name + suffix))
 
     def _open(self) -> Engine:
         """The engine, over new tables when it cannot read those that are there."""
@@ -171,9 +156,14 @@ class Repair:
             self.report.accepted = True
 
     def _set_aside(self, path: Path) -> Path | None:
-        if not path.exists():
-            return None
-        aside = path.with_name(f"{path.name}.{self._aside}")
-        if aside.exists():
-            raise FolderError(f"{aside} is there already: repeat this in a second")
-        return path.rename(aside)
+        return set_aside(path, self._now)
+
+
+def set_aside(path: Path, now: datetime) -> Path | None:
+    """Gives a file or folder a name that nobody reads it by. Raises `FolderError` and `OSError`."""
+    if not path.exists():
+        return None
+    aside = path.with_name(f"{path.name}.damaged-{now:%Y%m%dT%H%M%SZ}")
+    if aside.exists():
+        raise FolderError(f"{aside} is there already: repeat this in a second")
+    return path.rename(aside)

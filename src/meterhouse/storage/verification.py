@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
 
-from ..domain.errors import MeterhouseError
+from ..domain.errors import FolderError, MeterhouseError
 from .clickhouse.dedup.filter_snapshot import SnapshotFile
 from .clickhouse.dedup.identity_filter import IdentityFilter
 from .clickhouse.engine.chdb_engine import ChdbEngine
@@ -18,7 +18,7 @@ from .clickhouse.maintenance import inspection_queries
 from .clickhouse.maintenance.inspection import Meters, damaged_parts, has_table, hold_to_manifest
 from .folder import DataFolder
 from .ledger.sql_ledger import SqlLedger
-from .pairing import hold_to_each_other
+from .pairing import NotAPair, hold_to_each_other
 
 _SHARES = 64
 """Identities are compared in so many steps, so that memory does not grow with them."""
@@ -26,7 +26,26 @@ _SHARES = 64
 
 def verify(folder: DataFolder, ledger_url: str | None, meters: Meters) -> Iterator[str]:
     """Every problem of a folder that nobody serves, in a sentence; none when it is whole."""
-    yield from _problems(lambda: _verify_ledger(folder, ledger_url))
+    yield from folder.problems
+    with ExitStack() as stack:
+        shards = {"": (0, folder)}
+        if folder.shards.exists():
+            shards = {}
+            for number in folder.shard_numbers():
+                try:
+                    shard = DataFolder(folder.shards / str(number), repairing=True)
+                except FolderError as wrong:
+                    yield f"shard {number}: {wrong}"
+                    continue
+                stack.callback(shard.close)
+                shards[f"shard {number}: "] = number, shard
+                yield from (f"shard {number}: {problem}" for problem in shard.problems)
+        yield from _problems(lambda: _verify_ledger(folder, ledger_url, shards))
+        for where, (_, shard) in shards.items():
+            yield from (f"{where}{problem}" for problem in _verify_store(shard, meters))
+
+
+def _verify_store(folder: DataFolder, meters: Meters) -> Iterator[str]:
     yield from _problems(lambda: map(str, read_segments(folder.journal, folder.manifest.state.commit)[1]))
     try:
         engine = ChdbEngine(folder.events)
@@ -45,14 +64,22 @@ def _problems(check: Callable[[], Iterable[str]]) -> Iterator[str]:
         yield str(wrong)
 
 
-def _verify_ledger(folder: DataFolder, ledger_url: str | None) -> Iterator[str]:
+def _verify_ledger(
+    folder: DataFolder, ledger_url: str | None, shards: Mapping[str, tuple[int, DataFolder]]
+) -> Iterator[str]:
     if ledger_url is None and not folder.ledger.exists():
-        if folder.manifest.state.turn:
+        if any(shard.manifest.state.turn for _, shard in shards.values()):
             yield f"{folder.ledger} is gone, with all organizations and keys"
         return
     with closing(SqlLedger.open(ledger_url or folder.ledger_url)) as ledger:
-        hold_to_each_other(folder.manifest, ledger)
-    yield from ()
+        known, there = ledger.shard_map().count, sorted(number for number, _ in shards.values())
+        if there != [*range(known)]:
+            yield f"the ledger tells of shards 0 to {known - 1}, and there are {', '.join(map(str, there)) or 'none'}"
+        for where, (number, shard) in shards.items():
+            try:
+                hold_to_each_other(shard.manifest, ledger, number)
+            except NotAPair as wrong:
+                yield f"{where}{wrong}"
 
 
 def _verify_events(engine: Engine, folder: DataFolder, meters: Meters) -> Iterator[str]:
