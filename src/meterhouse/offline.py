@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,23 +18,14 @@ from .storage.folder import DataFolder
 if TYPE_CHECKING:
     from .storage.repair import Report
     from .storage.reshard import Resharded
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What a restored folder has."""
-
-    events: int
-    has_ledger: bool
-    """False when it was on PostgreSQL, which a backup leaves to backups of its own."""
+    from .storage.restoring import Restored
 
 
 def restore(source: BinaryIO, data: Path) -> Restored:
     """Makes a data folder from a backup. Raises `BackupError` and `FolderError`; nothing has changed then."""
-    from .storage import backup  # noqa: PLC0415 - with it comes the engine
+    from .storage.restoring import restore as restore_backup  # noqa: PLC0415 - with it comes the engine
 
-    manifest = backup.restore(source, data)
-    return Restored(manifest.events, manifest.has_ledger)
+    return restore_backup(source, data)
 
 
 def verify(path: Path, settings: Settings) -> list[str]:
