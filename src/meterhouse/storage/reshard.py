@@ -37,8 +37,9 @@ from .reserved_space import ReservedSpace
 from .reshard_marker import Switch, write_switch
 from .reshard_switch import discard, finish
 
-_ROOM = 2
-"""How much room is needed for each byte of events: in files on the way, and in the new shards."""
+_ROOM = 3
+"""How much room each byte of events may need: in files on the way, in the new shards, and in parts that are merged
+there."""
 
 
 @dataclass(frozen=True, slots=True)

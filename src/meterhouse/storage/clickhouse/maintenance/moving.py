@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ....domain.quantity import units
 from ..engine import native
 from ..engine.engine import NO_PARAMETERS, Engine
+from ..engine.schema_queries import RELEASE_MEMORY
 from . import moving_queries
 
 _AT_ONCE = 100_000
@@ -123,9 +124,11 @@ def take_in(engine: Engine, path: Path) -> None:
 def take_in_numbered(engine: Engine, path: Path, numbers: Path) -> None:
     """Puts the events of a file into the table, in the commits that are numbered anew. Raises `OSError` and
     `EngineError`."""
-    with path.open("rb") as file, numbers.open("rb") as once, numbers.open("rb") as again:
-        names = {"file": _name(file), "numbers": _name(once), "again": _name(again)}
-        engine.execute(moving_queries.TAKE_IN_NUMBERED, names)
+    names = {"file": path, "corrections": path, "numbers": numbers, "again": numbers}
+    with ExitStack() as stack:
+        files = {name: _name(stack.enter_context(place.open("rb"))) for name, place in names.items()}
+        engine.execute(moving_queries.TAKE_IN_NUMBERED, files)
+    engine.execute(RELEASE_MEMORY)  # of what was joined
 
 
 def _name(file: IO[bytes]) -> str:

@@ -15,8 +15,11 @@ _IS_RECORD = f"(organization = '{EVERYONE}' AND type = '{RETENTION}')"
 
 _BYTES = 200_000_000
 """Of what is sorted, grouped or joined, more goes to the disk."""
-# Blocks of a few parts for very many events, and of little memory.
-_LITTLE_MEMORY = "max_insert_threads = 1, min_insert_block_size_rows = 250000, min_insert_block_size_bytes = 100000000"
+# Blocks that make few parts of many events, and take little memory.
+_LITTLE_MEMORY = (
+    "max_threads = 1, max_insert_threads = 1, min_insert_block_size_rows = 100000, "
+    "min_insert_block_size_bytes = 30000000"
+)
 
 ORGANIZATIONS = f"""
 SELECT namespace, organization FROM events WHERE NOT {_IS_RECORD} GROUP BY namespace, organization
@@ -65,9 +68,10 @@ COMMITS_IN_ORDER = f"""
 SELECT store, commit FROM commits ORDER BY known_at, store, commit SETTINGS max_bytes_before_external_sort = {_BYTES}
 """
 
-# A number also as it stands among the numbers of a correction: the engine does not make one from the other. The file is
-# named twice, because some systems read it once under each name.
+# A number also as it stands among the numbers of a correction: the engine does not make one from the other. A file that
+# is read twice has two names, because some systems read it once under each.
 _NUMBERS = "file({{{}:String}}, 'Native', 'commit UInt64, number UInt64, units Decimal(76, 28)')"
+_CORRECTIONS = _FILE.replace("{file:", "{corrections:")
 # The same record comes from every store, and is taken once.
 _NEW = (
     f"NOT ({_IS_RECORD} AND (namespace, source, id) IN (SELECT namespace, source, id FROM events WHERE {_IS_RECORD}))"
@@ -83,6 +87,9 @@ SELECT {_BEFORE_COMMIT}, own.number, {_AFTER_COMMIT}, if(
     SELECT *, if({_CORRECTS}, toUInt64(toString(numbers['commit'])), 0) AS corrects FROM {_FILE} WHERE {_NEW}
 ) AS moved
 INNER JOIN (SELECT commit, number FROM {_NUMBERS.format("numbers")}) AS own ON own.commit = moved.commit
-LEFT JOIN (SELECT commit, units FROM {_NUMBERS.format("again")}) AS corrected ON corrected.commit = moved.corrects
+LEFT JOIN (
+    SELECT commit, units FROM {_NUMBERS.format("again")}
+    WHERE commit IN (SELECT toUInt64(toString(numbers['commit'])) FROM {_CORRECTIONS} WHERE {_CORRECTS})
+) AS corrected ON corrected.commit = moved.corrects
 SETTINGS join_algorithm = 'grace_hash', max_bytes_in_join = {_BYTES}, {_LITTLE_MEMORY}
 """
