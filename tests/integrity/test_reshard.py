@@ -157,7 +157,7 @@ def test_a_switch_may_be_stopped_at_every_step(made: Path, tmp_path: Path, befor
             except Stopped:
                 pass
             else:
-                assert steps() == at
+                assert steps() <= at
                 break
         if (tried / "resharding" / "done").exists():
             told = f"not finished.*meterhouse reshard {count} --data"
@@ -171,7 +171,7 @@ def test_a_switch_may_be_stopped_at_every_step(made: Path, tmp_path: Path, befor
         assert count_of(tried) == count
         assert tree(tried) == expected
         shutil.rmtree(tried)
-        at += 1
+        at += by_depth(3, 1, 1)
     assert at > 8
 
 
