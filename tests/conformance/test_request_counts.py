@@ -119,6 +119,7 @@ def test_a_ledger_of_the_first_version_is_migrated_with_what_is_in_it(ledger_url
         if engine.dialect.name == "postgresql":
             connection.execute(text("DROP FUNCTION count_change"))
         connection.execute(text("DROP TABLE changes"))
+        connection.execute(text("DROP TABLE ended_sessions"))
         connection.execute(text("ALTER TABLE organizations DROP COLUMN purged_at"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     with closing(SqlLedger.open(ledger_url)) as ledger:

@@ -7,11 +7,9 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from threading import Lock
 
 import jwt
 import msgspec
-from cachetools import TTLCache
 
 from ..domain.organization import Caller, Organization
 from ..http.problems import Forbidden
@@ -25,7 +23,6 @@ IDLE = timedelta(hours=2)
 COOKIE = "meterhouse_session"
 _ALGORITHM = "HS256"
 _MAX_COOKIE = 2_000
-_MOST_ENDED = 100_000
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -71,8 +68,6 @@ class Sessions:
         self._accounts = accounts
         self._clock = clock
         self._random_bytes = random_bytes
-        self._ended: TTLCache[str, None] = TTLCache(_MOST_ENDED, LIFETIME.total_seconds())
-        self._ending = Lock()
 
     def anonymous(self) -> Session:
         """A session of somebody who may sign in."""
@@ -91,8 +86,7 @@ class Sessions:
 
     def end(self, session: Session) -> None:
         """Its cookie is good for nothing from now on."""
-        with self._ending:
-            self._ended[session.id] = None
+        self._accounts.ledger.end_session(session.id, _instant(session.began_s) + LIFETIME, self._clock.now())
 
     def cookie(self, session: Session, *, seen: bool = True) -> str:
         """The cookie's value; `seen` keeps the session from idling out."""
@@ -110,8 +104,7 @@ class Sessions:
             return None
         now = self._clock.now()
         ends_at = min(_instant(session.began_s) + LIFETIME, _instant(session.seen_s) + IDLE)
-        with self._ending:
-            return session if now < ends_at and session.id not in self._ended else None
+        return session if now < ends_at and not self._accounts.ledger.session_ended(session.id) else None
 
     def viewer(self, session: Session | None) -> Viewer | None:
         """Who has signed in; None where the key was revoked since, or the organization deleted."""

@@ -42,6 +42,12 @@ def signing_in_router(pages: Pages, authentication: Authentication) -> Router:
         pages.keep(request, response, signed_in)
         return response
 
+    def end(request: HttpRequest, fields: dict[str, str]) -> Response[bytes]:
+        sessions.end(sessions.check_form(pages.session(request), fields.get("form_token", "")))
+        response = redirect("/sign-in")
+        pages.forget(response)
+        return response
+
     @get("/sign-in", include_in_schema=False, opt=READS_QUERY)
     async def show(request: HttpRequest) -> Response[bytes]:
         next_path = _local(dict(query_of(request)).get("next", ""))
@@ -55,11 +61,7 @@ def signing_in_router(pages: Pages, authentication: Authentication) -> Router:
 
     @post("/sign-out", include_in_schema=False)
     async def sign_out(request: HttpRequest) -> Response[bytes]:
-        fields = await form_of(request)
-        sessions.end(sessions.check_form(pages.session(request), fields.get("form_token", "")))
-        response = redirect("/sign-in")
-        pages.forget(response)
-        return response
+        return await asyncio.to_thread(end, request, await form_of(request))
 
     return Router("/", route_handlers=[show, send, sign_out])
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from .ended_sessions import EndedSessions
 from .keys import Keys
 from .ledger_changes import LedgerChanges
 from .organizations import Organizations
 from .request_counts import RequestCounts
 
 
-class Ledger(Organizations, Keys, RequestCounts, LedgerChanges, Protocol):
+class Ledger(Organizations, Keys, RequestCounts, EndedSessions, LedgerChanges, Protocol):
     """Organizations, their keys and subscriptions, and the server's secrets."""
 
     def secret(self, name: str, candidate: bytes) -> bytes:

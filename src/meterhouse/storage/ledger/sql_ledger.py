@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from ...domain.errors import FolderError, InsufficientStorage, StorageDamaged
 from ...domain.shards import VIRTUAL_SHARDS, ShardMap
 from ..reserved_space import ReservedSpace
+from .ended_sessions import SqlEndedSessions
 from .keys import SqlKeys
 from .migrations import migrate
 from .request_counts import SqlRequestCounts
@@ -21,7 +22,7 @@ from .tables import organizations, secrets, shards, turns
 _BACKENDS = ("sqlite", "postgresql")
 
 
-class SqlLedger(SqlKeys, SqlRequestCounts):
+class SqlLedger(SqlKeys, SqlRequestCounts, SqlEndedSessions):
     """A `Ledger` in one database, `sqlite:///…` or `postgresql+psycopg://…`."""
 
     @classmethod

@@ -138,6 +138,13 @@ shards = Table(
 )
 """Empty where there is one shard."""
 
+ended_sessions = Table(
+    "ended_sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("until", Instant, nullable=False),
+)
+
 changes = Table(
     "changes",
     metadata,

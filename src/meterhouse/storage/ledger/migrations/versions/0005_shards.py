@@ -1,7 +1,8 @@
-"""Which shard has each virtual shard, and a number that grows with each change that other processes may remember."""
+"""Which shard has each virtual shard, a number that grows with each change that other processes may remember, and the
+sessions that were ended."""
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, Integer, column, table
+from sqlalchemy import BigInteger, Column, Integer, Text, column, table
 
 revision = "0005"
 down_revision = "0004"
@@ -22,6 +23,11 @@ def upgrade() -> None:
         "changes",
         Column("number", Integer, primary_key=True),
         Column("change", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "ended_sessions",
+        Column("id", Text, primary_key=True),
+        Column("until", BigInteger, nullable=False),
     )
     op.bulk_insert(table("changes", column("number"), column("change")), [{"number": 1, "change": 0}])
     if op.get_bind().dialect.name == "sqlite":
