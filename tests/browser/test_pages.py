@@ -48,9 +48,10 @@ def test_every_page_is_accessible_quiet_and_ours(place: Place, operator: Watched
     expected = {"wrong": 400, "missing": 404}.get(name, 200)
     assert answer.status == expected
     assert axe(page) == []
-    page.emulate_media(color_scheme="dark")
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")  # or colours would be on their way
     page.set_viewport_size({"width": 390, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.wait_for_function("innerWidth <= 390")
+    page.wait_for_function("document.documentElement.scrollWidth <= 390")
     assert axe(page, "color-contrast", "scrollable-region-focusable", "target-size") == []
     assert {url.split("/", 3)[2] for url in operator.requests} == {f"127.0.0.1:{place.server.port}"}
     refused = [said for said in operator.complaints if str(expected) not in said]  # which the browser tells itself
@@ -187,7 +188,8 @@ def test_a_story_is_found_by_what_its_sender_calls_it(place: Place, operator: Wa
 def test_the_keyboard_alone_gets_everywhere(place: Place, context: BrowserContext) -> None:
     page = watched(context).page
     page.goto(place.base + "/sign-in")
-    page.keyboard.type(ADMIN_KEY)  # the field has the focus
+    expect(page.locator("input[name=key]")).to_be_focused()
+    page.keyboard.type(ADMIN_KEY)
     page.keyboard.press("Enter")
     page.wait_for_url(place.base + "/")
     page.keyboard.press("Tab")
