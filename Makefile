@@ -5,7 +5,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: demo test check check-deep crash powerloss simulate bench screenshots format lock clean
 
-# On all cores; a worker that has done its tests takes some of another's.
+# On all cores, with one worker more (tests/conftest.py); one that has done its tests takes some of another's.
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
 demo: .venv/.runtime

@@ -37,6 +37,8 @@ def serve(port: int, *, observed: bool) -> None:
     alone = Meterhouse(
         version="bench",
         app=served,
+        of_shards=None,
+        peers=None,
         admin_key="",
         generated_admin_key=False,
         catalogs=Catalogs([]),

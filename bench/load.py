@@ -8,13 +8,18 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from http.client import HTTPConnection
 from pathlib import Path
 
 import msgspec
+
+_PROCESS_CHARACTERS = 24
+"""Of a request's id: the others count the requests of the process."""
 
 
 class Plan(msgspec.Struct):
@@ -28,6 +33,8 @@ class Plan(msgspec.Struct):
     """No new request is begun after that long."""
     rate: float | None = None
     """Requests a second to begin at most; as fast as answers come when absent."""
+    process: str = ""
+    """What the ids of requests begin with in the only process of the server that is to take them; any when empty."""
 
 
 class Measured(msgspec.Struct):
@@ -86,6 +93,26 @@ def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") 
     return "\r\n".join([*lines, *(f"{name}: {text}" for name, text in headers.items()), "", ""]).encode() + body
 
 
+def process_of(connection: HTTPConnection) -> str:
+    """What the ids of requests begin with in the process that took the connection."""
+    connection.request("GET", "/healthz")
+    with connection.getresponse() as response:
+        response.read()
+        return response.headers.get("x-request-id", "")[:_PROCESS_CHARACTERS]
+
+
+def connected_to(port: int, process: str) -> socket.socket:
+    """A connection that this process has taken. The system deals them out: others are closed until one is right."""
+    while True:
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.connect()
+        if not process or process_of(connection) == process:
+            assert connection.sock is not None  # it is connected
+            connection.sock.settimeout(0)
+            return connection.sock
+        connection.close()
+
+
 class _Run:
     def __init__(self, plan: Plan):
         self.plan = plan
@@ -98,10 +125,12 @@ class _Run:
         loop = asyncio.get_running_loop()
         cpu = _cpu_seconds()
         loop.add_signal_handler(signal.SIGTERM, self._stop)
+        wanted = min(self.plan.connections, self.plan.count)
+        connected = [connected_to(self.plan.port, self.plan.process) for _ in range(wanted)]
         self.began = time.perf_counter()
         open_connections = []
-        for _ in range(min(self.plan.connections, self.plan.count)):
-            _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.plan.port)
+        for each in connected:
+            _, connection = await loop.create_connection(lambda: _Connection(self), sock=each)
             open_connections.append(connection.done)
         await asyncio.gather(*open_connections)
         seconds = self.ended - self.began

@@ -14,8 +14,8 @@ import msgspec
 
 from . import postgres, queries
 from .load import Load, Measured, Plan, quantile, request
-from .servers import ADMIN, COMPARATOR, Running, comparator, constant, meterhouse, set_up, wait_until_folded
-from .workload import PRODUCTS, batches
+from .servers import ADMIN, COMPARATOR, Running, comparator, constant, meterhouse, set_up, settle, wait_until_folded
+from .workload import FIVE, PRODUCTS, Body, batches, posts, reads
 
 SIZES = {
     "by the thousand": (1_000, 16, 0.86),
@@ -37,11 +37,7 @@ class Phase(StrEnum):
 
 
 CEILING_EVENTS = 100_000
-FIVE = PRODUCTS[:5]
 [_ASKED_ABOUT] = [product for product in PRODUCTS if product.namespace == queries.NAMESPACE]
-
-Body = tuple[str, bytes]
-"""A namespace, and events of it as NDJSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +144,7 @@ class Run:
             run.restart_seconds = server.ready_after
             if Phase.RATES in self._phases:
                 server.wait_until_quiet()
-                run.cached = self._rate(server.port, _reads(run.ours.keys))
+                run.cached = self._rate(server.port, reads(run.ours.keys))
         run.bytes_an_event = _figure("bench.on_disk", data / "events") / run.ours.stored
 
     def _bodies(self, size: int, events: float) -> Iterator[Body]:
@@ -196,22 +192,22 @@ class Run:
     def _meterhouse(self, data: Path, bodies: Mapping[str, Sequence[Body]]) -> Ours:
         with meterhouse(data, cached=False) as server:
             keys = set_up(server.http)
-            _settle(server)
+            settle(server)
             idle_mib = server.memory_mib()
             ours = Ours(keys, self._ingest(server, bodies, ADMIN), wait_until_folded(server.http), idle_mib)
             if Phase.SUMMARIES in self._phases:
-                _settle(server)
+                settle(server)
                 ours.anew = self._anew(server, keys)
-                _settle(server)
+                settle(server)
                 ours.idle = self._summaries(server, keys)
             if Phase.QUERIES in self._phases:
-                _settle(server)
+                settle(server)
                 ours.queries = self._queries(server)
             if Phase.RATES in self._phases:
-                _settle(server)
-                ours.reads = self._rate(server.port, _reads(keys))
+                settle(server)
+                ours.reads = self._rate(server.port, reads(keys))
             if Phase.SUMMARIES in self._phases:
-                _settle(server)
+                settle(server)
                 load = self._half(server, ours.ingest["by the thousand"])
                 ours.busy = self._summaries(server, keys)
                 if not load.running:
@@ -228,8 +224,8 @@ class Run:
         """Sends everything that is sent, one way after the other, each when the one before has left no work."""
         done = {}
         for name, (_, connections, _) in SIZES.items():
-            _settle(server)
-            sending = _posts(bodies[name], who)
+            settle(server)
+            sending = posts(bodies[name], who)
             measured = self._drive(Plan(server.port, connections, sending, len(sending)))
             done[name] = Ingest(sum(body.count(b"\n") + 1 for _, body in bodies[name]) / measured.seconds, measured)
         return done
@@ -237,13 +233,13 @@ class Run:
     def _half(self, server: Running, limit: Ingest) -> Load:
         """Starts to send events beyond those of the run, at half of what was measured as the limit."""
         seconds = len(FIVE) * (self._size.seconds + 2) + 2
-        sending = _posts(list(self._bodies(1_000, max(6_000, limit.rate / 2 * seconds))), ADMIN)
+        sending = posts(list(self._bodies(1_000, max(6_000, limit.rate / 2 * seconds))), ADMIN)
         return Load(Plan(server.port, 8, sending, len(sending), rate=limit.rate / 2_000), self._folder)
 
     def _summaries(self, server: Running, keys: Mapping[str, str]) -> dict[str, Measured]:
         """Each of the five, one after another, over one connection."""
         measured = {}
-        for product, read in zip(FIVE, _reads(keys), strict=True):
+        for product, read in zip(FIVE, reads(keys), strict=True):
             self._drive(Plan(server.port, 1, [read], 3, 1))
             measured[product.namespace] = self._drive(
                 Plan(server.port, 1, [read], self._size.requests, self._size.seconds)
@@ -292,21 +288,6 @@ def _figure(module: str, *arguments: object) -> float:
 
 
 _NDJSON = {**ADMIN, "content-type": "application/x-ndjson"}
-
-
-def _settle(server: Running) -> None:
-    """Waits until nothing that was begun before is still going on."""
-    wait_until_folded(server.http)
-    server.wait_until_quiet()
-
-
-def _posts(bodies: Sequence[Body], who: Mapping[str, str]) -> list[bytes]:
-    headers = {**who, "content-type": "application/x-ndjson"}
-    return [request("POST", f"/v1/events?namespace={namespace}", headers, body) for namespace, body in bodies]
-
-
-def _reads(keys: Mapping[str, str]) -> list[bytes]:
-    return [request("GET", product.path, {product.header: keys[product.namespace]}) for product in FIVE]
 
 
 def _stored(server: Running) -> int:

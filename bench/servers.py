@@ -35,7 +35,7 @@ SUBSCRIPTION = {"plan": None, "anchor": "2026-01-01", "interval": "P1M"}
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that is ready."""
+    """A server that is ready. What is read of its process is read of all processes that it has started, together."""
 
     port: int
     process: subprocess.Popen[bytes]
@@ -44,12 +44,15 @@ class Running:
     """Seconds from starting the process."""
 
     def cpu_seconds(self) -> float:
-        """Processor time that the process has taken, all threads together."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time that was taken, all threads together."""
+        ticks = 0
+        for pid in self._pids():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def wait_until_quiet(self, seconds: float = 600) -> None:
-        """Waits until the process does next to nothing of its own accord: until its merges have ended, for instance."""
+        """Waits until the server does next to nothing of its own accord: until its merges have ended, for instance."""
         began = time.perf_counter()
         quiet, before = 0, self.cpu_seconds()
         while quiet < _QUIET_LOOKS:
@@ -62,8 +65,12 @@ class Running:
 
     def memory_mib(self, which: str = "VmRSS") -> int:
         """Resident memory now, or with VmHWM the most there has been. Linux only, as the engine's wheels mostly are."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.split(f"{which}:")[1].split()[0]) // 1024
+        statuses = [Path(f"/proc/{pid}/status").read_text() for pid in self._pids()]
+        return sum(int(status.split(f"{which}:")[1].split()[0]) for status in statuses) // 1024
+
+    def _pids(self) -> list[int]:
+        own = self.process.pid
+        return [own, *map(int, Path(f"/proc/{own}/task/{own}/children").read_text().split())]
 
 
 @contextmanager
@@ -96,10 +103,11 @@ def running(command: list[str], port: int, probe: str, environment: Mapping[str,
 
 
 @contextmanager
-def meterhouse(data: Path, *, cached: bool) -> Iterator[Running]:
+def meterhouse(data: Path, *, cached: bool, shards: int = 1) -> Iterator[Running]:
     """Meterhouse on a folder, without rate limits, with or without its cache of answers."""
     port = free_port()
     command = [sys.executable, "-m", "meterhouse", "serve", "--data", str(data), "--port", str(port)]
+    command += ["--shards", str(shards)] if shards > 1 else []
     for catalog in CATALOGS:
         command += ["--catalog", str(catalog)]
     # A version without such a cache refuses the variable as that of an unknown contract.
@@ -154,6 +162,12 @@ def wait_until_folded(http: httpx.Client, seconds: float = 5_400) -> float:
             return time.perf_counter() - began
         time.sleep(0.5)
     raise SystemExit(f"not all events were folded after {seconds} s")
+
+
+def settle(server: Running) -> None:
+    """Waits until nothing that was begun before is still going on."""
+    wait_until_folded(server.http)
+    server.wait_until_quiet()
 
 
 def free_port() -> int:

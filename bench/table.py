@@ -66,7 +66,8 @@ def show(results: Results) -> None:
             {None: "", True: "yes", False: "NO"}[line.met],
         )
     judged = [line.met for line in results.lines if line.met is not None]
-    table.caption = f"{judged.count(True)} of {len(judged)} targets met"
+    if judged:
+        table.caption = f"{judged.count(True)} of {len(judged)} targets met"
     Console(width=132).print(table)
 
 

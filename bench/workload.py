@@ -8,12 +8,14 @@ built-in catalogs have 25 meters; `catalog.toml` beside this module has five mor
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from itertools import accumulate, islice
 from pathlib import Path
+
+from .load import request
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 DAYS = 40
@@ -27,6 +29,8 @@ CATALOGS = [
     Path(__file__).with_name("catalog.toml"),
 ]
 
+Body = tuple[str, bytes]
+"""A namespace, and events of it as NDJSON."""
 Happening = tuple[str, str]
 """The type of an event and its data, as JSON."""
 
@@ -107,6 +111,8 @@ PRODUCTS = (
     Product("fleet", "/v1/organizations/fleet-0/usage", "authorization", _fleet),
 )
 """The last one has no contract of its own: Meterhouse's native answer."""
+FIVE = PRODUCTS[:5]
+"""Those with a contract."""
 
 
 def batches(product: Product, events: int, size: int, *, first: int = 0, of: int | None = None) -> Iterator[bytes]:
@@ -135,3 +141,14 @@ def _lines(product: Product, first: int, events: int, of: int) -> Iterator[bytes
             f'"data":{data}}}'
         ).encode()
         yield previous
+
+
+def posts(bodies: Sequence[Body], who: Mapping[str, str]) -> list[bytes]:
+    """Requests that send events."""
+    headers = {**who, "content-type": "application/x-ndjson"}
+    return [request("POST", f"/v1/events?namespace={namespace}", headers, body) for namespace, body in bodies]
+
+
+def reads(keys: Mapping[str, str], products: Sequence[Product] = FIVE) -> list[bytes]:
+    """Requests for the summaries of the largest organizations."""
+    return [request("GET", product.path, {product.header: keys[product.namespace]}) for product in products]

@@ -38,3 +38,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     patient = {"METERHOUSE_FAILED_KEYS_PER_MINUTE": "0"}
     with serve(tmp_path_factory.mktemp("server") / "data", now=NOW, environment=patient) as running:
         yield running
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many tests wait for a server most of their time."""
+    return (os.cpu_count() or 1) + 1

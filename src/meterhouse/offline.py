@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -13,12 +14,30 @@ from .clocks import SystemClock
 from .domain.errors import FolderError
 from .settings import Settings
 from .storage.clickhouse.engine.engine import EngineError
-from .storage.folder import DataFolder
+from .storage.folder import SHARDS, DataFolder
+from .storage.opening import open_ledger
+from .storage.reserved_space import ReservedSpace
+from .storage.shard_folders import prepare_shards
 
 if TYPE_CHECKING:
     from .storage.repair import Report
     from .storage.reshard import Resharded
     from .storage.restoring import Restored
+
+
+def has_shards(path: Path) -> bool:
+    """Whether a data folder has several shards."""
+    return (path / SHARDS).exists()
+
+
+@contextmanager
+def shards_prepared(settings: Settings) -> Iterator[tuple[int, Callable[[str], None]]]:
+    """Holds the data folder of several shards, and answers how many there are, and what is told the URL of its server;
+    makes them where the folder is new. Raises `FolderError` where it has another number."""
+    with closing(DataFolder(settings.data)) as folder:
+        with closing(open_ledger(settings.ledger_url, folder, ReservedSpace(folder.journal / "spare"))) as ledger:
+            count = prepare_shards(folder, ledger, settings.shards)
+        yield count, folder.announce
 
 
 def restore(source: BinaryIO, data: Path) -> Restored:

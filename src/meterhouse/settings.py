@@ -101,6 +101,9 @@ class Settings:
     """The address to listen on."""
     port: int = _setting(8000, "METERHOUSE_PORT", _number(1, 65535))
     """The port to listen on."""
+    shards: int | None = _setting(None, "METERHOUSE_SHARDS", _number(1, 64))
+    """How many processes share the organizations of a new data folder; one that is there keeps its number, which
+    `meterhouse reshard` changes."""
     admin_key: str | None = _setting(None, "METERHOUSE_ADMIN_KEY", _admin_key, secret=True)
     """The admin credential; generated and printed once when unset."""
     catalogs: tuple[Path, ...] = _setting((), "METERHOUSE_CATALOGS", _paths)
@@ -156,6 +159,13 @@ class Settings:
         told = {each.name: str(getattr(self, each.name)) for each in fields(self) if each.repr}
         kept = {each.name: "set" for each in fields(self) if not each.repr and getattr(self, each.name)}
         return told | kept | {"contract_options": " ".join(sorted(self.contract_options))}
+
+    def environment(self) -> dict[str, str]:
+        """What `from_environment` reads the same settings from, as far as a command line may have changed them."""
+        told = {"data": self.data, "host": self.host, "port": self.port, "admin_key": self.admin_key}
+        told |= {"catalogs": ":".join(map(str, self.catalogs)), "now": self.now and self.now.isoformat()}
+        variables = {each.name: each.metadata["env"] for each in fields(self)}
+        return {variables[name]: str(value) for name, value in told.items() if value}
 
 
 VARIABLES = frozenset(each.metadata["env"] for each in fields(Settings)) | {"METERHOUSE_URL"}

@@ -10,22 +10,30 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-import structlog
 from litestar.types import ASGIApp
 
 from .catalog_files import load_catalogs, meters_by_namespace
 from .clocks import FrozenClock, SystemClock
+from .cluster.divided_ingest import divided
+from .cluster.peers import Peers
+from .cluster.spanning_snapshots import SpanningSnapshots
+from .cluster.spanning_store import SpanningStore
 from .contracts import configured, installed, refuse_unknown
 from .contracts.contract import BASE62, Contract, TokenOptions
 from .domain.catalog import Catalog
-from .domain.errors import FolderError, MeterhouseError, NotFound
+from .domain.errors import NotFound
 from .domain.listing import CursorSeal
 from .domain.organization import KeyFormat
+from .domain.shards import Seat
 from .http.app import MakePages, Metering, create_app
 from .http.portal_tokens import PortalTokens
+from .ports.chunks import Chunks
 from .ports.clock import Clock
+from .ports.snapshots import Snapshots
+from .ports.whole_store import WholeStore
 from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
 from .services.catalogs import Catalogs
 from .services.corrections import Corrections
@@ -42,16 +50,11 @@ from .services.snapshots import LocalSnapshots
 from .services.usage import Usage
 from .services.usage_queries import UsageQueries
 from .settings import VARIABLES, Settings
-from .storage.clickhouse.engine.engine import EngineError
-from .storage.folder import DataFolder
+from .storage.folder import DataFolder, ledger_in, shard_folder
 from .storage.ledger.sql_ledger import SqlLedger
-from .storage.pairing import begin_turn, hold_to_each_other
+from .storage.opening import end_turn, open_ledger, open_shared_ledger, open_store, refuse_shards
+from .storage.pairing import begin_turn
 from .storage.reserved_space import ReservedSpace
-
-if TYPE_CHECKING:
-    from .storage.clickhouse.store import ClickHouseEventStore
-
-_log = structlog.get_logger(__name__)
 
 VERSION = importlib.metadata.version("meterhouse")
 
@@ -78,6 +81,9 @@ class Meterhouse:
     """Is told the URL at which the app is served."""
     interrupt: Callable[[], None]
     """Is told that the server stops: what may take minutes is given up, and can be repeated."""
+    of_shards: ASGIApp | None = None
+    """What the processes of other shards ask; None where there are none."""
+    peers: Peers | None = None
 
 
 def _policy(catalog: Catalog, contracts: dict[str, Contract]) -> KeyPolicy:
@@ -88,13 +94,81 @@ def _policy(catalog: Catalog, contracts: dict[str, Contract]) -> KeyPolicy:
     return KeyPolicy(contract.key_format, contract.default_scopes, contract.scopes, reading)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which of several shards a process has, and where the sockets of all are."""
+
+    shard: int
+    sockets: Path
+
+
 @contextmanager
-def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Meterhouse]:
+def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | None = None) -> Iterator[Meterhouse]:
     """Everything up to the ASGI application, closed in order at the end.
 
-    `engine=False` leaves ClickHouse out, for work on accounts and catalogs only. Raises `FolderError`,
+    `engine=False` leaves ClickHouse out, for work on accounts and catalogs only; `place` is given where there are
+    several shards, of which this process has one. Raises `FolderError`,
     `CatalogError`, `ContractError`; `Invalid` for an option of a contract; `NotFound` for a namespace in a setting.
     """
+    with ExitStack() as cleanup:
+        ground = _open_ground(settings, place, cleanup)
+        portal_tokens = PortalTokens(ground.ledger.secret("portal", os.urandom(32)), ground.clock)
+        metering = _open_metering(ground, cleanup) if engine else None
+        admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
+        apps = create_app(
+            version=VERSION,
+            data=settings.data,
+            admin_key=admin_key,
+            accounts=ground.accounts,
+            catalogs=ground.catalogs,
+            contracts=ground.contracts,
+            verifiers=_token_verifiers(ground.contracts, ground.clock),
+            rate_limits=RateLimits(ground.ledger),
+            portal_tokens=portal_tokens,
+            metering=metering,
+            pages=_pages(ground, metering, portal_tokens) if metering is not None else None,
+            clock=ground.clock,
+            max_body_bytes=settings.max_body_bytes,
+            decoding_bytes=settings.decoding_mib * 1024 * 1024,
+            answer_cache_bytes=settings.answer_cache_mib * 1024 * 1024,
+            cors_origins=settings.cors_origins,
+            body_timeout_seconds=settings.body_timeout_seconds,
+            body_bytes_per_second=settings.body_bytes_per_second,
+            failed_keys_per_minute=settings.failed_keys_per_minute,
+            peers=ground.peers,
+        )
+        yield Meterhouse(
+            version=VERSION,
+            app=apps.public,
+            admin_key=admin_key,
+            generated_admin_key=settings.admin_key is None,
+            catalogs=ground.catalogs,
+            contracts=ground.contracts,
+            announce=ground.folder.announce,
+            interrupt=metering.store.interrupt if metering is not None else lambda: None,
+            of_shards=apps.of_shards,
+            peers=ground.peers,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What stands before there is an engine."""
+
+    settings: Settings
+    catalogs: Catalogs
+    contracts: dict[str, Contract]
+    clock: Clock
+    folder: DataFolder
+    reserved: ReservedSpace
+    ledger: SqlLedger
+    accounts: Accounts
+    grace: timedelta | None
+    seat: Seat
+    peers: Peers | None
+
+
+def _open_ground(settings: Settings, place: Place | None, cleanup: ExitStack) -> _Ground:
     catalogs = load_catalogs(settings.catalogs)
     for namespace in settings.retention_days:
         try:
@@ -105,146 +179,106 @@ def open_meterhouse(settings: Settings, *, engine: bool = True) -> Iterator[Mete
     refuse_unknown(settings.contract_options, contracts.values(), VARIABLES)
     policies = {catalog.namespace: _policy(catalog, contracts) for catalog in catalogs}
     clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
-    with ExitStack() as cleanup:
-        folder = DataFolder(settings.data)
-        cleanup.callback(folder.close)
-        reserved = ReservedSpace(folder.journal / "spare")
-        ledger = _open_ledger(settings.ledger_url, folder, reserved)
-        cleanup.callback(ledger.close)
-        grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
-        accounts = Accounts(ledger, catalogs, policies, clock, os.urandom, grace)
-        metering = None
-        portal_tokens = PortalTokens(ledger.secret("portal", os.urandom(32)), clock)
-        pages: MakePages | None = None
-        interrupt: Callable[[], None] = lambda: None  # noqa: E731 - without an engine nothing takes long
-        if engine:
-            from .storage.backup import back_up  # noqa: PLC0415 - needs the engine
+    folder = DataFolder(settings.data if place is None else shard_folder(settings.data, place.shard))
+    cleanup.callback(folder.close)
+    reserved = ReservedSpace(folder.journal / "spare")
+    if place is None:
+        ledger = open_ledger(settings.ledger_url, folder, reserved)
+    else:
+        ledger = open_shared_ledger(settings.ledger_url or ledger_in(settings.data), reserved)
+    cleanup.callback(ledger.close)
+    seat, peers = Seat(), None
+    if place is not None:
+        seat = Seat(place.shard, ledger.shard_map())
+        peers = Peers(place.sockets, seat, ledger.secret("node", os.urandom(32)))
+    grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
+    accounts = Accounts(ledger, catalogs, policies, clock, os.urandom, grace)
+    return _Ground(settings, catalogs, contracts, clock, folder, reserved, ledger, accounts, grace, seat, peers)
 
-            store = _open_store(folder, ledger, reserved, catalogs)
-            cleanup.callback(_end_turn, folder, ledger)
-            cleanup.callback(store.close)
-            interrupt = store.interrupt
-            begin_turn(folder.manifest, ledger)
-            cleanup.callback(RollupWorker(store, settings.materialize_interval_seconds).close)
-            limits = GroupCommitLimits(
-                settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events
-            )
-            ingest = Ingest(store, catalogs, clock, limits, ledger.deleted)
-            cleanup.callback(ingest.close)
-            retention = Retention(store, ingest, catalogs, clock, settings.retention_days)
-            incomplete = retention.incomplete()
-            purging = [Purging(store, ingest, ledger, clock, grace).purge_due] if grace is not None else []
-            cleanup.callback(MaintenanceThread([*purging, retention.redact_due]).close)
-            seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))
-            usage = Usage(store, ledger, catalogs, clock, seal, incomplete)
-            corrections = Corrections(
-                store=store,
-                ingest=ingest,
-                usage=usage,
-                catalogs=catalogs,
-                clock=clock,
-                random_id=lambda: secrets.token_hex(8),
-            )
-            erasures = Erasures(
-                store=store,
-                ingest=ingest,
-                ledger=ledger,
-                accounts=accounts,
-                catalogs=catalogs,
-                clock=clock,
-                random_bytes=os.urandom,
-            )
-            stories, backing_up = EventExplanations(store, ledger, catalogs), partial(back_up, store, ledger, VERSION)
-            queries = UsageQueries(LocalSnapshots(store), store, ledger, catalogs, clock, incomplete)
-            forecasts = Forecasts()
-            metering = Metering(store, ingest, usage, queries, forecasts, corrections, stories, erasures, backing_up)
-            from .dashboard.routes import Dashboard  # noqa: PLC0415 - with it come templates
 
-            pages = Dashboard(
-                version=VERSION,
-                secret=ledger.secret("sessions", os.urandom(32)),
-                accounts=accounts,
-                usage=usage,
-                queries=queries,
-                forecasts=forecasts,
-                stories=stories,
-                portal_tokens=portal_tokens,
-                contracts=contracts,
-            ).routers
-        admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
-        app = create_app(
-            version=VERSION,
-            data=settings.data,
-            admin_key=admin_key,
-            accounts=accounts,
+def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
+    """The store, and the services that need it."""
+    from .storage.backup import back_up, back_up_shards  # noqa: PLC0415 - they need the engine
+
+    settings, catalogs, clock = ground.settings, ground.catalogs, ground.clock
+    ledger, seat, peers = ground.ledger, ground.seat, ground.peers
+    if peers is None:
+        refuse_shards(ground.folder, ledger)
+    store = open_store(ground.folder, ledger, ground.reserved, meters_by_namespace(catalogs), seat.number)
+    cleanup.callback(end_turn, ground.folder, ledger, seat.number)
+    cleanup.callback(store.close)
+    begin_turn(ground.folder.manifest, ledger, seat.number)
+    whole: WholeStore = store if peers is None else SpanningStore(store, seat, peers)
+    cleanup.callback(RollupWorker(store, settings.materialize_interval_seconds).close)
+    limits = GroupCommitLimits(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
+    ingest = Ingest(store, catalogs, clock, limits, ledger.deleted, shard=seat.number)
+    cleanup.callback(ingest.close)
+    retention = Retention(store, ingest, catalogs, clock, settings.retention_days)
+    incomplete = retention.incomplete()
+    upkeep = [retention.redact_due]
+    if ground.grace is not None:
+        upkeep.insert(0, Purging(store, ingest, ledger, clock, ground.grace, seat).purge_due)
+    cleanup.callback(MaintenanceThread(upkeep).close)
+    seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))
+    usage = Usage(store, ledger, catalogs, clock, seal, incomplete, seat)
+    back_up_own = partial(back_up, store, None, VERSION)
+
+    def back_up_all() -> Chunks:
+        if peers is None:
+            return back_up(store, ledger, VERSION)
+        return back_up_shards(peers.stream_all("backup", back_up_own), ledger, VERSION)
+
+    here = LocalSnapshots(store, seat.number)
+    snapshots: Snapshots = here if peers is None else SpanningSnapshots(here, seat, peers)
+    return Metering(
+        store=store,
+        whole=whole,
+        ingest=ingest,
+        intake=ingest if peers is None else divided(ingest, seat, peers, catalogs),
+        usage=usage,
+        queries=UsageQueries(snapshots, store, ledger, catalogs, clock, incomplete, seat),
+        forecasts=Forecasts(),
+        corrections=Corrections(
+            store=store,
+            log=whole,
+            seat=seat,
+            ingest=ingest,
+            usage=usage,
             catalogs=catalogs,
-            contracts=contracts,
-            verifiers=_token_verifiers(contracts, clock),
-            rate_limits=RateLimits(ledger),
-            portal_tokens=portal_tokens,
-            metering=metering,
-            pages=pages,
             clock=clock,
-            max_body_bytes=settings.max_body_bytes,
-            decoding_bytes=settings.decoding_mib * 1024 * 1024,
-            answer_cache_bytes=settings.answer_cache_mib * 1024 * 1024,
-            cors_origins=settings.cors_origins,
-            body_timeout_seconds=settings.body_timeout_seconds,
-            body_bytes_per_second=settings.body_bytes_per_second,
-            failed_keys_per_minute=settings.failed_keys_per_minute,
-        )
-        yield Meterhouse(
-            VERSION, app, admin_key, settings.admin_key is None, catalogs, contracts, folder.announce, interrupt
-        )
-
-
-def _open_ledger(url: str | None, folder: DataFolder, reserved: ReservedSpace) -> SqlLedger:
-    if url is None:
-        if (folder.manifest.state.turn or folder.shards.exists()) and not folder.ledger.exists():
-            raise FolderError(f"{folder.ledger} is gone, with all organizations and keys{_what_to_do(folder)}")
-        return SqlLedger.open(folder.ledger_url, reserved)
-    try:
-        return SqlLedger.open(url)
-    except FolderError as wrong:
-        raise FolderError(f"METERHOUSE_LEDGER_URL: {wrong}") from wrong
-
-
-def _refuse_shards(folder: DataFolder, ledger: SqlLedger) -> None:
-    """A process has one engine, and every shard needs its own."""
-    if (count := ledger.shard_map().count) > 1:
-        raise FolderError(
-            f"{folder.path} has {count} shards: serve it with `meterhouse serve`, and name the server with --url"
-        )
-    if folder.shards.exists():
-        raise FolderError(f"{folder.path} has shards, and the ledger does not know of them{_what_to_do(folder)}")
-
-
-def _open_store(
-    folder: DataFolder, ledger: SqlLedger, reserved: ReservedSpace, catalogs: Catalogs
-) -> ClickHouseEventStore:
-    from .storage.assembly import assemble_store  # noqa: PLC0415 - with it comes numpy
-    from .storage.clickhouse.engine.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
-
-    _refuse_shards(folder, ledger)
-    try:
-        hold_to_each_other(folder.manifest, ledger)
-        return assemble_store(ChdbEngine(folder.events), folder, reserved, meters_by_namespace(catalogs))
-    except (EngineError, FolderError) as failure:
-        raise FolderError(f"{failure}{_what_to_do(folder)}") from failure
-
-
-def _end_turn(folder: DataFolder, ledger: SqlLedger) -> None:
-    try:
-        begin_turn(folder.manifest, ledger)
-    except (OSError, MeterhouseError) as failure:  # the next start takes the pair as it was
-        _log.warning("the end of this run could not be written down", exc_info=failure)
-
-
-def _what_to_do(folder: DataFolder) -> str:
-    return (
-        f".\nThe server does not start on {folder.path}, and nothing in it was changed: restore a backup, or run "
-        f"`meterhouse repair {folder.path}`, which puts right what it can and says what is lost before it goes on."
+            random_id=lambda: secrets.token_hex(8),
+        ),
+        stories=EventExplanations(whole, ledger, catalogs),
+        erasures=Erasures(
+            store=store,
+            log=whole,
+            seat=seat,
+            ingest=ingest,
+            ledger=ledger,
+            accounts=ground.accounts,
+            catalogs=catalogs,
+            clock=clock,
+            random_bytes=os.urandom,
+        ),
+        back_up=back_up_all,
+        back_up_shard=back_up_own,
     )
+
+
+def _pages(ground: _Ground, metering: Metering, portal_tokens: PortalTokens) -> MakePages:
+    from .dashboard.routes import Dashboard  # noqa: PLC0415 - with it come templates
+
+    return Dashboard(
+        version=VERSION,
+        secret=ground.ledger.secret("sessions", os.urandom(32)),
+        accounts=ground.accounts,
+        usage=metering.usage,
+        queries=metering.queries,
+        forecasts=metering.forecasts,
+        stories=metering.stories,
+        portal_tokens=portal_tokens,
+        contracts=ground.contracts,
+    ).routers
 
 
 def _token_verifiers(

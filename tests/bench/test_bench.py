@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,12 @@ from bench.workload import CATALOGS, NOW, PRODUCTS, batches
 
 from meterhouse.catalog_files import load_catalogs
 from meterhouse.domain.event_parser import parse_event
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No figure is judged here: whether a server has come to rest is looked at more often."""
+    monkeypatch.setattr("bench.servers._LOOKS_EVERY_S", 0.1)
 
 
 def test_runs_and_measures_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,6 +44,32 @@ def test_measures_one_phase_alone(tmp_path: Path) -> None:
     app([*sizes, "--output", str(output)], exit_on_error=False)
     lines = json.loads(output.read_text())["lines"]
     assert [line["name"].split(",")[0] for line in lines] == ["a constant over HTTP"] * 2
+
+
+def test_measures_several_shards_beside_one(tmp_path: Path) -> None:
+    output = tmp_path / "figures.json"
+    sizes = ["--events", "600", "--requests", "3", "--seconds", "0.2", "--shards", "2", "--turns", "1"]
+    app([*sizes, "--output", str(output)], exit_on_error=False)
+    lines = json.loads(output.read_text())["lines"]
+    rates = [line for line in lines if line["unit"] != "µs"]
+    assert [line["name"] for line in rates] == [
+        f"{what}, turn 1"
+        for what in ("ingest by the thousand", "ingest by the hundred", "ingest one by one", "summaries, uncached")
+    ]
+    assert all(line["ratio"] > 0 for line in rates), lines
+    assert [line["unit"] for line in lines if line["name"] == "  to hand on a request"] == ["µs"] * 4
+
+
+def test_tells_what_the_journal_is_written() -> None:
+    command = [sys.executable, "-m", "bench.journal_bytes", "120", "20"]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout
+    assert 100 < float(told) < 2_000
+
+
+def test_tells_what_many_small_organizations_take() -> None:
+    command = [sys.executable, "-m", "bench.sparse", "120", "1"]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout
+    assert float(told) > 0
 
 
 def test_the_workload_is_the_same_every_time() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from crash.inventory import opened
+from meterhouse.domain.shards import ShardMap
 from support.books import (
     ANCHOR,
     CLIENTS,
@@ -42,14 +43,20 @@ LONGEST_AIM_S = 6
 
 
 def _sizes_of_the_journal(data: Path) -> set[str]:
-    return {f"{name} {(data / 'journal' / name).stat().st_size}" for name in ("0", "1")}
+    return {
+        f"{path} {path.stat().st_size}" for path in [*data.glob("journal/[01]"), *data.glob("shards/*/journal/[01]")]
+    }
 
 
 def _parts_being_written(*tables: str) -> Callable[[Path], set[str]]:
     """Parts of tables that are on their way to the disk and have not got their names yet."""
 
     def of(data: Path) -> set[str]:
-        folders = [data / "events" / "data" / "default" / table for table in tables]
+        folders = [
+            path / table
+            for path in [*data.glob("events/data/default"), *data.glob("shards/*/events/data/default")]
+            for table in tables
+        ]
         return {each for folder in folders if folder.exists() for each in os.listdir(folder) if each.startswith("tmp_")}  # noqa: PTH208
 
     return of
@@ -97,12 +104,17 @@ class Tally:
         )
 
 
+class Unavailable(Exception):
+    """A shard did not answer another one: it may have done what it was asked for."""
+
+
 @dataclass
 class Crashes:
     """Rounds on one folder: start, hold against the books, load, kill."""
 
     folder: Path
     seed: int
+    shards: int = 1
     tally: Tally = field(default_factory=Tally)
     keys: dict[str, str] = field(default_factory=dict)
     stored: dict[Identity, Sent] = field(default_factory=dict)
@@ -142,8 +154,16 @@ class Crashes:
     def accompany(self, server: Server) -> None:
         """What else is done while clients send, until the end."""
 
+    def stored_together(self, batch: Batch) -> list[Batch]:
+        """What of a request is in one commit: all that is of one shard."""
+        parts: defaultdict[int, Batch] = defaultdict(list)
+        for event in batch:
+            parts[ShardMap.even(self.shards).shard_of(event.namespace, event.organization)].append(event)
+        return [*parts.values()]
+
     def _serve(self) -> Any:
-        return serve(self.folder, now=NOW, environment=ENVIRONMENT)
+        shards = {"METERHOUSE_SHARDS": str(self.shards)} if self.shards > 1 else {}
+        return serve(self.folder, now=NOW, environment={**ENVIRONMENT, **shards})
 
     def _check(self, server: Server, random: Random) -> None:
         """What was acknowledged is there once; of each request without an answer, all or nothing."""
@@ -214,13 +234,14 @@ class Crashes:
     def take_inventory(self) -> None:
         """Counts, in what the server has left, what is there. No server may be running."""
         found: defaultdict[Identity, int] = defaultdict(int)
-        with opened(self.folder) as inventory:
-            for event in inventory.events():
-                if self.carried.get(event.identity) == event:
-                    found[event.identity] += 1
-                else:
-                    self.tally.foreign += 1
-            self.tally.miscounted = inventory.miscounted()
+        for folder in sorted((self.folder / "shards").iterdir()) if self.shards > 1 else [self.folder]:
+            with opened(folder) as inventory:
+                for event in inventory.events():
+                    if self.carried.get(event.identity) == event:
+                        found[event.identity] += 1
+                    else:
+                        self.tally.foreign += 1
+                self.tally.miscounted += inventory.miscounted()
         self.tally.lost = len(self.acknowledged - found.keys())
         self.tally.doubled = sum(times > 1 for times in found.values())
 
@@ -233,6 +254,8 @@ def post(server: Server, batch: Batch) -> dict[str, Any]:
     body = "[" + ",".join(event.json() for event in batch) + "]"
     headers = {"content-type": "application/json"}
     sent = server.admin("POST", "/v1/events", params={"namespace": batch[0].namespace}, content=body, headers=headers)
+    if sent.status_code == 503:
+        raise Unavailable(sent.text)
     assert sent.status_code == 200, sent.text
     report: dict[str, Any] = sent.json()
     assert report["conflicts"] == report["rejected"] == 0, report
@@ -311,9 +334,9 @@ class Round:
                 self._posting.notify_all()
             try:
                 report = post(self._server, batch)
-            except httpx.TransportError:
+            except (httpx.TransportError, Unavailable):
                 with self._lock:
-                    crashes.unknown.append(batch)
+                    crashes.unknown += crashes.stored_together(batch)
                 return
             assert least <= report["ingested"] <= most, report
             with self._lock:

@@ -15,6 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
 from crash.harness import Crashes
 from meterhouse.domain.event import Event
 from meterhouse.domain.event_parser import parse_event
@@ -31,8 +33,11 @@ INSERTS = by_depth(40, 80, 400)
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 
-def test_killed_again_and_again_under_load_it_answers_for_what_it_acknowledged_and_nothing_else(tmp_path: Path) -> None:
-    crashes = Crashes(tmp_path / "data", SEED)
+@pytest.mark.parametrize("shards", [1, 3])
+def test_killed_again_and_again_under_load_it_answers_for_what_it_acknowledged_and_nothing_else(
+    tmp_path: Path, shards: int
+) -> None:
+    crashes = Crashes(tmp_path / "data", SEED, shards)
     try:
         crashes.play(ROUNDS)
     except BaseException as failure:

@@ -274,18 +274,17 @@ def test_a_reader_that_stands_still_or_hangs_up_is_no_bother(tmp_path: Path) -> 
     with running(tmp_path / "data") as server:
         for begin in range(0, len(big), 500):
             server.send("unsiloed", big[begin : begin + 500])
-        shadow = tmp_path / "data" / "events" / "shadow"
         for path in ("/v1/export", "/v1/backup"):
             with socket.create_connection(("127.0.0.1", server.port)) as stalled:
                 head = f"GET {path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {ADMIN_KEY}\r\n\r\n"
                 stalled.sendall(head.encode())
                 assert stalled.recv(12) == b"HTTP/1.1 200"
-                assert any(shadow.glob("backup*")) == (path == "/v1/backup")
+                assert any((tmp_path / "data").glob("**/events/shadow/backup*")) == (path == "/v1/backup")
                 org = server.organization("unsiloed")
                 assert server.send("unsiloed", [event("credit.used", org, {"amount": 1})])["ingested"] == 1
                 assert server.usage(org)["meters"]["credits"]["used"] == 1
             deadline = time.monotonic() + 60
-            while any(shadow.glob("backup*")) or threads(server) & {"meterhouse-stre"}:
+            while any((tmp_path / "data").glob("**/events/shadow/backup*")) or threads(server) & {"meterhouse-stre"}:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
 

@@ -110,8 +110,17 @@ class Server:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        self.process.kill()
+        """All of its processes at once."""
+        for process in [self.process.pid, *self.shards()]:
+            os.kill(process or 0, signal.SIGKILL)
         self.process.wait()
+
+    def shards(self) -> list[int]:
+        """The processes of its shards, where it has several."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [
+            int(child) for child in children if b"meterhouse.cli.shard" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

@@ -21,6 +21,7 @@ from meterhouse.contracts import configured, installed
 from meterhouse.contracts.contract import Contract
 from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.listing import CursorSeal
+from meterhouse.domain.shards import Seat
 from meterhouse.http.app import Metering, create_app
 from meterhouse.http.portal_tokens import PortalTokens
 from meterhouse.services.accounts import Accounts, KeyPolicy
@@ -118,9 +119,11 @@ def twins_at(
     store = open_store(folder, {each.namespace: tuple(each.meters.values()) for each in catalogs})
     accounts = Accounts(ledger, catalogs, policies, clock, os.urandom)
     ingest = Ingest(store, catalogs, clock, deleted=ledger.deleted, shard=shard)
-    usage = Usage(store, ledger, catalogs, clock, CursorSeal(b"twins"), shard=shard)
+    usage = Usage(store, ledger, catalogs, clock, CursorSeal(b"twins"), seat=Seat(shard))
     corrections = Corrections(
         store=store,
+        log=store,
+        seat=Seat(),
         ingest=ingest,
         usage=usage,
         catalogs=catalogs,
@@ -129,6 +132,8 @@ def twins_at(
     )
     erasures = Erasures(
         store=store,
+        log=store,
+        seat=Seat(),
         ingest=ingest,
         ledger=ledger,
         accounts=accounts,
@@ -137,15 +142,18 @@ def twins_at(
         random_bytes=os.urandom,
     )
     metering = Metering(
-        store,
-        ingest,
-        usage,
-        UsageQueries(LocalSnapshots(store, shard), store, ledger, catalogs, clock),
-        Forecasts(),
-        corrections,
-        EventExplanations(store, ledger, catalogs),
-        erasures,
-        partial(back_up, store, ledger, "0"),
+        store=store,
+        whole=store,
+        ingest=ingest,
+        intake=ingest,
+        usage=usage,
+        queries=UsageQueries(LocalSnapshots(store, shard), store, ledger, catalogs, clock),
+        forecasts=Forecasts(),
+        corrections=corrections,
+        stories=EventExplanations(store, ledger, catalogs),
+        erasures=erasures,
+        back_up=partial(back_up, store, ledger, "0"),
+        back_up_shard=partial(back_up, store, ledger, "0"),
     )
     tokens: dict[str, Mapping[str, Any]] = {}
     apps = [
@@ -169,7 +177,7 @@ def twins_at(
             body_timeout_seconds=10,
             body_bytes_per_second=10_000,
             failed_keys_per_minute=0,
-        )
+        ).public
         for size in (1 << 20, 0)
     ]
     try:

@@ -16,6 +16,8 @@ from ..settings import Settings
 from .terminal import Failed, errors, out
 
 if TYPE_CHECKING:
+    from granian.server.embed import Server
+
     from ..wiring import Meterhouse
 
 _OTHER_FILES = 1024
@@ -50,26 +52,11 @@ def base_url(settings: Settings) -> str:
 def run(meterhouse: Meterhouse, settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM; requests that are under way are answered first."""
     import uvloop  # noqa: PLC0415 - only a server needs the loop
-    from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415 - only a server needs the server
-    from granian.http import HTTP1Settings  # noqa: PLC0415 - the same
-    from granian.server.embed import Server  # noqa: PLC0415 - the same
 
-    connections = _most_connections(settings.max_connections)
+    connections = most_connections(settings.max_connections)
 
     async def listen() -> None:
-        server = Server(
-            meterhouse.app,
-            address=settings.host,
-            port=settings.port,
-            interface=Interfaces.ASGI,
-            # Guessing the version of HTTP, the server would wait for the first byte without a limit.
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=settings.idle_timeout_seconds * 1000),
-            backlog=connections,
-            backpressure=connections,
-            websockets=False,
-            log_enabled=False,
-        )
+        server = public_server(meterhouse, settings, connections)
         loop = asyncio.get_running_loop()
 
         def stop(number: signal.Signals) -> None:
@@ -92,7 +79,28 @@ def run(meterhouse: Meterhouse, settings: Settings) -> None:
     _log.info("stopped")
 
 
-def _most_connections(wanted: int) -> int:
+def public_server(meterhouse: Meterhouse, settings: Settings, connections: int) -> Server:
+    """The server of clients. Several processes may have one on the same address: the system deals out connections."""
+    from granian.constants import HTTPModes, Interfaces  # noqa: PLC0415 - only a server needs the server
+    from granian.http import HTTP1Settings  # noqa: PLC0415 - the same
+    from granian.server.embed import Server  # noqa: PLC0415 - the same
+
+    return Server(
+        meterhouse.app,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        # Guessing the version of HTTP, the server would wait for the first byte without a limit.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=settings.idle_timeout_seconds * 1000),
+        backlog=connections,
+        backpressure=connections,
+        websockets=False,
+        log_enabled=False,
+    )
+
+
+def most_connections(wanted: int) -> int:
     """How many connections the limit of open files leaves room for, once it is raised as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + _OTHER_FILES

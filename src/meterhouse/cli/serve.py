@@ -32,6 +32,7 @@ def serve(
     port: Port | None = None,
     now: str | None = None,
     catalog: Annotated[tuple[Path, ...], Parameter(negative="")] = (),
+    shards: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=64))] = None,
 ) -> None:
     """Serves a data folder until SIGINT or SIGTERM. SIGHUP is ignored.
 
@@ -47,8 +48,13 @@ def serve(
         Freezes the clock at an RFC 3339 instant, for tests and demos.
     catalog
         A catalog file; may be repeated. The five built-in ones when none is named.
+    shards
+        How many processes share the organizations of a new folder. METERHOUSE_SHARDS, else 1; a folder that is there
+        keeps its number, which `meterhouse reshard` changes.
     """
-    from ..wiring import open_meterhouse  # noqa: PLC0415 - see `target`
+    from ..offline import has_shards  # noqa: PLC0415 - see `target`
+    from ..wiring import open_meterhouse  # noqa: PLC0415 - the same
+    from .supervisor import supervise  # noqa: PLC0415 - the same
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = from_environment()
@@ -59,8 +65,12 @@ def serve(
         port=settings.port if port is None else port,
         now=_instant(now) or settings.now,
         catalogs=catalog or settings.catalogs,
+        shards=shards or settings.shards,
     )
     check_port(settings)
+    if (settings.shards or 1) > 1 or has_shards(settings.data):
+        supervise(settings)
+        return
     with open_meterhouse(settings) as meterhouse:
         if meterhouse.generated_admin_key:
             out.print(

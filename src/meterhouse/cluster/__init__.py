@@ -1,1 +1,1 @@
-"""Several shards as one: what is asked of all of them."""
+"""Several shards, each in a process of its own: which has what, and how they ask each other."""

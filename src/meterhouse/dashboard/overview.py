@@ -14,7 +14,7 @@ from litestar import Response, Router, get
 from ..domain.catalog import Catalog
 from ..domain.quantity import ZERO
 from ..domain.usage_query import ORGANIZATION, Compare, GroupUsage, UsageQuery, Window
-from ..http.observability import OUTCOMES, Metrics
+from ..http.health import Health
 from ..http.query import READS_QUERY
 from ..http.request import HttpRequest
 from ..services.nearing_limits import NearingLimits
@@ -39,7 +39,7 @@ class OverviewPages:
     usage: Usage
     queries: UsageQueries
     nearing: NearingLimits
-    metrics: Metrics
+    health: Health
 
     def router(self) -> Router:
         """The page."""
@@ -107,25 +107,16 @@ class OverviewPages:
         return name, known.name if known is not None else name
 
     def _freshness(self) -> dict[str, Any]:
-        arrivals = self.metrics.arrivals
-        minutes = arrivals.minutes()
-        last_at = arrivals.last_at_s
-        counted = self.metrics.registry.get_sample_value
-        received = {
-            outcome: sum(
-                int(counted("meterhouse_events_total", {"namespace": each.namespace, "outcome": outcome}) or 0)
-                for each in self.usage.catalogs
-            )
-            for outcome in OUTCOMES
-        }
+        received = self.health.received()
+        minutes, last_at = received.minutes, received.last_at_s
         return {
             "last_minute": minutes[-2],
             "this_minute": minutes[-1],
             "minutes": sparkline([Decimal(count) for count in minutes]),
             "last_hour": sum(minutes),
             "last_at": datetime.fromtimestamp(last_at, UTC) if last_at is not None else None,
-            "lag": self.usage.store.lag_events(),
-            "received": received,
-            "unmatched": int(counted("meterhouse_events_unmatched_total") or 0),
-            "refusals": refusals_of(self.metrics)[:_REFUSALS],
+            "lag": self.health.whole.lag_events(),
+            "received": received.outcomes,
+            "unmatched": received.unmatched,
+            "refusals": refusals_of(received)[:_REFUSALS],
         }

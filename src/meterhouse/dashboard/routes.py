@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from ..contracts.contract import Contract
 from ..domain.errors import MeterhouseError
 from ..http.authentication import Authentication
-from ..http.observability import Metrics
+from ..http.health import Health
 from ..http.portal_tokens import PortalTokens
 from ..http.request import HttpRequest
 from ..services.accounts import Accounts
@@ -59,7 +59,7 @@ class Dashboard:
     portal_tokens: PortalTokens
     contracts: Mapping[str, Contract]
 
-    def routers(self, authentication: Authentication, metrics: Metrics) -> Sequence[Router]:
+    def routers(self, authentication: Authentication, health: Health) -> Sequence[Router]:
         """Every page and file, and what is shown when something is wrong."""
         accounts, usage, catalogs = self.accounts, self.usage, self.usage.catalogs
         assets = Assets()
@@ -68,12 +68,12 @@ class Dashboard:
         nearing = NearingLimits(self.queries, usage)
         routers = [
             signing_in_router(pages, authentication),
-            OverviewPages(pages, usage, self.queries, nearing, metrics).router(),
+            OverviewPages(pages, usage, self.queries, nearing, health).router(),
             OrganizationsPages(pages, accounts.ledger, catalogs, self.queries).router(),
             OrganizationPages(pages, accounts, usage, self.forecasts, section).router(),
             EventPages(pages, accounts, usage, self.stories).router(),
             CatalogPages(pages, catalogs).router(),
-            SystemPages(pages, usage.store, metrics, self.version).router(),
+            SystemPages(pages, health, self.version).router(),
             ReferencePages(pages, self.contracts, self.version).router(),
         ]
         portal = PortalPages(pages, self.portal_tokens, accounts, usage, self.forecasts, section).router()

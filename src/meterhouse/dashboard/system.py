@@ -9,11 +9,13 @@ from typing import Any
 
 from litestar import Response, Router, get
 
-from ..http.observability import Metrics
+from ..http.arrivals import Received
+from ..http.health import Health
 from ..http.query import READS_QUERY
 from ..http.request import HttpRequest
-from ..ports.event_store import EventStore
 from .pages import Answer, Pages, View, Visit
+
+_STARTED = "process_start_time_seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,7 @@ class SystemPages:
     """For the operator."""
 
     pages: Pages
-    store: EventStore
-    metrics: Metrics
+    health: Health
     version: str
 
     def router(self) -> Router:
@@ -36,41 +37,47 @@ class SystemPages:
 
     def _page(self, visit: Visit) -> Answer:
         visit.for_operator()
+        shards = self.health.states()
+        states = [state for state in shards.values() if state is not None]
+        own = self.health.metrics.figures()
+
+        def figure(name: str) -> float:
+            return sum(state.figures.get(name, 0) for state in states)
+
+        commits = figure("meterhouse_commit_duration_seconds_count")
+        seconds = figure("meterhouse_commit_duration_seconds_sum")
         told: dict[str, Any] = {
             "section": "system",
             "version": self.version,
-            "stored": self.store.count(),
-            "commit": self.store.latest_commit(),
-            "watermark": self.store.watermark(),
-            "lag": self.store.lag_events(),
-            "memory": self._figure("process_resident_memory_bytes"),
-            "files": self._figure("process_open_fds"),
-            "disk_free": self._figure("meterhouse_disk_free_bytes"),
-            "disk_size": self._figure("meterhouse_disk_size_bytes"),
-            "waiting_requests": self._figure("meterhouse_ingest_waiting_requests"),
-            "waiting_events": self._figure("meterhouse_ingest_waiting_events"),
-            "commits": self._figure("meterhouse_commit_events_count"),
-            "committed": self._figure("meterhouse_commit_events_sum"),
-            "commit_ms": self._commit_ms(),
-            "up_since": self._up_since(),
-            "losses": self.store.losses(),
-            "refusals": refusals_of(self.metrics),
+            "shards": shards,
+            "stored": sum(state.stored for state in states),
+            "commit": sum(state.latest_commit for state in states),
+            "watermark": sum(state.watermark for state in states),
+            "lag": sum(state.lag_events for state in states),
+            "memory": figure("process_resident_memory_bytes"),
+            "files": figure("process_open_fds"),
+            "disk_free": own.get("meterhouse_disk_free_bytes", 0),
+            "disk_size": own.get("meterhouse_disk_size_bytes", 0),
+            "waiting_requests": figure("meterhouse_ingest_waiting_requests"),
+            "waiting_events": figure("meterhouse_ingest_waiting_events"),
+            "commits": commits,
+            "committed": figure("meterhouse_commit_events_sum"),
+            "commit_ms": seconds * 1000 / commits if commits else None,
+            "up_since": _instant(min(state.figures.get(_STARTED, time.time()) for state in states)),
+            "up_since_of": {
+                number: _instant(state.figures.get(_STARTED, time.time())) for number, state in shards.items() if state
+            },
+            "losses": sorted((loss for state in states for loss in state.losses), key=lambda loss: loss.at),
+            "refusals": refusals_of(Received.of_all([state.received for state in states])),
         }
         return View("system.html", told)
 
-    def _figure(self, name: str) -> float:
-        return self.metrics.registry.get_sample_value(name) or 0
 
-    def _commit_ms(self) -> float | None:
-        commits = self._figure("meterhouse_commit_duration_seconds_count")
-        return self._figure("meterhouse_commit_duration_seconds_sum") * 1000 / commits if commits else None
-
-    def _up_since(self) -> datetime:
-        started_s = self._figure("process_start_time_seconds") or time.time()
-        return datetime.fromtimestamp(started_s, UTC)
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
-def refusals_of(metrics: Metrics) -> list[dict[str, Any]]:
+def refusals_of(received: Received) -> list[dict[str, Any]]:
     """The latest refused events, newest first."""
     return [
         {
@@ -80,5 +87,5 @@ def refusals_of(metrics: Metrics) -> list[dict[str, Any]]:
             "code": each.code,
             "message": each.message,
         }
-        for each in metrics.arrivals.refusals()
+        for each in received.refusals
     ]

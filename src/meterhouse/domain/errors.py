@@ -47,6 +47,13 @@ class NotYet(MeterhouseError):
     retry_after_s = 1
 
 
+class Unavailable(MeterhouseError):
+    """A part of the server does not answer: what was asked of it may be done or not. Repeating it is safe."""
+
+    code = "unavailable"
+    retry_after_s = 1
+
+
 class InsufficientStorage(MeterhouseError):
     """The disk is full; nothing of this request was stored. It goes on by itself when there is room again."""
 

@@ -1,4 +1,4 @@
-"""Shards: which of the servers' parts an organization lives in.
+"""Shards: which of a server's processes an organization lives in.
 
 An organization belongs to one of 64 virtual shards for ever, by a hash of its namespace and its id; a map says which
 shard has each virtual one. Another number of shards is another map: no organization needs another hash.
@@ -48,3 +48,30 @@ class Elsewhere(Exception):
     def __init__(self, shard: int):
         super().__init__(f"this lives in shard {shard}")
         self.shard = shard
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The shard that this process has."""
+
+    number: int = 0
+    shard_map: ShardMap | None = None
+    """None where there is one shard."""
+
+    @property
+    def count(self) -> int:
+        """How many shards there are."""
+        return 1 if self.shard_map is None else self.shard_map.count
+
+    def shard_of(self, namespace: str, organization: str) -> int:
+        """The shard that the organization lives in."""
+        return self.number if self.shard_map is None else self.shard_map.shard_of(namespace, organization)
+
+    def has(self, namespace: str, organization: str) -> bool:
+        """Whether the organization lives here."""
+        return self.shard_of(namespace, organization) == self.number
+
+    def check(self, namespace: str, organization: str) -> None:
+        """Raises `Elsewhere` unless the organization lives here."""
+        if (shard := self.shard_of(namespace, organization)) != self.number:
+            raise Elsewhere(shard)

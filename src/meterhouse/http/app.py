@@ -13,12 +13,15 @@ from litestar.plugins import PluginProtocol
 from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ASGIApp
 
+from ..cluster.peers import Peers
 from ..contracts.contract import Contract, Refusal
 from ..domain.errors import MeterhouseError
 from ..domain.organization import hash_secret
+from ..domain.shards import Elsewhere
 from ..ports.chunks import Chunks
 from ..ports.clock import Clock
 from ..ports.event_store import EventStore
+from ..ports.whole_store import WholeStore
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
 from ..services.corrections import Corrections
@@ -40,8 +43,9 @@ from .corrections import corrections_router
 from .documents import documents_router, openapi_config
 from .erasures import erasures_router
 from .event_explanations import stories_router
-from .events import IngestEndpoint, events_router
-from .health import health_router
+from .events import BodyTaker, IngestEndpoint, events_router
+from .forwarding import Forwarding, note_elsewhere
+from .health import Health, health_router
 from .keys import keys_router
 from .metered_events import MeteredEvents
 from .namespaces import namespaces_router
@@ -55,12 +59,13 @@ from .regular_events import IngestFastPath
 from .request import HttpRequest
 from .response_cache import ResponseCache, ResponseCacheMiddleware
 from .rollups import rollups_router
+from .shard_endpoint import ShardEndpoint
 from .slow_bodies import SlowBodies
 from .subscriptions import subscriptions_router
 from .usage import UsageEndpoints
 from .usage_queries import UsageQueryEndpoint
 
-MakePages: TypeAlias = Callable[[Authentication, Metrics], Sequence[Router]]
+MakePages: TypeAlias = Callable[[Authentication, Health], Sequence[Router]]
 """Makes the routers of what people look at."""
 
 
@@ -69,7 +74,9 @@ class Metering:
     """The part that needs the event store."""
 
     store: EventStore
+    whole: WholeStore
     ingest: Ingest
+    intake: BodyTaker
     usage: Usage
     queries: UsageQueries
     forecasts: Forecasts
@@ -77,6 +84,18 @@ class Metering:
     stories: EventExplanations
     erasures: Erasures
     back_up: Callable[[], Chunks]
+    """All of it."""
+    back_up_shard: Callable[[], Chunks]
+    """What this process has, without the ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apps:
+    """The application, and what is beside it where there are several shards."""
+
+    public: ASGIApp
+    of_shards: ASGIApp | None
+    """What the processes of other shards ask."""
 
 
 def create_app(
@@ -100,17 +119,20 @@ def create_app(
     body_timeout_seconds: int,
     body_bytes_per_second: int,
     failed_keys_per_minute: int,
-) -> ASGIApp:
-    """The ASGI application. Without `metering` it manages accounts only."""
+    peers: Peers | None = None,
+) -> Apps:
+    """The ASGI applications. Without `metering` the public one manages accounts only."""
     metrics = Metrics(version)
     metrics.watch_disk(data)
-    authentication = Authentication(hash_secret(admin_key), accounts, Attempts(failed_keys_per_minute), portal_tokens)
+    attempts = Attempts(failed_keys_per_minute, tell=peers.tell if peers is not None else None)
+    authentication = Authentication(hash_secret(admin_key), accounts, attempts, portal_tokens)
+    health = Health(metering.store, metering.whole, metrics, peers) if metering is not None else None
     routers = [
         organizations_router(accounts, authentication),
         subscriptions_router(accounts, authentication),
         keys_router(accounts, authentication),
         namespaces_router(catalogs, authentication),
-        health_router(metering.store if metering else None, accounts.ledger, metrics),
+        health_router(accounts.ledger, health, metrics),
         documents_router(version, contracts),
     ]
     endpoints = answers = ingest_endpoint = None
@@ -123,7 +145,7 @@ def create_app(
         readers = Readers(accounts, authentication)
         usage = UsageEndpoints(readers, contracts, metering.usage, metering.forecasts)
         listing = MeteredEvents(readers, metering.usage)
-        ingest_endpoint = IngestEndpoint(metering.ingest, metrics)
+        ingest_endpoint = IngestEndpoint(metering.intake, metrics)
         bodies = Bodies(max_body_bytes, decoding_bytes)
         events = events_router(ingest_endpoint, authentication, metrics, bodies)
         routers += [
@@ -132,11 +154,11 @@ def create_app(
             erasures_router(metering.erasures, authentication),
             UsageQueryEndpoint(accounts, metering.queries, authentication).router(),
             portal_links_router(accounts, portal_tokens, clock, authentication),
-            *(pages(authentication, metrics) if pages is not None else ()),
+            *(pages(authentication, health) if pages is not None and health is not None else ()),
         ]
         routers += [events, usage.router(), listing.router()]
-        routers += [rollups_router(metering.store, authentication), endpoints.router()]
-        routers.append(backup_export_router(metering.store, metering.back_up, authentication))
+        routers += [rollups_router(metering.whole, authentication), endpoints.router()]
+        routers.append(backup_export_router(metering.whole, metering.back_up, authentication))
 
     def unrouted(request: HttpRequest, error: HTTPException) -> Response[bytes]:
         """No such path, or another method: in the shape of the contract that owns the path."""
@@ -147,6 +169,7 @@ def create_app(
     litestar = _Litestar(
         route_handlers=routers,
         exception_handlers={
+            Elsewhere: note_elsewhere,
             MeterhouseError: problems.meterhouse_error,
             NotFoundException: unrouted,
             MethodNotAllowedException: unrouted,
@@ -168,7 +191,23 @@ def create_app(
         app = IngestFastPath(
             ResponseCacheMiddleware(app, answers, metrics, clock), ingest_endpoint, authentication, max_body_bytes
         )
-    return Observability(SlowBodies(app, body_timeout_seconds, body_bytes_per_second), metrics)
+    of_shards = None
+    if peers is not None and metering is not None and answers is not None and health is not None:
+        streams = {
+            "backup": metering.back_up_shard,
+            "metrics": health.stream_text,
+            "state": health.stream_state,
+        }
+        of_shards = ShardEndpoint(
+            app,
+            peers,
+            store=metering.store,
+            ingest=metering.ingest,
+            streams=streams,
+            remember=attempts.remember,
+        )
+        app = Forwarding(app, peers, answers.key)
+    return Apps(Observability(SlowBodies(app, body_timeout_seconds, body_bytes_per_second), metrics), of_shards)
 
 
 class _Litestar(Litestar):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from ..services.ingest import Report
 
@@ -22,6 +23,32 @@ class Refusal:
     event_id: str | None
     code: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came in: events of each of the last 60 minutes, oldest first; when the last were ingested; what became of
+    all since the start; and the latest refusals, newest first."""
+
+    minutes: list[int]
+    last_at_s: float | None
+    outcomes: dict[str, int]
+    unmatched: int
+    refusals: list[Refusal]
+
+    @classmethod
+    def of_all(cls, parts: Sequence[Received]) -> Received:
+        """What several processes took in, one at least."""
+        refusals = sorted(
+            chain.from_iterable(each.refusals for each in parts), key=lambda each: each.at_s, reverse=True
+        )
+        return cls(
+            [sum(counts) for counts in zip(*(each.minutes for each in parts), strict=True)],
+            max((each.last_at_s for each in parts if each.last_at_s is not None), default=None),
+            {outcome: sum(each.outcomes[outcome] for each in parts) for outcome in parts[0].outcomes},
+            sum(each.unmatched for each in parts),
+            refusals[:_MOST_REFUSALS],
+        )
 
 
 class Arrivals:

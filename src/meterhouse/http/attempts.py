@@ -11,6 +11,8 @@ from threading import Lock
 import structlog
 from cachetools import LRUCache, TTLCache
 
+WRONG_KEY = "wrong_key"
+RIGHT_KEY = "right_key"
 _WINDOW_S = 60
 _MOST_ADDRESSES = 10_000
 _MOST_KEYS = 10_000
@@ -31,8 +33,15 @@ class Attempts:
     of which one client may have all.
     """
 
-    def __init__(self, failures_per_minute: int, monotonic: Callable[[], float] = time.monotonic):
-        """With 0 failures a minute there is no limit."""
+    def __init__(
+        self,
+        failures_per_minute: int,
+        monotonic: Callable[[], float] = time.monotonic,
+        tell: Callable[[str, str], None] | None = None,
+    ):
+        """With 0 failures a minute there is no limit. `tell` is told what other processes of the server are to
+        remember as well; see `remember`."""
+        self._tell = tell or (lambda _news, _of: None)
         self._most = failures_per_minute
         self._monotonic = monotonic
         self._failures: TTLCache[str, _Failures] = TTLCache(_MOST_ADDRESSES, _WINDOW_S, monotonic)
@@ -51,6 +60,17 @@ class Attempts:
 
     def failed(self, address: str) -> None:
         """Remembers that a key from there was wrong."""
+        self._count(address)
+        self._tell(WRONG_KEY, address)
+
+    def remember(self, news: str, of: str) -> None:
+        """Remembers what another process was told: a `WRONG_KEY` from an address, or the hash of a `RIGHT_KEY`."""
+        if news == WRONG_KEY:
+            self._count(of)
+        else:
+            self._keep(of)
+
+    def _count(self, address: str) -> None:
         network = _network(address)
         with self._lock:
             found = self._failures.get(network)
@@ -62,8 +82,11 @@ class Attempts:
 
     def succeeded(self, key_hash: str) -> None:
         """Remembers that a key is right: its requests never wait for the failures of others."""
-        if key_hash in self._right:
-            return
+        if key_hash not in self._right:
+            self._keep(key_hash)
+            self._tell(RIGHT_KEY, key_hash)
+
+    def _keep(self, key_hash: str) -> None:
         with self._lock:
             self._right[key_hash] = None
 

@@ -12,7 +12,7 @@ from litestar.response import Stream
 
 from ..domain.export import ExportForm, Selection
 from ..ports.chunks import Chunks
-from ..ports.event_store import EventStore
+from ..ports.whole_store import WholeStore
 from .authentication import Authentication
 from .openapi import described
 from .request import HttpRequest
@@ -30,7 +30,7 @@ class NotAcceptable(HTTPException):
     status_code = 406
 
 
-def backup_export_router(store: EventStore, back_up: Callable[[], Chunks], authentication: Authentication) -> Router:
+def backup_export_router(store: WholeStore, back_up: Callable[[], Chunks], authentication: Authentication) -> Router:
     """Both routes."""
 
     @get(

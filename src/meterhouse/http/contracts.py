@@ -18,6 +18,7 @@ from ..contracts.contract import Answer, Contract, Refusal, Refused, Route
 from ..domain.errors import InsufficientStorage, StorageDamaged, TooManyGroups
 from ..domain.organization import Caller
 from ..domain.period import earliest
+from ..domain.shards import Elsewhere
 from ..ports.clock import Clock
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
@@ -111,6 +112,8 @@ class ContractEndpoints:
             return response_of(enveloped(answer, request.request_id, now), allowance)
         except Refused as refused:
             return _refuse(contract, request, refused, allowance)
+        except Elsewhere:
+            raise
         except TooManyGroups as many:
             return _refuse(contract, request, Refused(Refusal.INVALID, "range", str(many)))
         except (InsufficientStorage, StorageDamaged) as ours:

@@ -15,7 +15,8 @@ from ..domain.errors import Invalid
 from ..domain.event import MAX_TEXT
 from ..domain.period import format_instant
 from ..services.amendments import Amendment
-from ..services.corrections import Correction, Corrections, Draft
+from ..services.correction_parts import Correction, Draft
+from ..services.corrections import Corrections
 from ..services.named_events import EventName
 from .authentication import Authentication
 from .bodies import Bodies, exact, json_response

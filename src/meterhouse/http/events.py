@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, Protocol, cast
 
 import msgspec
 from litestar import Response, Router, post
 from litestar.params import Parameter
 from prometheus_client import Counter
 
-from ..domain.errors import Invalid, Overloaded
+from ..domain.errors import Invalid, Overloaded, Unavailable
 from ..services.accounts import EVENTS_WRITE
-from ..services.ingest import Body, Done, Ingest, Report
+from ..services.ingest import Body, Done, Report
 from .authentication import Authentication
 from .binary_mode import is_binary_mode, structured
 from .bodies import SMALL_BODY_BYTES, Bodies
@@ -53,6 +53,7 @@ _EXAMPLE = {
     "time": "2026-03-15T12:00:00Z",
     "data": {"model": "small", "neurons": 120, "synapses": 3, "cost": "0.0125"},
 }
+RETRY_AFTER_S = str(Unavailable.retry_after_s)
 _DECODING_THREADS = 2
 """More would only take turns, and let the thread that commits wait for its own."""
 
@@ -89,10 +90,18 @@ class CompletionBridge:
                 waiter.set_result(result)
 
 
+class BodyTaker(Protocol):
+    """Takes in the events of requests: this process's own shard alone, or together with others."""
+
+    def submit_body(self, body: Body, done: Done) -> None:
+        """See `Ingest.submit_body`."""
+        ...
+
+
 class IngestEndpoint:
     """Takes the events of a request in, and tells what became of them."""
 
-    def __init__(self, ingest: Ingest, metrics: Metrics):
+    def __init__(self, ingest: BodyTaker, metrics: Metrics):
         self._ingest = ingest
         self._bridge = CompletionBridge()
         self._events, self._unmatched, self._arrivals = metrics.events, metrics.unmatched, metrics.arrivals
@@ -118,13 +127,20 @@ class IngestEndpoint:
                 counter.inc(count)
         if report.unmatched:
             self._unmatched.inc(report.unmatched)
-        return 422 if report.refused_whole else 200, msgspec.json.encode(report)
+        return status_of(report), msgspec.json.encode(report)
 
     def _counters_of(self, namespace: str) -> list[tuple[str, Counter]]:
         if (counters := self._counters.get(namespace)) is None:
             counters = [(outcome, self._events.labels(namespace, outcome)) for outcome in OUTCOMES]
             self._counters[namespace] = counters
         return counters
+
+
+def status_of(report: Report) -> int:
+    """200; 422 where all events were refused; 503 where some were not taken and have to be sent again."""
+    if any(failure.code == Unavailable.code for failure in report.errors):
+        return 503
+    return 422 if report.refused_whole else 200
 
 
 def events_router(endpoint: IngestEndpoint, authentication: Authentication, metrics: Metrics, bodies: Bodies) -> Router:
@@ -149,7 +165,7 @@ def events_router(endpoint: IngestEndpoint, authentication: Authentication, metr
         operation_id="sendEvents",
         tags=["Events"],
         opt=described(
-            answers={200: Report, 422: Report},
+            answers={200: Report, 422: Report, 503: Report},
             body=EventBody | list[EventBody],
             body_media=tuple(media for media, lines in MEDIA_TYPES.items() if not lines),
             body_lines=tuple(media for media, lines in MEDIA_TYPES.items() if lines),
@@ -164,9 +180,10 @@ def events_router(endpoint: IngestEndpoint, authentication: Authentication, metr
         """Ingests events; when it answers, they are durable and counted.
 
         Takes one CloudEvent, an array, or one a line (`application/x-ndjson`). Bad events are listed and leave the
-        others alone; a request in which every event was refused is a 422 with the same report. In binary mode the
-        attributes are headers (`ce-id` …) and the body is the data. A key needs the scope `events:write` and sends for
-        its own organization only.
+        others alone; a request in which every event was refused is a 422 with the same report. Where a part of the
+        server does not answer, it is a 503 with the same report: send all of it again, what is stored counts once. In
+        binary mode the attributes are headers (`ce-id` …) and the body is the data. A key needs the scope
+        `events:write` and sends for its own organization only.
         """
         caller = await authentication.caller_of(request)
         organization = None
@@ -182,6 +199,7 @@ def events_router(endpoint: IngestEndpoint, authentication: Authentication, metr
         if media_type not in MEDIA_TYPES:
             raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send one of {', '.join(MEDIA_TYPES)}")
         status, report = await endpoint.report(namespace, await submitted(request, namespace, media_type, organization))
-        return Response(cast("Report", report), status_code=status, media_type="application/json")
+        headers = {"Retry-After": RETRY_AFTER_S} if status == 503 else {}
+        return Response(cast("Report", report), status_code=status, media_type="application/json", headers=headers)
 
     return Router("/", route_handlers=[send_events])

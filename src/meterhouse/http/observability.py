@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from ..services.ingest import Ingest
-from .arrivals import Arrivals
+from .arrivals import Arrivals, Received
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -179,6 +179,20 @@ class Metrics:
         ingest.on_commit = committed
         self.waiting_requests.set_function(lambda: ingest.waiting()[0])
         self.waiting_events.set_function(lambda: ingest.waiting()[1])
+
+    def figures(self) -> dict[str, float]:
+        """Every figure that has no labels, by its name."""
+        samples = (sample for family in self.registry.collect() for sample in family.samples)
+        return {sample.name: sample.value for sample in samples if not sample.labels}
+
+    def received(self) -> Received:
+        """What this process took in."""
+        arrivals, counted = self.arrivals, dict.fromkeys(OUTCOMES, 0)
+        for family in self.events.collect():
+            for sample in family.samples:
+                counted[sample.labels["outcome"]] += int(sample.value)
+        unmatched = int(self.registry.get_sample_value("meterhouse_events_unmatched_total") or 0)
+        return Received(arrivals.minutes(), arrivals.last_at_s, counted, unmatched, arrivals.refusals())
 
     def watch_disk(self, folder: Path) -> None:
         """Follows how much room there is where the folder is."""

@@ -18,7 +18,7 @@ from .problems import PROBLEM_JSON, Problem
 JSON = "application/json"
 _REFERENCE = "#/components/schemas/{name}"
 _DESCRIBED = "described"
-_ALWAYS = (400, 401, 403, 429, 500)
+_ALWAYS = (400, 401, 403, 429, 500, 503)
 _WITH_BODY = (408, 413, 415)
 
 

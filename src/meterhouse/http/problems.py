@@ -19,6 +19,7 @@ from ..domain.errors import (
     NotYet,
     Overloaded,
     StorageDamaged,
+    Unavailable,
 )
 from .request import HttpRequest
 
@@ -34,6 +35,7 @@ _STATUS: dict[type[MeterhouseError], int] = {
     NotRecorded: 409,
     NotYet: 503,
     Overloaded: 429,
+    Unavailable: 503,
     InsufficientStorage: 507,
     StorageDamaged: 500,
 }
@@ -106,7 +108,7 @@ def meterhouse_error(request: HttpRequest, error: MeterhouseError) -> Response[b
     if (told := next((told for kind, told in _OURS.items() if isinstance(error, kind)), None)) is not None:
         _log.error(told, reason=detail)
         detail = f"{told}: the operator has to see to it; the log has more under this request_id"
-    after = error.retry_after_s if isinstance(error, Overloaded | InsufficientStorage | NotYet) else None
+    after = error.retry_after_s if isinstance(error, Overloaded | InsufficientStorage | NotYet | Unavailable) else None
     return problem(request, status, error.code, detail, {"Retry-After": str(after)} if after else None)
 
 

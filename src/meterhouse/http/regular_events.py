@@ -12,7 +12,7 @@ from ..services.ingest import Body
 from .authentication import Authentication
 from .binary_mode import BINARY_MODE
 from .bodies import SMALL_BODY_BYTES
-from .events import MEDIA_TYPES, IngestEndpoint
+from .events import MEDIA_TYPES, RETRY_AFTER_S, IngestEndpoint
 from .slow_bodies import TooSlow
 
 _PATH = "/v1/events"
@@ -53,6 +53,8 @@ class IngestFastPath:
             return
         scope["path_template"] = _PATH
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
+        if status == 503:
+            headers.append((b"retry-after", RETRY_AFTER_S.encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer, "more_body": False})
 

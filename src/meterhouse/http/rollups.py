@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 from litestar import Router, delete, get
 
-from ..ports.event_store import EventStore
+from ..ports.whole_store import WholeStore
 from .authentication import Authentication
 
 
@@ -19,7 +19,7 @@ class RollupsBody(msgspec.Struct):
     lag_events: int
 
 
-def rollups_router(store: EventStore, authentication: Authentication) -> Router:
+def rollups_router(store: WholeStore, authentication: Authentication) -> Router:
     """Both routes."""
 
     def status() -> RollupsBody:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from itertools import chain
 
 from litestar.response import Stream
@@ -17,13 +18,19 @@ async def stream_response(chunks: Chunks, media_type: str) -> Stream:
     What it raises before its first chunk is answered like any other error. After it the answer breaks off, which no
     client takes for its end.
     """
+    closable = closed_with_request(chunks)
+    first = await asyncio.to_thread(next, closable, b"")
+    return Stream(chain([first], closable), media_type=media_type)
+
+
+def closed_with_request(chunks: Chunks) -> Iterator[bytes]:
+    """The same, closed when the request ends: a client that hangs up stops it, and nothing else would tell the
+    generator."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     closable = _Closable(chunks)
-    # A client that hangs up stops the request, and nothing else would tell the generator.
     task.add_done_callback(lambda _: loop.run_in_executor(None, closable.close))
-    first = await asyncio.to_thread(next, closable, b"")
-    return Stream(chain([first], closable), media_type=media_type)
+    return closable
 
 
 class _Closable:

@@ -191,7 +191,7 @@ class UsageEndpoints:
             namespace=organization.namespace,
             plan=subscription.plan if subscription else None,
             as_of=format_instant(reader.now),
-            position=format_position({self.usage.shard: reader.commit}),
+            position=format_position({self.usage.seat.number: reader.commit}),
             period=period_body(summary.period),
             resets_at=written(summary.period.end),
             meters={

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal
 from itertools import chain
 
 import msgspec
@@ -19,63 +17,19 @@ from ..domain.listing import StoredEvent
 from ..domain.organization import Organization
 from ..domain.period import Period
 from ..domain.plan import usage_period
+from ..domain.shards import Elsewhere, Seat
 from ..ports.clock import Clock
 from ..ports.event_store import EventStore
-from .amendments import Amendment, amended_event
+from ..ports.whole_store import WholeStore
+from .amendments import amended_event
 from .catalogs import Catalogs
+from .correction_parts import Correction, Draft, Effect, StepTaken
 from .ingest import Ingest
 from .named_events import EventName, find_named
 from .usage import Usage
 
 MAX_EFFECTS = 100
 """Most usage periods of organizations that a correction tells its effects on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A correction that somebody wants. With the `id` of one that was made already it changes nothing."""
-
-    actor: str
-    reason: str
-    id: str | None = None
-    void: Sequence[EventName] = ()
-    amend: Sequence[Amendment] = ()
-    add: Sequence[bytes] = ()
-    """CloudEvents in JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepTaken:
-    """What a correction did to one event."""
-
-    type: str
-    """VOID, RESTORE or ADD."""
-    event: Event
-    replaced_by: Named | None
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """What became of an organization's usage in one period: of the meters that changed, used before and after."""
-
-    organization: str
-    period: Period
-    meters: Mapping[str, tuple[Decimal | None, Decimal | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """A correction, made or only looked at."""
-
-    id: str
-    namespace: str
-    actor: str
-    reason: str
-    undoes: str | None
-    at: datetime
-    steps: Sequence[StepTaken]
-    effects: Sequence[Effect] = field(default=())
-    """By organization and period, as many as `MAX_EFFECTS`; of one that is looked up later none."""
 
 
 class Corrections:
@@ -85,6 +39,8 @@ class Corrections:
         self,
         *,
         store: EventStore,
+        log: WholeStore,
+        seat: Seat,
         ingest: Ingest,
         usage: Usage,
         catalogs: Catalogs,
@@ -92,6 +48,8 @@ class Corrections:
         random_id: Callable[[], str],
     ):
         self._store = store
+        self._log = log
+        self._seat = seat
         self._ingest = ingest
         self._usage = usage
         self._catalogs = catalogs
@@ -121,7 +79,7 @@ class Corrections:
             if draft.id is not None and (made := self._made(namespace, draft.id)) is not None:
                 return self._repeated(made, draft)
             voided = {step.event.identity for step in undone.steps if step.type == VOID}
-            stored = self._store.find([step.event.identity for step in undone.steps])
+            stored = self._log.find([step.event.identity for step in undone.steps])
             self._check_state([each for each in stored if each.event.identity in voided], voided=True)
             self._check_state([each for each in stored if each.event.identity not in voided], voided=False)
             steps = [StepTaken(RESTORE if step.type == VOID else VOID, step.event, None) for step in undone.steps]
@@ -161,7 +119,7 @@ class Corrections:
 
     def _stored(self, namespace: str, names: Sequence[EventName]) -> dict[EventName, Event]:
         """The events that are to be voided: each is stored, counts, and is named once."""
-        stored = find_named(self._store, namespace, names)
+        stored = find_named(self._log, namespace, names)
         if len({each.event.identity for each in stored.values()}) < len(names):
             raise Invalid("an event is named twice")
         for name, each in stored.items():
@@ -172,10 +130,10 @@ class Corrections:
 
     def _check_state(self, stored: Sequence[StoredEvent], *, voided: bool) -> None:
         """Raises `Invalid` unless all of them are voided, or none."""
-        now_voided = self._store.voided(stored)
+        now_voided = self._log.voided(stored)
         for each in stored:
             if (each.at in now_voided) is not voided:
-                words = [word for word in self._store.corrections_of(each.event) if word.event.type in (VOID, RESTORE)]
+                words = [word for word in self._log.corrections_of(each.event) if word.event.type in (VOID, RESTORE)]
                 state = "is not voided" if voided else "is voided"
                 by = f", by the correction {step_of(words[-1].event).correction!r}" if words else ""
                 raise Invalid(f"the event {each.event.id!r} of source {each.event.source!r} {state}{by}")
@@ -184,7 +142,7 @@ class Corrections:
         identities = [event.identity for event in events]
         if len(set(identities)) < len(identities):
             raise Invalid("an event is added twice")
-        for taken in self._store.find(identities):
+        for taken in self._log.find(identities):
             raise AlreadyExists(
                 f"an event {taken.event.id!r} of source {taken.event.source!r} is stored already: amend that one"
             )
@@ -199,6 +157,7 @@ class Corrections:
         undoes: str | None = None,
         preview: bool,
     ) -> Correction:
+        self._check_shard(namespace, steps)
         now = self._clock.now()
         rows: list[Event] = [step.event for step in steps if step.type == ADD]
         for number, step in enumerate(steps):
@@ -218,6 +177,21 @@ class Corrections:
         if not preview:
             self._ingest.record(rows)
         return Correction(correction_id, namespace, draft.actor, draft.reason, undoes, now, steps, effects)
+
+    def _check_shard(self, namespace: str, steps: Sequence[StepTaken]) -> None:
+        """Raises `Elsewhere`, and `Invalid` where the events are of several shards: no commit is."""
+        organizations = {step.event.organization for step in steps}
+        try:
+            for organization in organizations:
+                self._seat.check(namespace, organization)
+        except Elsewhere as elsewhere:
+            shards = {self._seat.shard_of(namespace, organization) for organization in organizations}
+            if shards == {elsewhere.shard}:
+                raise
+            raise Invalid(
+                "the events are of organizations that live in different shards of this server: make a correction for "
+                "each organization"
+            ) from None
 
     def _effects(self, rows: Sequence[Event], steps: Iterable[StepTaken]) -> list[Effect]:
         places: dict[tuple[str, Period], datetime] = {}
@@ -256,7 +230,7 @@ class Corrections:
     def _made(self, namespace: str, correction_id: str) -> Correction | None:
         def rows(numbers: Iterable[int]) -> list[StoredEvent]:
             names = [(SOURCE, _row_id(correction_id, number)) for number in numbers]
-            found = self._store.find_named(namespace, names) if names else []
+            found = self._log.find_named(namespace, names) if names else []
             return [each for each in found if each.event.type in STEPS]
 
         if not (first := rows([0])):
@@ -265,7 +239,7 @@ class Corrections:
         taken = sorted(chain(first, rows(range(1, step.steps))), key=lambda each: each.at.position)
         said = [(each.event, step_of(each.event)) for each in taken]
         identities = [(namespace, told.organization, each.source, each.id) for told, each in said]
-        events = {each.event.identity: each.event for each in self._store.find(identities)}
+        events = {each.event.identity: each.event for each in self._log.find(identities)}
         steps = [
             StepTaken(told.type, events[identity], each.replaced_by)
             for identity, (told, each) in zip(identities, said, strict=True)

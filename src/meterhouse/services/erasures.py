@@ -14,9 +14,11 @@ from ..domain.erasure import ERASURE, SOURCE, Receipt, check_property, erase, wo
 from ..domain.errors import Invalid, NotFound
 from ..domain.event import ERASED, Event
 from ..domain.listing import PropertyMatch
+from ..domain.shards import Seat
 from ..ports.clock import Clock
-from ..ports.event_store import EventStore
+from ..ports.event_mutations import EventMutations
 from ..ports.ledger import Ledger
+from ..ports.whole_store import WholeStore
 from .accounts import Accounts
 from .catalogs import Catalogs
 from .ingest import Ingest
@@ -51,7 +53,9 @@ class Erasures:
     def __init__(
         self,
         *,
-        store: EventStore,
+        store: EventMutations,
+        log: WholeStore,
+        seat: Seat,
         ingest: Ingest,
         ledger: Ledger,
         accounts: Accounts,
@@ -60,6 +64,8 @@ class Erasures:
         random_bytes: Callable[[int], bytes],
     ):
         self._store = store
+        self._log = log
+        self._seat = seat
         self._ingest = ingest
         self._ledger = ledger
         self._accounts = accounts
@@ -70,9 +76,10 @@ class Erasures:
 
     def erase(self, request: Request) -> Erasure:
         """Erases, and answers the receipt when nothing says it any more. Raises `NotFound` for an unknown organization,
-        and `Invalid` for a property that totals are made of."""
+        `Invalid` for a property that totals are made of, and `Elsewhere`."""
         organization = self._accounts.organization(request.organization)
         namespace = organization.namespace
+        self._seat.check(namespace, organization.id)
         check_property(request.property, list(self._catalogs.get(namespace).meters.values()))
         if not request.value or request.value.startswith(ERASED):
             raise Invalid("value: name the text that is to be erased; it is neither empty nor erased already")
@@ -102,7 +109,7 @@ class Erasures:
         return found
 
     def _find(self, namespace: str, erasure_id: str) -> Erasure | None:
-        for found in self._store.find_named(namespace, [(SOURCE, erasure_id)]):
+        for found in self._log.find_named(namespace, [(SOURCE, erasure_id)]):
             if found.event.type != ERASURE:
                 continue
             receipt = msgspec.json.decode(found.event.data, type=Receipt)

@@ -13,8 +13,8 @@ from ..domain.meter import Meter
 from ..domain.period import Period
 from ..domain.plan import usage_period
 from ..domain.reading import PropertyReader, Reading, groups_of, reading_of
-from ..ports.event_log import EventLog
 from ..ports.ledger import Ledger
+from ..ports.whole_store import WholeStore
 from .catalogs import Catalogs
 from .named_events import EventName, find_named
 
@@ -73,7 +73,7 @@ class Story:
 class EventExplanations:
     """Tells of single events."""
 
-    store: EventLog
+    store: WholeStore
     ledger: Ledger
     catalogs: Catalogs
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..domain.errors import Invalid, NotFound
 from ..domain.listing import StoredEvent
-from ..ports.event_log import EventLog
+from ..ports.whole_store import WholeStore
 
 _MOST_LISTED = 5
 
@@ -22,7 +22,7 @@ class EventName:
     organization: str | None = None
 
 
-def find_named(store: EventLog, namespace: str, names: Iterable[EventName]) -> dict[EventName, StoredEvent]:
+def find_named(store: WholeStore, namespace: str, names: Iterable[EventName]) -> dict[EventName, StoredEvent]:
     """The stored event of each name. Raises `NotFound` for a name that none has, and `Invalid` for one that several
     organizations have."""
     names = [*names]

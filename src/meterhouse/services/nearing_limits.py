@@ -15,7 +15,7 @@ from ..domain.plan import limit_of, usage_period
 from ..domain.quantity import divide
 from ..domain.summary import MeterSummary
 from ..domain.usage_query import ORGANIZATION, UsageQuery
-from .usage import Usage
+from .usage import OrganizationUsage, Usage
 from .usage_queries import UsageQueries
 
 ABOVE_PERCENT = 80
@@ -66,10 +66,16 @@ class NearingLimits:
             organization = self._usage.ledger.organization(name)
             if organization is None or organization.deleted_at is not None:
                 continue
-            summary = self._usage.of(organization).meter_summary(slug)
+            summary = self._usage_of(organization).meter_summary(slug)
             if summary.percent is not None and summary.percent >= ABOVE_PERCENT:
                 found.append(NearLimit(organization, summary))
         return sorted(found, key=lambda near: near.summary.percent or 0, reverse=True)[:_MOST_SHOWN]
+
+    def _usage_of(self, organization: Organization) -> OrganizationUsage:
+        """Of an organization in any shard."""
+        snapshot = self._queries.snapshots.snapshot(organization.namespace, (organization.id,), None)
+        now = self._usage.clock.now()
+        return self._usage.reader(organization, now, snapshot.commit, snapshot.reader.measure)
 
     def _likely(self, catalog: Catalog) -> Iterator[tuple[Decimal, str, str]]:
         """How much of a limit an organization may have used, its id, and the meter."""

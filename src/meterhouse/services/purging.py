@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
 
 from ..domain.erasure import REMOVAL, REMOVALS
 from ..domain.event import Event
+from ..domain.shards import Seat
 from ..ports.clock import Clock
 from ..ports.event_store import EventStore
 from ..ports.ledger import Ledger
@@ -27,11 +28,14 @@ class Purging:
     ledger: Ledger
     clock: Clock
     grace: timedelta
+    seat: Seat = field(default_factory=Seat)
 
     def purge_due(self) -> Iterator[None]:
         """Pauses before each organization."""
         now = self.clock.now()
         for organization in self.ledger.purgeable(now - self.grace):
+            if not self.seat.has(organization.namespace, organization.id):
+                continue
             yield
             told = Event(organization.namespace, REMOVALS, organization.id, REMOVAL, organization.id, now, b"{}", {})
             self.ingest.record([told])  # first: there is no commit after it that is forgotten

@@ -15,6 +15,7 @@ from ..domain.organization import Organization
 from ..domain.period import ALL_TIME, Period, format_instant
 from ..domain.plan import Subscription, limit_of, usage_period
 from ..domain.quantity import ZERO, add
+from ..domain.shards import Seat
 from ..domain.summary import MeterSummary, UsageSummary
 from ..ports.clock import Clock
 from ..ports.event_store import EventStore
@@ -34,12 +35,12 @@ class Usage:
     seal: CursorSeal
     incomplete: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     """See `Retention.incomplete`."""
-    shard: int = 0
-    """The number of the store, for positions."""
+    seat: Seat = field(default_factory=Seat)
 
     def of(self, organization: Organization, as_of: datetime | None = None) -> OrganizationUsage:
         """The organization's usage at this moment; or, under the subscription it has now, at an earlier one, as it was
-        known then. Raises `Invalid` for a moment that is still to come."""
+        known then. Raises `Invalid` for a moment that is still to come, and `Elsewhere`."""
+        self.seat.check(organization.namespace, organization.id)
         now = self.clock.now()
         if as_of is not None and as_of > now:
             raise Invalid(f"as_of: {format_instant(as_of)} is still to come")

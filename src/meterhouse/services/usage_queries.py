@@ -17,6 +17,7 @@ from ..domain.period import Period, format_instant
 from ..domain.plan import previous_period, usage_period
 from ..domain.position import parse_position
 from ..domain.quantity import divide, round_half_even
+from ..domain.shards import Seat
 from ..domain.span import Span, range_until, span_between, windows_of, year_before
 from ..domain.usage_query import (
     ORGANIZATION,
@@ -54,6 +55,7 @@ class UsageQueries:
     clock: Clock
     incomplete: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     """See `Retention.incomplete`."""
+    seat: Seat = field(default_factory=Seat)
 
     def answer(self, query: UsageQuery, namespace: str, organizations: tuple[str, ...]) -> UsageAnswer:
         """The answer about some organizations of a namespace; about all of it where none are named.
@@ -64,6 +66,8 @@ class UsageQueries:
         meters = tuple(self.catalogs.meter(namespace, slug) for slug in query.meters)
         for meter in meters:
             _check(query, meter)
+        if len(organizations) == 1:
+            self.seat.check(namespace, organizations[0])
         now = self.clock.now()
         if query.as_of is not None and query.as_of > now:
             raise Invalid(f"as_of: {format_instant(query.as_of)} is still to come")

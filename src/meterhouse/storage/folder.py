@@ -22,6 +22,7 @@ FORMAT = 4
 way round. Since 4, the organization is part of an event's identity."""
 
 LEDGER = "ledger.sqlite"
+SHARDS = "shards"
 RESTORING = "restoring"
 """Holds what a restore has not finished."""
 RESHARDING = "resharding"
@@ -155,7 +156,7 @@ class DataFolder:
     @property
     def shards(self) -> Path:
         """Where shards have folders of their own, by number; absent while there is one shard, which has this folder."""
-        return self.path / "shards"
+        return self.path / SHARDS
 
     def shard_numbers(self) -> list[int]:
         """Of those that have a folder of their own."""
@@ -169,7 +170,7 @@ class DataFolder:
     @property
     def ledger_url(self) -> URL:
         """The SQLite ledger, as a database URL."""
-        return URL.create("sqlite", database=str(self.ledger))
+        return ledger_in(self.path)
 
     def announce(self, url: str) -> None:
         """Writes down where this process serves the folder, for whoever finds it in use."""
@@ -180,6 +181,16 @@ class DataFolder:
     def close(self) -> None:
         """Lets another process have the folder."""
         self._lock.close()
+
+
+def shard_folder(path: Path, shard: int) -> Path:
+    """The folder of one of several shards."""
+    return path / SHARDS / str(shard)
+
+
+def ledger_in(path: Path) -> URL:
+    """The SQLite ledger of a data folder, as a database URL."""
+    return URL.create("sqlite", database=str(path / LEDGER))
 
 
 def keep_private(folder: Path) -> None:

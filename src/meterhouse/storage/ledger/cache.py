@@ -35,6 +35,12 @@ class ReadCache(Generic[V]):
                     self._values[key] = value
         return value
 
+    def clear(self) -> None:
+        """Forgets everything, also what is being loaded."""
+        with self._lock:
+            self._changes += 1
+            self._values.clear()
+
     @contextmanager
     def changing(self, key: str) -> Iterator[None]:
         """Wraps a change of the stored value, and evicts it, also when the change fails: it may have happened."""
@@ -63,6 +69,12 @@ class Changes:
     def newest_of(self, organization_id: str) -> int:
         """The number of the newest change that may be the organization's."""
         return self._of_place[hash(organization_id) % len(self._of_place)]
+
+    def change_all(self) -> int:
+        """Numbers a change of everything."""
+        with self._lock:
+            self._newest += 1
+            return self._newest
 
     @contextmanager
     def changing(self, organization_id: str) -> Iterator[None]:

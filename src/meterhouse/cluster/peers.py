@@ -1,0 +1,177 @@
+"""The other shards' processes, and how they are asked: HTTP over a socket of the machine, with a credential."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import structlog
+
+from ..domain.errors import Unavailable
+from ..domain.shards import Seat
+from ..ports.chunks import Chunks
+from .calls import CALLS, decode_error
+
+CREDENTIAL = "x-meterhouse-node"
+"""The header with what only processes of this server know."""
+CALL = "x-meterhouse-call"
+"""The header that names a call; without it a request is a client's, handed on."""
+PARAMETER = "x-meterhouse-parameter-"
+"""What the names of headers with parameters of a call begin with; their texts are percent-encoded."""
+_ANSWERS_WITHIN_S = 60
+"""What is asked of a store."""
+_HANDED_ON_WITHIN_S = 900
+"""A request of a client: an erasure may take minutes."""
+_CONNECTS_WITHIN_S = 2
+_MOST_CONNECTIONS = 256
+_CHUNK_BYTES = 1 << 20
+
+_log = structlog.get_logger(__name__)
+
+
+def socket_of(folder: Path, shard: int) -> Path:
+    """Where the process of a shard is asked."""
+    return folder / str(shard)
+
+
+class Peers:
+    """The processes of all other shards. Calls may be made from any thread but the event loop's; `request` on it."""
+
+    def __init__(self, sockets: Path, seat: Seat, credential: bytes):
+        """`seat` is that of this process; `sockets` is the folder that has all processes' sockets."""
+        self.own = seat.number
+        self.others = tuple(shard for shard in range(seat.count) if shard != seat.number)
+        self._sockets = sockets
+        self._credential = credential.hex()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._silent: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sessions: dict[int, aiohttp.ClientSession] = {}
+
+    def open(self) -> None:
+        """Begins, on the event loop that all requests will be made on."""
+        self._loop = asyncio.get_running_loop()
+        for shard in self.others:
+            connector = aiohttp.UnixConnector(str(socket_of(self._sockets, shard)), limit=_MOST_CONNECTIONS)
+            self._sessions[shard] = aiohttp.ClientSession(
+                connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+            )
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        for session in self._sessions.values():
+            await session.close()
+
+    def knows(self, credential: bytes) -> bool:
+        """Whether a request comes from a process of this server."""
+        return hmac.compare_digest(credential, self._credential.encode())
+
+    @asynccontextmanager
+    async def request(
+        self, shard: int, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A request to a shard's process. Raises `Unavailable`."""
+        sent = [*headers, (CREDENTIAL, self._credential)]
+        patience_s = _ANSWERS_WITHIN_S if any(name == CALL for name, _ in headers) else _HANDED_ON_WITHIN_S
+        timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECTS_WITHIN_S, sock_read=patience_s)
+        try:
+            async with self._sessions[shard].request(
+                method, f"http://shard{target}", data=body, headers=sent, timeout=timeout, allow_redirects=False
+            ) as response:
+                self._silent.discard(shard)
+                yield response
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as failure:
+            if shard not in self._silent:
+                self._silent.add(shard)
+                _log.warning("a shard does not answer", other=shard, reason=repr(failure))
+            raise Unavailable(f"shard {shard} does not answer at the moment: send this again") from failure
+
+    async def ask(self, shard: int, name: str, body: bytes, parameters: Mapping[str, str] | None = None) -> bytes:
+        """What a shard answers to a call, as it is sent. Raises what the shard raised, and `Unavailable`."""
+        async with self.request(shard, "POST", "/", _headers(name, parameters or {}), body) as response:
+            content = await response.read()
+            if response.status == HTTPStatus.CONFLICT:
+                raise decode_error(content)
+            if response.status != HTTPStatus.OK:
+                raise Unavailable(f"shard {shard} cannot answer this ({response.status}): its log says why")
+            return content
+
+    def begin(self, shard: int, name: str, body: bytes, parameters: Mapping[str, str]) -> Future[bytes]:
+        """The same as `ask`, of any thread: what is answered, or raised, will be in the future."""
+        assert self._loop is not None  # nobody asks before there is a server
+        return asyncio.run_coroutine_threadsafe(self.ask(shard, name, body, parameters), self._loop)
+
+    def tell(self, news: str, of: str) -> None:
+        """Tells the others something that they are to remember; waits for nothing. One that does not answer is not
+        told."""
+        for shard in self.others:
+            self.begin(shard, news, b"", {"of": of})
+
+    def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begins something on the event loop, from any thread. It must not raise."""
+        assert self._loop is not None  # nobody asks before there is a server
+        loop = self._loop
+
+        def begin() -> None:
+            task = loop.create_task(work())
+            self._tasks.add(task)  # which nobody else holds
+            task.add_done_callback(self._tasks.discard)
+
+        loop.call_soon_threadsafe(begin)
+
+    def call(self, shard: int, name: str, *arguments: Any) -> Any:
+        """What a method of a shard's store answers; see `calls.CALLS`. Waits for it."""
+        return self._wait(self._called(shard, name, arguments))
+
+    def call_all(self, name: str, *arguments: Any) -> dict[int, Any]:
+        """The same of every other shard, asked at the same time."""
+
+        async def gathered() -> list[Any]:
+            return await asyncio.gather(*(self._called(shard, name, arguments) for shard in self.others))
+
+        return dict(zip(self.others, self._wait(gathered()), strict=True))
+
+    def stream(self, shard: int, name: str, parameters: Mapping[str, str]) -> Chunks:
+        """Something long that a shard answers. Raises `Unavailable`, also after it has begun: the pieces so far are
+        worthless then."""
+        pieces = self._pieces(shard, name, parameters)
+        try:
+            while (piece := self._wait(anext(pieces, None))) is not None:
+                yield piece
+        finally:
+            self._wait(pieces.aclose())
+
+    def stream_all(self, name: str, own: Callable[[], Chunks]) -> Iterator[Chunks]:
+        """What every shard answers, in their order, each asked for when it is its turn; `own` makes that of this
+        process."""
+        for shard in sorted([self.own, *self.others]):
+            yield own() if shard == self.own else self.stream(shard, name, {})
+
+    async def _called(self, shard: int, name: str, arguments: tuple[Any, ...]) -> Any:
+        call = CALLS[name]
+        return call.decode_answer(await self.ask(shard, name, call.encode_arguments(arguments)))
+
+    async def _pieces(self, shard: int, name: str, parameters: Mapping[str, str]) -> AsyncGenerator[bytes]:
+        async with self.request(shard, "POST", "/", _headers(name, parameters), b"") as response:
+            if response.status == HTTPStatus.CONFLICT:
+                raise decode_error(await response.read())
+            if response.status != HTTPStatus.OK:
+                raise Unavailable(f"shard {shard} cannot answer this ({response.status}): its log says why")
+            async for piece in response.content.iter_chunked(_CHUNK_BYTES):
+                yield piece
+
+    def _wait(self, coroutine: Any) -> Any:
+        assert self._loop is not None  # nobody asks before there is a server
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+
+def _headers(name: str, parameters: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(CALL, name), *((PARAMETER + key, quote(text)) for key, text in parameters.items())]

@@ -1,0 +1,85 @@
+"""A ledger that other processes change as well."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Set
+from pathlib import Path
+from threading import Lock
+
+from sqlalchemy import URL, select
+
+from ...domain.organization import Key, Organization
+from ...domain.plan import Subscription
+from ..reserved_space import ReservedSpace
+from .sql_ledger import SqlLedger
+from .tables import changes
+
+
+class SharedLedger(SqlLedger):
+    """Before anything is answered from memory, it looks whether another process has changed what is remembered: an
+    answer knows every change that was made before it was asked for."""
+
+    def __init__(self, url: str | URL, reserved: ReservedSpace | None = None):
+        super().__init__(url, reserved)
+        self._looking = Lock()
+        self._seen: int | None = None
+        self._others = 0
+        """The newest change, by this process's numbers, that another process may have made."""
+        self._file: sqlite3.Connection | None = None
+        self._file_version = -1
+        if self._engine.dialect.name == "sqlite" and self._engine.url.database is not None:
+            self._file = sqlite3.connect(Path(self._engine.url.database), check_same_thread=False)
+
+    def organization(self, organization_id: str) -> Organization | None:
+        """See `Ledger.organization`."""
+        self._look()
+        return super().organization(organization_id)
+
+    def subscription(self, organization_id: str) -> Subscription | None:
+        """See `Ledger.subscription`."""
+        self._look()
+        return super().subscription(organization_id)
+
+    def deleted(self) -> Set[tuple[str, str]]:
+        """See `Ledger.deleted`."""
+        self._look()
+        return super().deleted()
+
+    def key_by_hash(self, secret_hash: str) -> Key | None:
+        """See `Ledger.key_by_hash`."""
+        self._look()
+        return super().key_by_hash(secret_hash)
+
+    def changes(self) -> int:
+        """See `Ledger.changes`."""
+        self._look()
+        return super().changes()
+
+    def changed(self, organization_id: str) -> int:
+        """See `Ledger.changed`."""
+        self._look()
+        return max(self._others, super().changed(organization_id))
+
+    def close(self) -> None:
+        """See `Ledger.close`."""
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+    def _look(self) -> None:
+        with self._looking:
+            if self._file is not None:
+                # SQLite counts the transactions of others in memory: most looks end here.
+                [version] = self._file.execute("PRAGMA data_version").fetchone()
+                if version == self._file_version:
+                    return
+                self._file_version = version
+            with self._engine.connect() as connection:
+                change = connection.scalar(select(changes.c.change))
+            if change == self._seen:
+                return
+            for cache in (self._organizations, self._subscriptions, self._deleted, self._keys):
+                cache.clear()
+            self._others = self._changes.change_all()
+            self._seen = change
