@@ -411,3 +411,27 @@ RANKED = [getattr(Aggregation, name) for name in ("COUNT", "SUM", "MIN", "MAX", 
 
 def in_order(measures: Sequence[Measure]) -> list[Measure]:
     return sorted(measures, key=lambda measure: (measure.meter, measure.window, measure.group, measure.state))
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_meters_of_the_same_entities_count_each_on_their_own(tmp_path: Path, *, later: bool) -> None:
+    """One by a group and one as a whole, added together or one after the other: both count the whole."""
+    whole = Meter("whole", "thing", Aggregation.STATE_COUNT, entity="name", state="state")
+    both = {"ns": [STATES, whole]}
+    reference = ReferenceStore()
+    store, _ = open_on(tmp_path, ChdbEngine, {"ns": [STATES]} if later else both)
+    for number in range(2):
+        data = {"name": f"e{number}", "state": "on", "group": "a"}
+        events = [event(f"e{number}", NOON + number * MINUTE, data)]
+        assert store.append(events, NOW) == reference.append(events, NOW)
+        while store.materialize(store.latest_commit()):
+            pass
+    if later:
+        store.close()
+        store, _ = open_on(tmp_path, ChdbEngine, both)
+        while store.materialize(store.latest_commit()):
+            pass
+    for meter in both["ns"]:
+        query = MeterQuery("ns", "acme", (meter,), (NOON - MINUTE, NOON + timedelta(hours=1)), reference.commit)
+        assert in_order(store.measure(query)) == in_order(reference.measure(query))
+    store.close()

@@ -1,5 +1,5 @@
 -- p0 = ['j1']
--- p1 = [14302270160600503992]
+-- p1 = [4267151435622835425]
 -- p2 = 'acme'
 SELECT key, max(latest), min(first), max(said)
 FROM rollups

@@ -4,7 +4,7 @@
 -- p3 = 'ns'
 -- p4 = 3
 -- p5 = 7
--- p6 = 14302270160600503992
+-- p6 = 4267151435622835425
 INSERT INTO fresh_entities
 SELECT {p6:UInt64}, organization, entity, latest, created, s0
 FROM (

@@ -1,8 +1,8 @@
--- p0 = 8154963219130764053
--- p1 = 869599498719554344
--- p2 = 5880669516016048062
--- p3 = 11214570917575571129
--- p4 = 14302270160600503992
+-- p0 = 11901747789270857272
+-- p1 = 3612059863639408403
+-- p2 = 8740962237316019841
+-- p3 = 7047749806985430472
+-- p4 = 4267151435622835425
 INSERT INTO staged (series, organization, width, slot, key, state, events)
 SELECT move.1 AS series, organization AS organization, width AS width, toUInt32(move.2 - move.2 % width) AS slot, move.3 AS key, move.4 AS state, sum(move.5) AS events
 FROM (

@@ -86,11 +86,11 @@ def definitions_of(namespace: str, meter: Meter, group: str = "") -> tuple[Rollu
     if meter.aggregation is Aggregation.UNIQUE_COUNT:
         return () if group else (RollupDefinition(namespace, Kind.UNIQUE, event_type, meter.texts[0]),)
     if meter.aggregation is Aggregation.STATE_COUNT:
-        # What an entity said of a group is kept beside its state: one series tells both.
+        # What an entity said of a group is kept beside its state: one series tells both. The value tells apart the
+        # counts of meters that have the same entities and another group: each is materialized on its own.
         group = group or next(iter(meter.group_by), "")
-        return (
-            RollupDefinition(namespace, Kind.STATE, event_type, entity=meter.entity, state=meter.state, group=group),
-        )
+        of = RollupDefinition(namespace, Kind.STATE, event_type, f"by {group}", entity=meter.entity, state=meter.state)
+        return (replace(of, group=group),)
     kind, needed = _OF_NUMBERS[meter.aggregation], meter.required_numbers
     return tuple(RollupDefinition(namespace, kind, event_type, value, needed, group=group) for value in meter.numbers)
 
