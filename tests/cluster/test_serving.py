@@ -236,6 +236,18 @@ def test_shards_end_with_their_supervisor_and_the_folder_can_be_served_again(tmp
         assert again.stop() == 0
 
 
+def test_a_folder_that_lacks_a_shard_is_not_served(tmp_path: Path) -> None:
+    with serve(tmp_path / "data", environment=ENVIRONMENT) as made:
+        made.send("unsiloed", some_events(6))
+        assert made.stop() == 0
+    (tmp_path / "data" / "shards" / "1").rename(tmp_path / "aside")
+    with pytest.raises(AssertionError, match="shards/1 is gone, with all events of shard 1"), serve(tmp_path / "data"):
+        pass
+    (tmp_path / "aside").rename(tmp_path / "data" / "shards" / "1")
+    with serve(tmp_path / "data") as again:
+        assert _total(again) == 6
+
+
 def test_a_folder_keeps_its_number_of_shards(tmp_path: Path) -> None:
     with serve(tmp_path / "one") as one:
         assert one.stop() == 0

@@ -26,8 +26,8 @@ SILENT = 200
 ASKED = int(os.environ.get("SLOW_CLIENTS_ASKED", "200"))
 SETTLED_S = 1.5
 """After which opening them all is over."""
-NOISE_S = 0.05
-"""Slower than this nobody is held up for certain, on a machine that does other things too."""
+HELD_UP_S = 3
+"""Slower than any machine answers, and sooner than a slow client is given up."""
 HEAD = f"POST /v1/events?namespace=unsiloed HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\n"
 UNFINISHED = {
     "silent": b"",
@@ -123,7 +123,7 @@ def test_they_hold_up_nobody(tmp_path: Path) -> None:
         for name, before in undisturbed.items():
             now = disturbed[name]
             print(f"{name}: p99 {before * 1000:.1f} ms, then {now * 1000:.1f} ms: {now / before:.2f} times")
-        assert all(now <= max(2 * undisturbed[name], NOISE_S) for name, now in disturbed.items())
+        assert all(now < HELD_UP_S for now in disturbed.values()), disturbed
         assert server.usage(org)["meters"]["credits"]["used"] == 2 * (ASKED + 20)
 
 

@@ -27,9 +27,10 @@ def prepare_shards(folder: DataFolder, ledger: SqlLedger, wanted: int | None) ->
             f"`meterhouse reshard {wanted} --data {folder.path}`"
         )
     folder.shards.mkdir(exist_ok=True, mode=0o700)
-    for shard in range(found):
-        path = shard_folder(folder.path, shard)
-        if not path.exists() and ledger.turn(shard) is not None:
+    folders = [shard_folder(folder.path, shard) for shard in range(found)]
+    used = any((path / "manifest").exists() for path in folders)
+    for shard, path in enumerate(folders):
+        if not path.exists() and (used or ledger.turn(shard) is not None):
             raise FolderError(f"{path} is gone, with all events of shard {shard}: restore a backup")
         path.mkdir(exist_ok=True, mode=0o700)
     sync_folder(folder.shards)
