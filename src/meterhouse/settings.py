@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -166,6 +167,11 @@ class Settings:
         told |= {"catalogs": ":".join(map(str, self.catalogs)), "now": self.now and self.now.isoformat()}
         variables = {each.name: each.metadata["env"] for each in fields(self)}
         return {variables[name]: str(value) for name, value in told.items() if value}
+
+
+def new_admin_key() -> str:
+    """For a server that was given none."""
+    return f"mh_admin_{secrets.token_urlsafe(32)}"
 
 
 VARIABLES = frozenset(each.metadata["env"] for each in fields(Settings)) | {"METERHOUSE_URL"}

@@ -49,7 +49,7 @@ from .services.rollup_worker import RollupWorker
 from .services.snapshots import LocalSnapshots
 from .services.usage import Usage
 from .services.usage_queries import UsageQueries
-from .settings import VARIABLES, Settings
+from .settings import VARIABLES, Settings, new_admin_key
 from .storage.folder import DataFolder, ledger_in, shard_folder
 from .storage.ledger.sql_ledger import SqlLedger
 from .storage.opening import end_turn, open_ledger, open_shared_ledger, open_store, refuse_shards
@@ -114,7 +114,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
         ground = _open_ground(settings, place, cleanup)
         portal_tokens = PortalTokens(ground.ledger.secret("portal", os.urandom(32)), ground.clock)
         metering = _open_metering(ground, cleanup) if engine else None
-        admin_key = settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}"
+        admin_key = settings.admin_key or new_admin_key()
         apps = create_app(
             version=VERSION,
             data=settings.data,

@@ -37,6 +37,7 @@ from support.moving import (
     running,
 )
 from support.server import ADMIN_KEY, Server, event
+from support.tars import members, packed
 
 
 @pytest.fixture(scope="module")
@@ -123,21 +124,6 @@ def test_nothing_is_restored_over_something(backup: bytes, tmp_path: Path) -> No
     assert b"is there already" in refused.stderr
     refused = meterhouse("restore", str(tmp_path / "absent"), "--data", str(tmp_path / "data2"), code=1)
     assert b"cannot be read" in refused.stderr
-
-
-def members(backup: bytes) -> dict[str, bytes]:
-    with tarfile.open(fileobj=io.BytesIO(backup)) as archive:
-        return {each.name: archive.extractfile(each).read() for each in archive}  # type: ignore[union-attr]
-
-
-def packed(files: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return stream.getvalue()
 
 
 def with_manifest(files: dict[str, bytes], /, **changes: Any) -> dict[str, bytes]:

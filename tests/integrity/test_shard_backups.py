@@ -27,6 +27,7 @@ from meterhouse.storage.manifest import Manifest
 from meterhouse.storage.reserved_space import ReservedSpace
 from support.books import NOW
 from support.shards import SETTINGS, count_of, filled, ledger_of, opened, opened_shard, rows_of
+from support.tars import members, packed
 
 COUNT = 3
 
@@ -52,26 +53,6 @@ def streams_of(data: Path) -> Iterator[Chunks]:
 def backup(data: Path) -> bytes:
     with closing(ledger_of(data)) as ledger:
         return b"".join(back_up_shards(streams_of(data), ledger, "1.2.3"))
-
-
-def members(backup: bytes) -> dict[str, bytes]:
-    found = {}
-    with tarfile.open(fileobj=io.BytesIO(backup)) as archive:
-        for member in archive:
-            content = archive.extractfile(member)
-            assert content is not None
-            found[member.name] = content.read()
-    return found
-
-
-def packed(files: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    return stream.getvalue()
 
 
 def sealed(files: dict[str, bytes], within: str = "", **changes: Any) -> dict[str, bytes]:

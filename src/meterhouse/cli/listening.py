@@ -43,6 +43,11 @@ def check_port(settings: Settings) -> None:
             ) from None
 
 
+def show_admin_key(admin_key: str) -> None:
+    """Says the key that was made for this run."""
+    out.print(f"admin key (shown once, set METERHOUSE_ADMIN_KEY to keep one): {admin_key}", soft_wrap=True)
+
+
 def base_url(settings: Settings) -> str:
     """Where a server with these settings is found."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host

@@ -13,8 +13,8 @@ from cyclopts import App, Parameter, validators
 from ..domain.errors import Invalid
 from ..domain.period import parse_instant
 from ..settings import from_environment
-from .listening import check_port, run
-from .terminal import Failed, out
+from .listening import check_port, run, show_admin_key
+from .terminal import Failed
 
 Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65535))]
 
@@ -73,9 +73,7 @@ def serve(
         return
     with open_meterhouse(settings) as meterhouse:
         if meterhouse.generated_admin_key:
-            out.print(
-                f"admin key (shown once, set METERHOUSE_ADMIN_KEY to keep one): {meterhouse.admin_key}", soft_wrap=True
-            )
+            show_admin_key(meterhouse.admin_key)
         run(meterhouse, settings)
 
 

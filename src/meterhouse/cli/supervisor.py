@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -20,8 +19,8 @@ from pathlib import Path
 import structlog
 
 from ..offline import shards_prepared
-from ..settings import Settings
-from .listening import base_url
+from ..settings import Settings, new_admin_key
+from .listening import base_url, show_admin_key
 from .shard_line import DRAINED, GO, LISTENING, READY, heard
 from .terminal import Failed, out
 
@@ -39,12 +38,10 @@ def supervise(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM; requests that are under way are answered first. Raises `FolderError`, and
     `Failed` when a shard does not start."""
     with shards_prepared(settings) as (count, announce), _folder_of_sockets() as sockets:
-        generated = settings.admin_key is None
-        settings = replace(settings, admin_key=settings.admin_key or f"mh_admin_{secrets.token_urlsafe(32)}")
-        if generated:
-            out.print(
-                f"admin key (shown once, set METERHOUSE_ADMIN_KEY to keep one): {settings.admin_key}", soft_wrap=True
-            )
+        if settings.admin_key is None:
+            admin_key = new_admin_key()
+            settings = replace(settings, admin_key=admin_key)
+            show_admin_key(admin_key)
         settings = replace(settings, shards=count)
         _log.info("starting", version=version("meterhouse"), **settings.described())
         asyncio.run(Supervisor(settings, count, Path(sockets), announce).run())

@@ -96,13 +96,21 @@ class Peers:
 
     async def ask(self, shard: int, name: str, body: bytes, parameters: Mapping[str, str] | None = None) -> bytes:
         """What a shard answers to a call, as it is sent. Raises what the shard raised, and `Unavailable`."""
-        async with self.request(shard, "POST", "/", _headers(name, parameters or {}), body) as response:
-            content = await response.read()
+        async with self._answering(shard, name, body, parameters or {}) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def _answering(
+        self, shard: int, name: str, body: bytes, parameters: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A call that a shard answers. Raises what the shard raised, and `Unavailable`."""
+        headers = [(CALL, name), *((PARAMETER + key, quote(text)) for key, text in parameters.items())]
+        async with self.request(shard, "POST", "/", headers, body) as response:
             if response.status == HTTPStatus.CONFLICT:
-                raise decode_error(content)
+                raise decode_error(await response.read())
             if response.status != HTTPStatus.OK:
                 raise Unavailable(f"shard {shard} cannot answer this ({response.status}): its log says why")
-            return content
+            yield response
 
     def begin(self, shard: int, name: str, body: bytes, parameters: Mapping[str, str]) -> Future[bytes]:
         """The same as `ask`, of any thread: what is answered, or raised, will be in the future."""
@@ -160,18 +168,10 @@ class Peers:
         return call.decode_answer(await self.ask(shard, name, call.encode_arguments(arguments)))
 
     async def _pieces(self, shard: int, name: str, parameters: Mapping[str, str]) -> AsyncGenerator[bytes]:
-        async with self.request(shard, "POST", "/", _headers(name, parameters), b"") as response:
-            if response.status == HTTPStatus.CONFLICT:
-                raise decode_error(await response.read())
-            if response.status != HTTPStatus.OK:
-                raise Unavailable(f"shard {shard} cannot answer this ({response.status}): its log says why")
+        async with self._answering(shard, name, b"", parameters) as response:
             async for piece in response.content.iter_chunked(_CHUNK_BYTES):
                 yield piece
 
     def _wait(self, coroutine: Any) -> Any:
         assert self._loop is not None  # nobody asks before there is a server
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-
-def _headers(name: str, parameters: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [(CALL, name), *((PARAMETER + key, quote(text)) for key, text in parameters.items())]

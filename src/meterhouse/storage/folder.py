@@ -165,7 +165,12 @@ class DataFolder:
 
     def shard(self, number: int, count: int) -> Path:
         """The folder of one of so many shards."""
-        return self.path if count == 1 else self.shards / str(number)
+        return self.path if count == 1 else shard_folder(self.path, number)
+
+    @property
+    def lacks_ledger(self) -> bool:
+        """Whether its SQLite ledger is gone, which it has had."""
+        return bool(self.manifest.state.turn or self.shards.exists()) and not self.ledger.exists()
 
     @property
     def ledger_url(self) -> URL:

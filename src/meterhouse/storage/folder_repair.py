@@ -39,8 +39,8 @@ class FolderRepair:
         """The ledger, and what is lost of it."""
         path = self._folder.ledger
         if self._ledger_url is None and not path.exists():
-            used = self._folder.manifest.state.turn or self._folder.shards.exists()
-            return None, [f"{path} is gone, with all organizations and keys"] if used else []
+            gone = [f"{path} is gone, with all organizations and keys"]
+            return None, gone if self._folder.lacks_ledger else []
         try:
             return SqlLedger.open(self._ledger_url or self._folder.ledger_url), []
         except MeterhouseError as wrong:

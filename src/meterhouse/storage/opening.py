@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 def open_ledger(url: str | None, folder: DataFolder, reserved: ReservedSpace) -> SqlLedger:
     """The ledger at a URL, or else the one in the folder. Raises `FolderError`."""
     if url is None:
-        if (folder.manifest.state.turn or folder.shards.exists()) and not folder.ledger.exists():
+        if folder.lacks_ledger:
             raise FolderError(f"{folder.ledger} is gone, with all organizations and keys{_what_to_do(folder)}")
         return SqlLedger.open(folder.ledger_url, reserved)
     return _named(SqlLedger, url, reserved)

@@ -77,7 +77,7 @@ def reshard(path: Path, count: int, ledger_url: str | None, meters: Meters) -> R
 
 
 def _open_ledger(root: DataFolder, ledger_url: str | None) -> SqlLedger:
-    if ledger_url is None and not root.ledger.exists() and (root.manifest.state.turn or root.shards.exists()):
+    if ledger_url is None and root.lacks_ledger:
         raise FolderError(f"{root.ledger} is gone, with all organizations and keys{_what_to_do(root)}")
     return SqlLedger.open(ledger_url or root.ledger_url)
 

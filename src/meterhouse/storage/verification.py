@@ -16,7 +16,7 @@ from .clickhouse.engine.engine import Engine, EngineError
 from .clickhouse.journal.journal import read_segments
 from .clickhouse.maintenance import inspection_queries
 from .clickhouse.maintenance.inspection import Meters, damaged_parts, has_table, hold_to_manifest
-from .folder import DataFolder
+from .folder import DataFolder, shard_folder
 from .ledger.sql_ledger import SqlLedger
 from .pairing import NotAPair, hold_to_each_other
 
@@ -33,7 +33,7 @@ def verify(folder: DataFolder, ledger_url: str | None, meters: Meters) -> Iterat
             shards = {}
             for number in folder.shard_numbers():
                 try:
-                    shard = DataFolder(folder.shards / str(number), repairing=True)
+                    shard = DataFolder(shard_folder(folder.path, number), repairing=True)
                 except FolderError as wrong:
                     yield f"shard {number}: {wrong}"
                     continue

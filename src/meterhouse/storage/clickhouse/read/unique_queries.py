@@ -106,6 +106,11 @@ class _Values(SlotStatement):
                 f" FROM events WHERE {' AND '.join(conditions)}"
             )
         self._source = " UNION ALL ".join(sources)
+        self.sql = self._select()
+
+    def _select(self) -> str:
+        """The statement over the values, `_source`."""
+        raise NotImplementedError
 
     def _of_slots(self, definition: RollupDefinition, plan: ReadPlan) -> Iterator[str]:
         """Each value is in its first slot; one that is in others too has a row for each of them."""
@@ -127,39 +132,21 @@ class _Values(SlotStatement):
 class ValuesQuery(_Values):
     """Counts the different values. Its rows: window, a text per group, values."""
 
-    def __init__(
-        self,
-        query: MeterQuery,
-        definitions: Sequence[RollupDefinition],
-        plan: ReadPlan,
-        scans: Sequence[RawScan],
-        *,
-        corrected: bool,
-    ):
-        super().__init__(query, definitions, plan, scans, corrected=corrected)
+    def _select(self) -> str:
         columns = ", ".join(["window", *self._groups])
-        self.sql = f"SELECT {columns}, uniqExact(value) FROM ({self._source}) GROUP BY {columns}{self._limit()}"
+        return f"SELECT {columns}, uniqExact(value) FROM ({self._source}) GROUP BY {columns}{self._limit()}"
 
 
 class DifferentValues(_Values):
     """Selects the different values. Its rows: window, a text per group, values. With more values than the query may
     have there is one too many among all."""
 
-    def __init__(
-        self,
-        query: MeterQuery,
-        definitions: Sequence[RollupDefinition],
-        plan: ReadPlan,
-        scans: Sequence[RawScan],
-        *,
-        corrected: bool,
-    ):
-        super().__init__(query, definitions, plan, scans, corrected=corrected)
+    def _select(self) -> str:
         columns, source = ", ".join(["window", *self._groups]), self._source
-        if query.most_values is not None:
-            limit = self._parameter("UInt64", query.most_values + 1)
+        if (most := self._query.most_values) is not None:
+            limit = self._parameter("UInt64", most + 1)
             source = f"SELECT DISTINCT {columns}, value FROM ({source}) LIMIT {limit}"
-        self.sql = f"SELECT {columns}, groupUniqArray(value) FROM ({source}) GROUP BY {columns}{self._limit()}"
+        return f"SELECT {columns}, groupUniqArray(value) FROM ({source}) GROUP BY {columns}{self._limit()}"
 
 
 class RankedValuesQuery(_Values):
@@ -176,10 +163,13 @@ class RankedValuesQuery(_Values):
         *,
         corrected: bool,
     ):
+        self._count = count
         super().__init__(query, definitions, plan, scans, corrected=corrected)
+
+    def _select(self) -> str:
         groups = ", ".join(self._groups)
-        self.sql = (
+        return (
             f"SELECT {groups}, values, groups FROM ("
             f"SELECT {groups}, uniqExact(value) AS values, count() OVER () AS groups FROM ({self._source})"
-            f" GROUP BY {groups} ORDER BY values DESC, {groups} LIMIT {self._parameter('UInt64', count)})"
+            f" GROUP BY {groups} ORDER BY values DESC, {groups} LIMIT {self._parameter('UInt64', self._count)})"
         )
