@@ -1,7 +1,9 @@
-"""The databases that the ledger is held to its port on: SQLite, and a PostgreSQL that runs as long as the tests do."""
+"""What ports are held to: a ledger on SQLite and on a PostgreSQL, a store on the embedded engine and on a server. Both
+servers run as long as the tests do."""
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,11 +13,53 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from meterhouse.ports.ledger import Ledger
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
+from support.engines import GIVEN, SERVER, drop_databases, running_front
 
 _numbers = count()
+
+ON_SERVER = {"columns", "engine", "event_store", "identities", "journal", "listing", "mutations", "rollups"}
+"""The modules whose tests run on a server, too."""
+_SHARE_OF_EXAMPLES = 5
+"""On a server a test has this part of its examples: the rest is the store's, wherever its engine is."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    module = metafunc.module.__name__.removeprefix("test_")
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    if module in ON_SERVER and "embedded" not in marks:
+        metafunc.parametrize("storage", ["embedded", "server"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def clickhouse_url() -> Iterator[str]:
+    """A ClickHouse server: the one that is given, or the embedded engine behind a front."""
+    if given := os.environ.get(GIVEN):
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="meterhouse-ch-") as folder, running_front(Path(folder) / "data") as front:
+        yield front.url
+
+
+@pytest.fixture(autouse=True)
+def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Where the events of a test's stores are."""
+    kind: str = getattr(request, "param", "embedded")
+    if kind == "embedded":
+        yield kind
+        return
+    url: str = request.getfixturevalue("clickhouse_url")
+    monkeypatch.setenv(SERVER, url)
+    with_examples = "_hypothesis_internal_use_settings"
+    function = getattr(request.function, "__func__", request.function)
+    if (own := getattr(function, with_examples, None)) is not None:
+        fewer = settings(own, max_examples=max(own.max_examples // _SHARE_OF_EXAMPLES, 1))
+        monkeypatch.setattr(function, with_examples, fewer)
+    yield kind
+    drop_databases(url)
 
 
 @pytest.fixture(scope="session")

@@ -22,11 +22,11 @@ from meterhouse.domain.event_columns import EventColumns
 from meterhouse.domain.event_sequence import ChainedEvents
 from meterhouse.domain.period import parse_instant
 from meterhouse.services.ingest import Body, GroupCommitLimits, Ingest, Report
-from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.journal.journal import JournalFiles
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from meterhouse.storage.folder import DataFolder
 from meterhouse.storage.reserved_space import ReservedSpace
+from support.engines import StoreEngine
 from support.stores import open_store
 
 NOW = parse_instant("2026-03-15T12:00:00Z")
@@ -134,7 +134,7 @@ def taken(folder: Path, requests: Sequence[Sequence[Body]], *, columns: bool) ->
     """The reports of requests, those of each group in one commit, and all rows of events."""
     with closing(DataFolder(folder)) as data:
         journal = JournalFiles(data.journal, data.manifest, ReservedSpace(data.journal / "spare"))
-        store = Gated(ChdbEngine(data.events), {}, data.identities, journal)
+        store = Gated(StoreEngine(data.events), {}, data.identities, journal)
     store.columns = columns
     told: list[Any] = []
     with closing(store):

@@ -1,4 +1,4 @@
-"""The embedded engine under many threads at once, and as it starts."""
+"""The engines under many threads at once, and the embedded one as it starts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import EngineError
+from support.engines import StoreEngine
 
 # In a process of its own: what this is about stands still with Python's global lock held, so that nothing inside the
 # process could notice.
@@ -18,9 +18,9 @@ SCRIPT = """
 import sqlite3, sys, threading
 from pathlib import Path
 from meterhouse.storage.clickhouse.engine import native
-from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
+from support.engines import StoreEngine
 
-engine = ChdbEngine(Path(sys.argv[1]))
+engine = StoreEngine(Path(sys.argv[1]))
 engine.execute("CREATE TABLE t (n UInt64) ENGINE = MergeTree ORDER BY n")
 row = native.encode_block(1, [("n", "UInt64", native.numbers("Q", [1]))])
 engine.insert("t", row)
@@ -48,6 +48,7 @@ engine.close()
 """
 
 
+@pytest.mark.embedded
 def test_many_threads_ask_and_insert_at_once_and_none_waits_forever(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "events")]
@@ -56,7 +57,7 @@ def test_many_threads_ask_and_insert_at_once_and_none_waits_forever(tmp_path: Pa
 
 
 def test_a_stream_that_fails_in_the_middle_says_so_and_one_that_is_closed_ends(tmp_path: Path) -> None:
-    engine = ChdbEngine(tmp_path / "events")
+    engine = StoreEngine(tmp_path / "events")
     try:
         failing = engine.stream("SELECT throwIf(number = 2000000, 'enough') FROM numbers(3000000)", {}, "TSVRaw")
         with pytest.raises(EngineError, match="enough"):
@@ -71,7 +72,7 @@ def test_a_stream_that_fails_in_the_middle_says_so_and_one_that_is_closed_ends(t
 
 def test_texts_reach_a_statement_as_they_are(tmp_path: Path) -> None:
     texts = ["it's", "a\\b", "line\nbreak", "tab\tstop", "ü", 'q"q', "]", "a','b", "\\'", "\\n", ""]
-    engine = ChdbEngine(tmp_path / "events")
+    engine = StoreEngine(tmp_path / "events")
     try:
         assert engine.rows("SELECT {p:Array(String)}", {"p": texts}) == [[texts]]
         for text in texts:
@@ -80,8 +81,9 @@ def test_texts_reach_a_statement_as_they_are(tmp_path: Path) -> None:
         engine.close()
 
 
+@pytest.mark.embedded
 def test_tables_are_loaded_one_after_the_other(tmp_path: Path) -> None:
-    engine = ChdbEngine(tmp_path / "events")
+    engine = StoreEngine(tmp_path / "events")
     try:
         size = "SELECT value FROM system.server_settings WHERE name = 'tables_loader_foreground_pool_size'"
         assert engine.rows(size, {}) == [["1"]]

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from meterhouse.domain.event import Event, Outcome
 from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow
-from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import EngineError
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from support.depth import by_depth
 from support.different_values import hold_different_values
+from support.engines import StoreEngine
 from support.reference import ReferenceStore
 from support.stores import failing_disk, open_on, open_store
 
@@ -119,7 +119,7 @@ class TestAppend:
     def test_repeating_a_failed_append_is_safe(self, tmp_path: Path) -> None:
         """The insert reaches the disk and then reports a failure: the retry must find it."""
 
-        class FailsAfterInsert(ChdbEngine):
+        class FailsAfterInsert(StoreEngine):
             broken = True
 
             def insert(self, table: str, block: bytes) -> None:
@@ -142,7 +142,7 @@ class TestAppend:
         store.close()
 
     def test_a_large_append_is_one_part(self, tmp_path: Path) -> None:
-        store, engine = open_on(tmp_path, ChdbEngine)
+        store, engine = open_on(tmp_path, StoreEngine)
         months = [event(str(n), {"n": n, "pad": "x" * 200}, at=T0 + timedelta(days=n % 300)) for n in range(20_000)]
         store.append(months, NOW)
         parts = "SELECT count() FROM system.parts WHERE table = 'events' AND active"
@@ -174,7 +174,7 @@ def test_what_was_stored_later_is_left_out_of_an_earlier_commit(store: ClickHous
 def test_of_events_at_one_instant_the_last_stored_is_the_latest(
     tmp_path: Path, order: tuple[int, ...], merged: bool
 ) -> None:
-    store, engine = open_on(tmp_path, ChdbEngine)
+    store, engine = open_on(tmp_path, StoreEngine)
     first, second, third = (event(f"e{n}", {"n": n, "job": "j", "state": f"s{n}"}) for n in order)
     store.append([first, second], NOW)
     latest = Meter("latest", "thing", Aggregation.LATEST, values=("n",))

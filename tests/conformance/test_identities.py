@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from meterhouse.domain.event import Event, Outcome
 from meterhouse.storage.clickhouse.dedup import identity_filter, identity_hash, identity_queries
-from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import NO_PARAMETERS, EngineError, Parameters
 from meterhouse.storage.clickhouse.maintenance import checkpoints
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from support.depth import by_depth
+from support.engines import StoreEngine
 from support.reference import ReferenceStore
 from support.stores import crash, failing_disk, open_on, open_store, stored_only_when_asked
 
@@ -33,7 +33,7 @@ def event(number: int, content: int = 0) -> Event:
     return Event("ns", "test", f"e{number}", "thing", f"org-{number % 3}", at, data, {})
 
 
-class FailingEngine(ChdbEngine):
+class FailingEngine(StoreEngine):
     """Fails one of the next calls, before or after it has happened, when it is told to."""
 
     left = -1
@@ -216,7 +216,7 @@ def _tamper(house: House, step: Any, foreign: bytes) -> None:
             file.write_bytes(there[:place] + (b"" if cut else bytes([there[place] ^ 1]) + there[place + 1 :]))
 
 
-class CountingEngine(ChdbEngine):
+class CountingEngine(StoreEngine):
     """Remembers which identities were read."""
 
     def __init__(self, folder: Path):
@@ -265,6 +265,7 @@ class TestSnapshot:
         assert store.append([event(1), event(2)], NOW) == [Outcome.DUPLICATE] * 2
         store.close()
 
+    @pytest.mark.embedded
     def test_one_that_knows_more_commits_than_the_table_is_not_taken(self, tmp_path: Path) -> None:
         house, backup, snapshot = tmp_path / "house", tmp_path / "backup", "identities.snapshot"
         store, _ = self.open(house)
@@ -303,7 +304,7 @@ class TestSnapshot:
 
 def test_parts_that_lack_the_index_of_identities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts with and without it side by side, and then made anew."""
-    store, engine = open_on(tmp_path, ChdbEngine)
+    store, engine = open_on(tmp_path, StoreEngine)
     store.append([event(number) for number in range(3_000)], NOW)
     assert store.count() == 3_000
     engine.execute(identity_queries.CLEAR_IDENTITIES_AND_WAIT)
@@ -316,7 +317,7 @@ def test_parts_that_lack_the_index_of_identities(tmp_path: Path, monkeypatch: py
         assert store.append(again, NOW) == expected
         assert store.append(again, NOW) == [Outcome.DUPLICATE] * 3_000
         store.close()
-    store, engine = open_on(tmp_path, ChdbEngine)
+    store, engine = open_on(tmp_path, StoreEngine)
     deadline = time.monotonic() + 30
     while engine.rows(identity_queries.PARTS_WITHOUT_IDENTITIES, NO_PARAMETERS) != [[0]]:
         assert time.monotonic() < deadline
@@ -329,7 +330,7 @@ def test_parts_that_lack_the_index_of_identities(tmp_path: Path, monkeypatch: py
 def test_a_start_changes_nothing_that_is_as_it_should_be(tmp_path: Path) -> None:
     """A change of the table waits for merges, which can take minutes."""
     for number in range(2):
-        store, engine = open_on(tmp_path, ChdbEngine)
+        store, engine = open_on(tmp_path, StoreEngine)
         store.append([event(number)], NOW)
         assert store.count() == number + 1
         assert engine.rows("SELECT count() FROM system.mutations", NO_PARAMETERS) == [[0]]

@@ -17,7 +17,6 @@ from test_rollups import METERS, NOON, NOW, SINGLE, correction, event, in_order
 
 from meterhouse.domain.event import Event, Outcome
 from meterhouse.domain.meter import MeterQuery
-from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import EngineError
 from meterhouse.storage.clickhouse.journal import journal
 from meterhouse.storage.clickhouse.journal.journal import Journal, JournalDamaged, JournalFiles, read_segments
@@ -25,11 +24,12 @@ from meterhouse.storage.clickhouse.journal.segment import Record, Segment
 from meterhouse.storage.manifest import Manifest, State
 from meterhouse.storage.reserved_space import ReservedSpace
 from support.depth import by_depth
+from support.engines import StoreEngine
 from support.reference import ReferenceStore
 from support.stores import failing_disk, open_on, stored_only_when_asked
 
 
-class FailingEngine(ChdbEngine):
+class FailingEngine(StoreEngine):
     """Fails to store events, before or after it has happened, as long as it is told to."""
 
     fails = ""
@@ -422,7 +422,7 @@ def test_a_journal_that_is_gone_after_a_crash_stops_the_start(tmp_path: Path, na
 
 
 def test_a_journal_that_cannot_be_had_says_which(tmp_path: Path) -> None:
-    engine = ChdbEngine(tmp_path / "events")
+    engine = StoreEngine(tmp_path / "events")
     manifest = Manifest.create(tmp_path / "manifest", State())
     (tmp_path / "journal").write_text("not a folder")
     with pytest.raises(EngineError, match="journal"):

@@ -12,19 +12,19 @@ import pytest
 from test_rollups import NOON, NOW, event
 
 from meterhouse.domain.listing import PropertyMatch
-from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import EngineError
 from meterhouse.storage.clickhouse.maintenance.mutation_queries import KILL_MUTATIONS, MUTATIONS_LEFT, REMOVE
 from meterhouse.storage.clickhouse.maintenance.mutations import Interrupted, Mutations, parameters_of
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from meterhouse.storage.manifest import Manifest, Removal
+from support.engines import StoreEngine
 from support.stores import open_on
 
 FAILS = "ALTER TABLE events UPDATE data = toString(throwIf(1)) WHERE 1 SETTINGS mutations_sync = 0"
 
 
-def opened(folder: Path) -> tuple[ClickHouseEventStore, ChdbEngine, Manifest]:
-    store, engine = open_on(folder, ChdbEngine)
+def opened(folder: Path) -> tuple[ClickHouseEventStore, StoreEngine, Manifest]:
+    store, engine = open_on(folder, StoreEngine)
     return store, engine, store._manifest
 
 
@@ -54,7 +54,7 @@ def test_one_that_a_crash_has_left_is_given_up_at_the_start(tmp_path: Path) -> N
 
 
 def test_who_stops_waits_for_none(tmp_path: Path) -> None:
-    class NeverDone(ChdbEngine):
+    class NeverDone(StoreEngine):
         killed = 0
 
         def rows(self, sql, parameters):  # type: ignore[no-untyped-def]
@@ -95,6 +95,7 @@ def test_a_purge_that_has_begun_is_counted_with_and_finished(tmp_path: Path) -> 
     store.close()
 
 
+@pytest.mark.embedded
 def test_a_backup_beside_a_purge_that_was_interrupted(tmp_path: Path) -> None:
     """The engine has removed the events, and nobody has written down that it did."""
     store, engine, manifest = opened(tmp_path)

@@ -25,12 +25,12 @@ from meterhouse.domain.event import Event
 from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.meter import BY_ORGANIZATION, Aggregation, GroupSet, Measure, Meter, MeterQuery, StateWindow
 from meterhouse.domain.partial_aggregate import value_of
-from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import NO_PARAMETERS, EngineError, Parameters
 from meterhouse.storage.clickhouse.rollups import rollups, table_queries
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from support.depth import by_depth
 from support.different_values import hold_different_values
+from support.engines import StoreEngine
 from support.reference import ReferenceStore
 from support.stores import crash, open_on, open_store
 
@@ -158,7 +158,7 @@ def questions(draw: st.DrawFn, commit: int) -> MeterQuery:
     )
 
 
-class FlakyEngine(ChdbEngine):
+class FlakyEngine(StoreEngine):
     """Fails one of the next statements, before or after it has happened, when it is told to."""
 
     left = -1
@@ -208,6 +208,7 @@ def test_answers_what_the_reference_answers(
         store.close()
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("events_in_memory", [250_000, 0])
 @pytest.mark.parametrize("seed", range(by_depth(1, 2, 20)))
 def test_many_small_histories(
@@ -288,6 +289,7 @@ LARGE = [event(f"l{number}", NOON + number * MINUTE, {"name": f"n{number % 7}", 
 ANSWERED = MeterQuery("ns", "acme", (METERS["ns"][1], METERS["ns"][8]), (None, NOON + 20 * MINUTE, None), 1)
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("step", [table_queries.MERGE_STAGING, table_queries.ATTACH_STAGING])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_large_fold_is_there_whole_or_not_at_all_whenever_it_is_killed(
@@ -298,7 +300,7 @@ def test_a_large_fold_is_there_whole_or_not_at_all_whenever_it_is_killed(
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
-    (store, engine), reference = open_on(tmp_path, ChdbEngine, METERS), ReferenceStore()
+    (store, engine), reference = open_on(tmp_path, StoreEngine, METERS), ReferenceStore()
     reference.append(LARGE, NOW)
     try:
         done = step == table_queries.ATTACH_STAGING and after
@@ -316,7 +318,7 @@ def test_a_large_fold_is_there_whole_or_not_at_all_whenever_it_is_killed(
 def fold_and_die(folder: Path, step: str, after: bool) -> None:
     """Killed before a step of a large fold, or after it."""
 
-    class DyingEngine(ChdbEngine):
+    class DyingEngine(StoreEngine):
         def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
             if sql != step or after:
                 super().execute(sql, parameters)
@@ -331,7 +333,7 @@ def fold_and_die(folder: Path, step: str, after: bool) -> None:
 
 def test_a_large_fold_is_attached_as_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollups, "_EVENTS_IN_MEMORY", 0)
-    (store, engine), reference = open_on(tmp_path, ChdbEngine, METERS), ReferenceStore()
+    (store, engine), reference = open_on(tmp_path, StoreEngine, METERS), ReferenceStore()
     try:
         for stored in (store, reference):
             stored.append(LARGE, NOW)
@@ -345,7 +347,7 @@ def test_a_large_fold_is_attached_as_one_part(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("rebuilds", [False, True])
 def test_a_fold_is_left_when_it_is_in_the_way(tmp_path: Path, rebuilds: bool) -> None:
-    class Interrupting(ChdbEngine):
+    class Interrupting(StoreEngine):
         waiting: threading.Thread | None = None
 
         def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
@@ -419,7 +421,7 @@ def test_meters_of_the_same_entities_count_each_on_their_own(tmp_path: Path, *, 
     whole = Meter("whole", "thing", Aggregation.STATE_COUNT, entity="name", state="state")
     both = {"ns": [STATES, whole]}
     reference = ReferenceStore()
-    store, _ = open_on(tmp_path, ChdbEngine, {"ns": [STATES]} if later else both)
+    store, _ = open_on(tmp_path, StoreEngine, {"ns": [STATES]} if later else both)
     for number in range(2):
         data = {"name": f"e{number}", "state": "on", "group": "a"}
         events = [event(f"e{number}", NOON + number * MINUTE, data)]
@@ -428,7 +430,7 @@ def test_meters_of_the_same_entities_count_each_on_their_own(tmp_path: Path, *, 
             pass
     if later:
         store.close()
-        store, _ = open_on(tmp_path, ChdbEngine, both)
+        store, _ = open_on(tmp_path, StoreEngine, both)
         while store.materialize(store.latest_commit()):
             pass
     for meter in both["ns"]:

@@ -19,7 +19,6 @@ from meterhouse.domain.meter import Aggregation, Meter, MeterQuery
 from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import NO_PARAMETERS, EngineError, Parameters
 from meterhouse.storage.clickhouse.maintenance import mutation_queries
-from meterhouse.storage.clickhouse.maintenance.mutation_queries import REWRITE
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from support.http_catalog import CATALOG
 from support.server import Server, event, serve
@@ -125,6 +124,8 @@ class CrashingEngine(ChdbEngine):
         if sql == self.statement:
             raise Crash
 
+
+REWRITE = mutation_queries.rewrite("default")
 
 METERS = {
     "ns": [

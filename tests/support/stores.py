@@ -12,21 +12,23 @@ import pytest
 from meterhouse.domain.meter import Meter
 from meterhouse.storage import durable
 from meterhouse.storage.assembly import assemble_store
-from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
+from meterhouse.storage.clickhouse.engine.engine import Engine
 from meterhouse.storage.clickhouse.journal import journal
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from meterhouse.storage.folder import DataFolder
 from meterhouse.storage.reserved_space import ReservedSpace
 
+from .engines import StoreEngine
+
 Meters = Mapping[str, Iterable[Meter]]
 NONE: Meters = {}
 _opened: list[ClickHouseEventStore] = []
-SomeEngine = TypeVar("SomeEngine", bound=ChdbEngine)
+SomeEngine = TypeVar("SomeEngine", bound=Engine)
 
 
 def open_store(path: Path, meters: Meters = NONE) -> ClickHouseEventStore:
     """The store of a data folder."""
-    store, _ = open_on(path, ChdbEngine, meters)
+    store, _ = open_on(path, StoreEngine, meters)
     return store
 
 

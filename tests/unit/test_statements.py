@@ -24,6 +24,7 @@ from meterhouse.domain.meter import BY_ORGANIZATION, Aggregation, GroupSet, Mete
 from meterhouse.domain.retention import Redaction, RetainedFields
 from meterhouse.storage import clickhouse
 from meterhouse.storage.clickhouse.engine.statement import RawScan, Statement
+from meterhouse.storage.clickhouse.engine.table_form import EMBEDDED, TableForm
 from meterhouse.storage.clickhouse.rollups.definition import Kind, ReadPlan, RollupDefinition, SlotRange, definitions_of
 
 FOLDER = Path(__file__).parent / "statements"
@@ -45,6 +46,11 @@ SCANS = (RawScan(7, within=((MIDNIGHT, NOON),)), RawScan(7))
 SLOTS = (SlotRange(1, 70_000, 70_010), SlotRange(96, 70_080, 70_176))
 APART = ReadPlan(SLOTS, (), (("acme", 70_003), ("emca", 70_090)))
 AT = EventPosition(NOON, 5, 3)
+FORMS = {
+    "embedded": EMBEDDED,
+    "on a server": TableForm(on_server=True),
+    "on a cluster": TableForm(on_server=True, cluster="meterhouse"),
+}
 
 
 def query(*meters: Meter, **changes: Any) -> MeterQuery:
@@ -194,6 +200,16 @@ def expected_file(name: str) -> Path:
     return FOLDER / f"{name.replace(', ', ' ').replace(' ', '-')}.sql"
 
 
+def made() -> dict[str, str]:
+    """The statements about tables that depend on where the tables are."""
+    schema, rollups = MODULES["engine.schema_queries"], MODULES["rollups.table_queries"]
+    texts = {"maintenance.rewrite": MODULES["maintenance.mutation_queries"].rewrite("default")}
+    for place, form in FORMS.items():
+        texts[f"engine.create_events, {place}"] = schema.create_events(form)
+        texts[f"rollups.replace_rollups, {place}"] = rollups.replace_rollups(form)
+    return texts
+
+
 def compare(name: str, text: str) -> None:
     path = expected_file(name)
     if os.environ.get("UPDATE_STATEMENTS"):
@@ -202,7 +218,9 @@ def compare(name: str, text: str) -> None:
     assert text == path.read_text()
 
 
-@pytest.mark.parametrize(("name", "sql"), [*constants()], ids=lambda value: value if "\n" not in value else "sql")
+@pytest.mark.parametrize(
+    ("name", "sql"), [*constants(), *made().items()], ids=lambda value: value if "\n" not in value else "sql"
+)
 def test_a_constant_statement_is_as_its_file_has_it(name: str, sql: str) -> None:
     compare(name, laid_out(sql))
 
@@ -229,5 +247,5 @@ def test_every_kind_of_statement_has_a_sample() -> None:
 
 
 def test_no_file_is_left_over() -> None:
-    names = [name for name, _ in constants()] + [*SAMPLES]
+    names = [name for name, _ in constants()] + [*made(), *SAMPLES]
     assert {path.name for path in FOLDER.iterdir()} == {expected_file(name).name for name in names}

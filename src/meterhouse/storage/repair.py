@@ -14,7 +14,7 @@ from .clickhouse.dedup import identity_queries
 from .clickhouse.dedup.identity_index import index_identities
 from .clickhouse.engine import schema_queries
 from .clickhouse.engine.chdb_engine import ChdbEngine
-from .clickhouse.engine.engine import NO_PARAMETERS, Engine, EngineError
+from .clickhouse.engine.engine import NO_PARAMETERS, EmbeddedEngine, EngineError
 from .clickhouse.engine.tables import prepare_tables
 from .clickhouse.journal import journal_queries
 from .clickhouse.journal.journal import SEGMENTS, read_segments
@@ -65,7 +65,7 @@ class Repair:
             self._count(engine, accept_loss=accept_loss)
         return self.report
 
-    def _open(self) -> Engine:
+    def _open(self) -> EmbeddedEngine:
         """The engine, over new tables when it cannot read those that are there."""
         folder = self._folder.events
         try:
@@ -88,11 +88,11 @@ class Repair:
         return engine
 
     @staticmethod
-    def _rescue(engine: Engine) -> PartRescue:
+    def _rescue(engine: EmbeddedEngine) -> PartRescue:
         [[table]] = engine.rows(schema_queries.FOLDER_OF_TABLE, {"table": "events"})
         return PartRescue(engine, Path(table))
 
-    def _take_back_parts(self, engine: Engine, others: Iterable[Path] | None = None) -> None:
+    def _take_back_parts(self, engine: EmbeddedEngine, others: Iterable[Path] | None = None) -> None:
         for taken in self._rescue(engine).take_back(others):
             self.report.done.append(str(taken))
             if taken.older_than_a_change:
@@ -100,7 +100,7 @@ class Repair:
                     f"erasures and purges in {taken.name}: what was erased in it may be there again"
                 )
 
-    def _mend_damaged_parts(self, engine: Engine, *, accept_loss: bool) -> None:
+    def _mend_damaged_parts(self, engine: EmbeddedEngine, *, accept_loss: bool) -> None:
         for part in damaged_parts(engine):
             if part.only_its_index:
                 engine.execute(identity_queries.CLEAR_IDENTITIES_AND_WAIT)
@@ -115,7 +115,7 @@ class Repair:
             else:
                 self.report.lost.append(f"{part}; some of its events cannot be read")
 
-    def _mend_journal(self, engine: Engine, *, accept_loss: bool) -> None:
+    def _mend_journal(self, engine: EmbeddedEngine, *, accept_loss: bool) -> None:
         folder, manifest = self._folder.journal, self._folder.manifest
         missing = [name for name in SEGMENTS if not (folder / name).exists()]
         if missing and not manifest.state.stopped:
@@ -136,7 +136,7 @@ class Repair:
                 self._set_aside(path)
             self.report.done.append(f"{len(left)} sound commits of the journal are stored")
 
-    def _count(self, engine: Engine, *, accept_loss: bool) -> None:
+    def _count(self, engine: EmbeddedEngine, *, accept_loss: bool) -> None:
         """Holds what is there to what there must be."""
         manifest = self._folder.manifest
         state, lost = manifest.state, self.report.lost

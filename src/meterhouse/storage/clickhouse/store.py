@@ -24,8 +24,7 @@ from ...ports.meter_reader import MeasureFunction
 from .corrections.dirty_slots import DirtySlots
 from .dedup.identity_index import index_identities
 from .dedup.known_events import KnownEvents
-from .engine.engine import Engine, EngineError
-from .engine.schema_queries import RELEASE_MEMORY
+from .engine.engine import EmbeddedEngine, Engine, EngineError
 from .engine.tables import prepare_tables
 from .journal.flushing_engine import FlushingEngine
 from .journal.journal import Journal, JournalFiles
@@ -109,7 +108,7 @@ class ClickHouseEventStore:
         self._events = EventReader(flushing, dirty_slots)
         self._meters = MeterReader(sources)
         self._first_events = FirstEvents(flushing, rollups, dirty_slots, memtable, last_commits)
-        engine.execute(RELEASE_MEMORY)  # which opening took
+        engine.release_memory()  # which opening took
 
     def encode(self, events: EventColumns, latest: datetime) -> EncodedEvents | None:
         """See `ports.EventWriter`."""
@@ -216,8 +215,10 @@ class ClickHouseEventStore:
         return self._rollups.lag_events()
 
     def frozen(self) -> AbstractContextManager[Frozen]:
-        """See `Erasing.frozen`."""
-        return self._erasing.frozen()
+        """See `Erasing.frozen`. Raises `EngineError` where the events are on a server, which has their files."""
+        if not isinstance(self._direct, EmbeddedEngine):
+            raise EngineError("the events are on a ClickHouse server: back them up there")
+        return self._erasing.frozen(self._direct)
 
     def check(self) -> None:
         """See `Erasing.check`."""

@@ -19,7 +19,8 @@ import msgspec
 from ....ports.chunks import Chunks
 from ...durable import sync_folder, sync_tree
 from . import schema_queries
-from .engine import NO_PARAMETERS, DamagedStorage, EngineError, FullDisk, Parameter, Parameters
+from .engine import NO_PARAMETERS, DamagedStorage, EngineError, Parameter, Parameters, error_of
+from .table_form import EMBEDDED, TableForm
 
 _row = msgspec.json.Decoder(list[list[Any]])
 
@@ -30,15 +31,8 @@ _OPENED_WITH = "?tables_loader_foreground_pool_size=1"
 
 _CHUNK_BYTES = 1 << 20
 _CODE = re.compile(r"Code: (\d+)")
-_FULL = {243}
-_DAMAGED = {33, 40, 79, 107, 246, 271, 432, 713}
-"""Codes of the engine's errors for a file that is short, missing, or not what was written."""
 
-# A commit is far below these, so that it becomes exactly one part.
-_INSERT_SETTINGS = (
-    "max_insert_threads = 1, input_format_parallel_parsing = 0, max_insert_block_size = 10000000, "
-    "min_insert_block_size_rows = 10000000, min_insert_block_size_bytes = 4000000000"
-)
+_INSERT_SETTINGS = schema_queries.listed(schema_queries.INSERT_SETTINGS)
 
 
 class ChdbEngine:
@@ -51,6 +45,11 @@ class ChdbEngine:
         # One call at a time on a connection: two at once can wait for each other, one with Python's global lock and
         # one with the connection's, and then everything stands still for good.
         self._idle = deque([self._connect()])
+
+    @property
+    def table_form(self) -> TableForm:
+        """See `Engine`."""
+        return EMBEDDED
 
     def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
         """See `Engine`."""
@@ -65,7 +64,7 @@ class ChdbEngine:
         """See `Engine`."""
         return bytes(self._query(sql, "RowBinary", parameters).bytes())
 
-    def insert(self, table: str, block: bytes) -> None:
+    def insert(self, table: str, block: bytes, token: str = "") -> None:  # noqa: ARG002 - its tables remember none
         """See `Engine`."""
         # Through a file without a name: a statement is text, and the engine cuts binary values in it short.
         try:
@@ -147,6 +146,10 @@ class ChdbEngine:
         [[folder]] = self.rows(schema_queries.FOLDER_OF_TABLE, {"table": table})
         return Path(folder)
 
+    def release_memory(self) -> None:
+        """See `Engine`."""
+        self._query(schema_queries.RELEASE_MEMORY, "TSV", {})
+
     def close(self) -> None:
         """See `Engine`."""
         while self._idle:
@@ -177,10 +180,7 @@ class ChdbEngine:
 def _error(failure: RuntimeError) -> EngineError:
     message = str(failure)
     found = _CODE.search(message)
-    code = int(found[1]) if found else 0
-    if code in _FULL or "No space left on device" in message:
-        return FullDisk(message)
-    return DamagedStorage(message) if code in _DAMAGED else EngineError(message)
+    return error_of(int(found[1]) if found else 0, message)
 
 
 def _scratch_file() -> BinaryIO:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from ....domain.errors import InsufficientStorage, StorageDamaged
+from ....domain.errors import InsufficientStorage, StorageDamaged, Unavailable
 from ....ports.chunks import Chunks
+from .table_form import TableForm
 
 Parameter = str | int | Sequence[int] | Sequence[str]
 Parameters = Mapping[str, Parameter]
@@ -19,6 +20,11 @@ class Engine(Protocol):
 
     Values reach a statement as `{name:Type}` parameters only. Any failure raises `EngineError`.
     """
+
+    @property
+    def table_form(self) -> TableForm:
+        """How its tables are made."""
+        ...
 
     def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
         """Runs a statement that answers nothing."""
@@ -32,13 +38,38 @@ class Engine(Protocol):
         """The single UInt64 column of a query, as packed little-endian bytes."""
         ...
 
-    def insert(self, table: str, block: bytes) -> None:
-        """Inserts a block of ClickHouse's Native format as one part: on disk when it returns, all or nothing."""
+    def insert(self, table: str, block: bytes, token: str = "") -> None:
+        """Inserts a block of ClickHouse's Native format as one part: on disk when it returns, all or nothing.
+
+        A table that remembers tokens, see `TableForm`, takes what has a token once, however often it is inserted.
+        """
         ...
 
     def stream(self, sql: str, parameters: Parameters, output_format: str) -> Chunks:
         """The answer to a query in one of ClickHouse's formats, piece by piece; holds little of it at a time."""
         ...
+
+    def sync_names(self, table: str) -> None:
+        """Syncs the names of a table's parts, so that they survive a loss of power. The files that an insert wrote are
+        synced already."""
+        ...
+
+    def sync_parts(self, table: str) -> None:
+        """Syncs the parts of a table as they are now, whatever wrote them."""
+        ...
+
+    def release_memory(self) -> None:
+        """Gives the system back the memory that is kept for the next large statement, where it is this process's."""
+        ...
+
+    def close(self) -> None:
+        """Ends the engine."""
+        ...
+
+
+@runtime_checkable
+class EmbeddedEngine(Engine, Protocol):
+    """An engine over a folder that this process reads and writes, too; its statements may name files."""
 
     def freeze(self, table: str, name: str) -> Path:
         """Links the files of a table as it is now, into a folder with a folder for each part. `name` must be new.
@@ -53,19 +84,6 @@ class Engine(Protocol):
         """Moves parts, in such a folder on the same disk, into a table of the same columns."""
         ...
 
-    def sync_names(self, table: str) -> None:
-        """Syncs the names of a table's parts, so that they survive a loss of power. The files that an insert wrote are
-        synced already."""
-        ...
-
-    def sync_parts(self, table: str) -> None:
-        """Syncs the parts of a table as they are now, whatever wrote them."""
-        ...
-
-    def close(self) -> None:
-        """Ends the engine."""
-        ...
-
 
 class EngineError(Exception):
     """The engine refused or failed; the message is the engine's own and may hold data: for logs, not for clients."""
@@ -77,3 +95,19 @@ class FullDisk(EngineError, InsufficientStorage):
 
 class DamagedStorage(EngineError, StorageDamaged):
     """Stored data cannot be read, or is not as it was written."""
+
+
+class EngineUnavailable(EngineError, Unavailable):
+    """The engine did not answer: what it was told to do may be done or not."""
+
+
+_FULL = {243}
+_DAMAGED = {33, 40, 79, 107, 246, 271, 432, 713}
+"""Codes of ClickHouse's errors for a file that is short, missing, or not what was written."""
+
+
+def error_of(code: int, message: str) -> EngineError:
+    """The error for one of ClickHouse's."""
+    if code in _FULL or "No space left on device" in message:
+        return FullDisk(message)
+    return DamagedStorage(message) if code in _DAMAGED else EngineError(message)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from .table_form import EMBEDDED, TableForm
+
 # Sorted for the reads: an organization's events of one type lie together in time order. Not partitioned, so that one
 # insert is one part and therefore atomic. `commit` and `position` order events as they were stored.
 # `by_identity` has for every part where its identities are. It is written, merged and checked with its part, so that it
 # never disagrees. Granules and blocks are small because what it finds is single events, far apart.
-CREATE_EVENTS = """
-CREATE TABLE IF NOT EXISTS events (
+_COLUMNS_OF_EVENTS = """(
     namespace    LowCardinality(String),
     organization String,
     type         LowCardinality(String),
@@ -22,10 +25,13 @@ CREATE TABLE IF NOT EXISTS events (
     numbers      Map(LowCardinality(String), Decimal(76, 28)) CODEC(ZSTD(1)),
     INDEX commit_index commit TYPE minmax GRANULARITY 8,
     PROJECTION by_identity INDEX identity TYPE basic
-)
-ENGINE = MergeTree ORDER BY (namespace, organization, type, time)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384
-"""
+)"""
+_SETTINGS_WHEN_MADE = {
+    "fsync_after_insert": 1,
+    "fsync_part_directory": 1,
+    "index_granularity": 1024,
+    "min_compress_block_size": 16384,
+}
 
 # What both tables need besides, also those that an earlier version made. A merge or a change in place removes what it
 # was made from: it is on the disk before. Broken parts never keep the engine from starting, and are never dropped: what
@@ -42,10 +48,37 @@ SETTINGS = {
     # as of one size: a part of ten thousand events was merged again with every four small ones that came.
     "merge_selector_base": 12,
 }
+
+
+def create_events(form: TableForm) -> str:
+    """Makes the table of events where there is none."""
+    return f"""
+CREATE TABLE IF NOT EXISTS events{form.on_cluster} {_COLUMNS_OF_EVENTS}
+ENGINE = {form.table_engine("MergeTree")} ORDER BY (namespace, organization, type, time)
+SETTINGS {listed(_SETTINGS_WHEN_MADE | form.remembered_tokens)}
+"""
+
+
+def listed(settings: Mapping[str, int]) -> str:
+    """Settings as a statement has them."""
+    return ", ".join(f"{name} = {value}" for name, value in settings.items())
+
+
+CREATE_EVENTS = create_events(EMBEDDED)
+
 TABLES_WITH_SETTINGS = """
 SELECT name, engine_full FROM system.tables WHERE database = currentDatabase() AND name IN ('events', 'rollups')
 """
 MODIFY_SETTINGS = "ALTER TABLE {} MODIFY SETTING {}"
+
+# A commit is far below these, so that it becomes exactly one part.
+INSERT_SETTINGS = {
+    "max_insert_threads": 1,
+    "input_format_parallel_parsing": 0,
+    "max_insert_block_size": 10_000_000,
+    "min_insert_block_size_rows": 10_000_000,
+    "min_insert_block_size_bytes": 4_000_000_000,
+}
 
 # Gives the system back the memory that the engine keeps for its next large statement.
 RELEASE_MEMORY = "SYSTEM JEMALLOC PURGE"

@@ -1,4 +1,4 @@
-"""The tables of a folder, made and set up."""
+"""The tables of a folder or of a server, made and set up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .engine import NO_PARAMETERS, Engine
 
 def prepare_tables(engine: Engine) -> None:
     """Makes the table of events when there is none, and gives it the settings that it lacks."""
-    engine.execute(schema_queries.CREATE_EVENTS)
+    engine.execute(schema_queries.create_events(engine.table_form))
     set_settings(engine)
 
 
@@ -18,4 +18,5 @@ def set_settings(engine: Engine) -> None:
         wanted = [f"{name} = {value}" for name, value in schema_queries.SETTINGS.items()]
         lacking = [each for each in wanted if f"{each}," not in f"{definition},"]
         if lacking:
-            engine.execute(schema_queries.MODIFY_SETTINGS.format(table, ", ".join(lacking)))
+            table_everywhere = f"{table}{engine.table_form.on_cluster}"
+            engine.execute(schema_queries.MODIFY_SETTINGS.format(table_everywhere, ", ".join(lacking)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from ....ports.chunks import Chunks
 from ..engine.engine import NO_PARAMETERS, Engine, Parameters
+from ..engine.table_form import TableForm
 from .journal import Journal
 
 
@@ -16,6 +16,11 @@ class FlushingEngine:
 
     def __init__(self, engine: Engine, journal: Journal):
         self._engine, self._journal = engine, journal
+
+    @property
+    def table_form(self) -> TableForm:
+        """See `Engine`."""
+        return self._engine.table_form
 
     def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:
         """See `Engine`."""
@@ -32,29 +37,15 @@ class FlushingEngine:
         self._journal.flush()
         return self._engine.uint64s(sql, parameters)
 
-    def insert(self, table: str, block: bytes) -> None:
+    def insert(self, table: str, block: bytes, token: str = "") -> None:
         """See `Engine`."""
         self._journal.flush()
-        self._engine.insert(table, block)
+        self._engine.insert(table, block, token)
 
     def stream(self, sql: str, parameters: Parameters, output_format: str) -> Chunks:
         """See `Engine`."""
         self._journal.flush()
         return self._engine.stream(sql, parameters, output_format)
-
-    def freeze(self, table: str, name: str) -> Path:
-        """See `Engine`."""
-        self._journal.flush()
-        return self._engine.freeze(table, name)
-
-    def unfreeze(self, name: str) -> None:
-        """See `Engine`."""
-        self._engine.unfreeze(name)
-
-    def attach(self, table: str, parts: Path) -> None:
-        """See `Engine`."""
-        self._journal.flush()
-        self._engine.attach(table, parts)
 
     def sync_names(self, table: str) -> None:
         """See `Engine`."""
@@ -63,6 +54,10 @@ class FlushingEngine:
     def sync_parts(self, table: str) -> None:
         """See `Engine`."""
         self._engine.sync_parts(table)
+
+    def release_memory(self) -> None:
+        """See `Engine`."""
+        self._engine.release_memory()
 
     def close(self) -> None:
         """See `Engine`."""

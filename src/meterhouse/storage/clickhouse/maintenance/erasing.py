@@ -16,7 +16,7 @@ from ....domain.listing import PropertyMatch
 from ....domain.loss import Loss
 from ....domain.retention import Redaction
 from ...manifest import Manifest, Removal
-from ..engine.engine import DamagedStorage, Engine
+from ..engine.engine import DamagedStorage, EmbeddedEngine, Engine
 from ..engine.event_rows import events_of
 from ..read.event_queries import COUNT_EVENTS, PropertyMatchQuery
 from ..rollups.rollups import Rollups
@@ -106,20 +106,20 @@ class Erasing:
             self._writer.forget_events()
 
     @contextmanager
-    def frozen(self) -> Iterator[Frozen]:
+    def frozen(self, direct: EmbeddedEngine) -> Iterator[Frozen]:
         """The events of this moment, none of them half erased, as files that stay as they are. A commit waits only
-        until they are linked."""
+        until they are linked. `direct` is the engine without its journal."""
         name = f"backup{uuid4().hex}"
         try:
             with self._one_at_a_time, self._writer.lock:
-                parts = self._engine.freeze("events", name)
-                [[count]] = self._engine.rows(COUNT_EVENTS, {})
+                [[count]] = self._engine.rows(COUNT_EVENTS, {})  # and nothing waits in the journal
+                parts = direct.freeze("events", name)
                 state = self._manifest.state
                 self._manifest.hold_to(count_events(self._engine, state))
                 frozen = Frozen(parts, self._writer.latest_commit(), int(count), state.losses)
             yield frozen
         finally:
-            self._engine.unfreeze(name)
+            direct.unfreeze(name)
 
     def check(self) -> None:
         """Reads every stored byte of events. Raises `DamagedStorage` for events that are not as they were written."""

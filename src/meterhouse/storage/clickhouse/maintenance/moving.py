@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from ....domain.quantity import units
 from ..engine import native
-from ..engine.engine import NO_PARAMETERS, Engine
-from ..engine.schema_queries import RELEASE_MEMORY
+from ..engine.engine import NO_PARAMETERS, EmbeddedEngine, Engine
 from . import moving_queries
 
 _AT_ONCE = 100_000
@@ -68,7 +67,7 @@ def write_homes(engine: Engine, shard_of: Callable[[str, str], int], path: Path)
                 return
 
 
-def write_out(engine: Engine, homes: Path, shard: int, file: Path) -> None:
+def write_out(engine: EmbeddedEngine, homes: Path, shard: int, file: Path) -> None:
     """Writes the events of those who are to live in a shard, and all records of retention. Raises `OSError` and
     `EngineError`."""
     with homes.open("rb") as living, file.open("wb") as written:
@@ -76,7 +75,7 @@ def write_out(engine: Engine, homes: Path, shard: int, file: Path) -> None:
         engine.execute(moving_queries.WRITE_OUT, {**files, "shard": shard})
 
 
-def number_commits(scratch: Engine, files: Mapping[int, Path], numbers: Mapping[int, Path]) -> None:
+def number_commits(scratch: EmbeddedEngine, files: Mapping[int, Path], numbers: Mapping[int, Path]) -> None:
     """Numbers the commits of files, each of one store, in the order in which they were known, and writes the numbers
     of each into another file. `scratch` is an engine without tables. Raises `OSError` and `EngineError`."""
     scratch.execute(moving_queries.CREATE_COMMITS)
@@ -115,20 +114,20 @@ def _numbers_block(commits: npt.NDArray[np.uint64], numbers: npt.NDArray[np.uint
     return native.encode_block(len(commits), columns)
 
 
-def take_in(engine: Engine, path: Path) -> None:
+def take_in(engine: EmbeddedEngine, path: Path) -> None:
     """Puts the events of a file into the table, in their commits. Raises `OSError` and `EngineError`."""
     with path.open("rb") as file:
         engine.execute(moving_queries.TAKE_IN, {"file": _name(file)})
 
 
-def take_in_numbered(engine: Engine, path: Path, numbers: Path) -> None:
+def take_in_numbered(engine: EmbeddedEngine, path: Path, numbers: Path) -> None:
     """Puts the events of a file into the table, in the commits that are numbered anew. Raises `OSError` and
     `EngineError`."""
     names = {"file": path, "corrections": path, "numbers": numbers, "again": numbers}
     with ExitStack() as stack:
         files = {name: _name(stack.enter_context(place.open("rb"))) for name, place in names.items()}
         engine.execute(moving_queries.TAKE_IN_NUMBERED, files)
-    engine.execute(RELEASE_MEMORY)  # of what was joined
+    engine.release_memory()  # of what was joined
 
 
 def _name(file: IO[bytes]) -> str:

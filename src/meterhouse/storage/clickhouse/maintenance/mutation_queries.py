@@ -11,11 +11,18 @@ CREATE OR REPLACE TABLE rewrites (
     place UInt64, data String, numbers Map(LowCardinality(String), Decimal(76, 28))
 ) ENGINE = Join(ANY, LEFT, place) SETTINGS persistent = 0
 """
-REWRITE = f"""
-ALTER TABLE events UPDATE data = joinGet('default.rewrites', 'data', {_PLACE}),
-    numbers = joinGet('default.rewrites', 'numbers', {_PLACE})
-WHERE {_PLACE} IN (SELECT place FROM default.rewrites) SETTINGS mutations_sync = 0
+CURRENT_DATABASE = "SELECT currentDatabase()"
+
+
+def rewrite(database: str) -> str:
+    """Rewrites events; a change in place runs later, when no database is the current one."""
+    return f"""
+ALTER TABLE events UPDATE data = joinGet('{database}.rewrites', 'data', {_PLACE}),
+    numbers = joinGet('{database}.rewrites', 'numbers', {_PLACE})
+WHERE {_PLACE} IN (SELECT place FROM {database}.rewrites) SETTINGS mutations_sync = 0
 """
+
+
 DROP_REWRITES = "DROP TABLE IF EXISTS rewrites"
 MUTATIONS_LEFT = """
 SELECT latest_fail_reason FROM system.mutations

@@ -51,7 +51,8 @@ class Mutations:
         self._engine.execute(mutation_queries.REPLACE_REWRITES)
         try:
             self._engine.insert("rewrites", block)
-            self.change(mutation_queries.REWRITE, NO_PARAMETERS)
+            [[database]] = self._engine.rows(mutation_queries.CURRENT_DATABASE, NO_PARAMETERS)
+            self.change(mutation_queries.rewrite(database), NO_PARAMETERS)
         finally:
             self._engine.execute(mutation_queries.DROP_REWRITES)
 

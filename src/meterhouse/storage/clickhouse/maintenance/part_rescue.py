@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from ..engine.engine import NO_PARAMETERS, Engine, EngineError
+from ..engine.engine import NO_PARAMETERS, EmbeddedEngine, EngineError
 from . import inspection_queries as queries
 
 _NAME = re.compile(r"(?:^|_)(all_(\d+)_(\d+)_(\d+)(?:_(\d+))?)(?:_try\d+)?$")
@@ -68,7 +68,7 @@ class TakenBack:
 class PartRescue:
     """For one table of events that nobody writes to. Methods raise `EngineError`."""
 
-    def __init__(self, engine: Engine, table: Path):
+    def __init__(self, engine: EmbeddedEngine, table: Path):
         """`table` is the folder of the table's parts."""
         self._engine = engine
         self._detached = table / "detached"

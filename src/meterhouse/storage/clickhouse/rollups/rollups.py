@@ -17,7 +17,6 @@ from ....domain.meter import Meter
 from ...manifest import Manifest
 from ..engine.engine import Engine
 from ..engine.read_write_lock import ReadWriteLock
-from ..engine.schema_queries import RELEASE_MEMORY
 from ..engine.tables import set_settings
 from . import table_queries
 from .coverage import RollupCoverage
@@ -133,7 +132,7 @@ class Rollups:
             self._watermarks = {**self._watermarks, **{each.id: upto for each in definitions}}
         self._direct.sync_names("rollups")
         self._coverage.record()
-        self._direct.execute(RELEASE_MEMORY)
+        self._direct.release_memory()
         return True
 
     def rebuild(self) -> None:
@@ -148,7 +147,7 @@ class Rollups:
 
     def _replace(self) -> None:
         self._coverage.forget()
-        self._direct.execute(table_queries.REPLACE_ROLLUPS)
+        self._direct.execute(table_queries.replace_rollups(self._direct.table_form))
         set_settings(self._direct)
         self._coverage.record()
 

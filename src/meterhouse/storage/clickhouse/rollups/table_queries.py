@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import xxhash
 
+from ..engine.table_form import EMBEDDED, TableForm
+
 # Everything in it can be made again from the events. A row is a part of an aggregate; rows with the same key belong
 # together, whether they are merged already or not. There is one table, so that one insert is all of a materialization
 # or none of it.
@@ -35,15 +37,29 @@ _TABLE_COLUMNS = """(
     said         SimpleAggregateFunction(max, Tuple(Int64, UInt64, UInt32, String)) CODEC(ZSTD(1)),
     watermark    SimpleAggregateFunction(max, UInt64) CODEC(ZSTD(1))
 )"""
-_ENGINE = """
-ENGINE = AggregatingMergeTree ORDER BY (series, organization, width, slot, key, state)
+
+
+def _engine(kind: str) -> str:
+    return f"""
+ENGINE = {kind} ORDER BY (series, organization, width, slot, key, state)
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384
 """
-_COLUMNS_AND_ENGINE = f"{_TABLE_COLUMNS}{_ENGINE}"
-LAYOUT = f"1 {xxhash.xxh3_64_hexdigest(_COLUMNS_AND_ENGINE.encode())}"
-"""Which rollups these are; the first number is raised when they are made in another way. Others are useless."""
+
+
+def _columns_and_engine(form: TableForm) -> str:
+    return f"{_TABLE_COLUMNS}{_engine(form.table_engine('AggregatingMergeTree'))}"
+
+
+LAYOUT = f"1 {xxhash.xxh3_64_hexdigest(_columns_and_engine(EMBEDDED).encode())}"
+"""Which rollups these are, wherever they are; the first number is raised when they are made in another way. Others are
+useless."""
 LAYOUT_OF_ROLLUPS = "SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = 'rollups'"
-REPLACE_ROLLUPS = f"CREATE OR REPLACE TABLE rollups {_COLUMNS_AND_ENGINE} COMMENT '{LAYOUT}'"
+
+
+def replace_rollups(form: TableForm) -> str:
+    """Makes the table of rollups anew, without any."""
+    return f"CREATE OR REPLACE TABLE rollups{form.on_cluster} {_columns_and_engine(form)} COMMENT '{LAYOUT}'"
+
 
 # A materialization is many small statements: the engine analyzes and reads what is inside a large one again for each
 # mention. A small one is collected in memory, because each insert into a table on disk takes as long as thousands
@@ -62,10 +78,10 @@ _STEPS = {
     f" now_latest {VERSIONED_TYPE}, now_created Int64, now_said {VERSIONED_TYPE})",
 }
 # Merged as it stands: what has the same key is put together in the other table, or when it is read. The engine does not
-# merge of its own accord, which would be done once more at the end.
-_ENGINE_OF_STAGING = _ENGINE.replace("AggregatingMergeTree", "MergeTree")
+# merge of its own accord, which would be done once more at the end. These tables are of the server that materializes,
+# whichever others there are.
 CREATE_STAGING = [
-    f"CREATE OR REPLACE TABLE staging {_TABLE_COLUMNS}{_ENGINE_OF_STAGING},"
+    f"CREATE OR REPLACE TABLE staging {_TABLE_COLUMNS}{_engine('MergeTree')},"
     " max_bytes_to_merge_at_max_space_in_pool = 1, min_rows_to_fsync_after_merge = 1,"
     " vertical_merge_algorithm_min_columns_to_activate = 1",
     *(f"CREATE OR REPLACE TABLE {name} {columns} ENGINE = Memory" for name, columns in _STEPS.items()),

@@ -1,0 +1,3 @@
+CREATE TABLE IF NOT EXISTS events ( namespace LowCardinality(String), organization String, type LowCardinality(String), time DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)), source String CODEC(ZSTD(1)), id String CODEC(ZSTD(1)), identity UInt64, commit UInt64 CODEC(ZSTD(1)), position UInt32 CODEC(T64, LZ4), stored_at DateTime64(6, 'UTC') CODEC(ZSTD(1)), data String CODEC(ZSTD(1)), numbers Map(LowCardinality(String), Decimal(76, 28)) CODEC(ZSTD(1)), INDEX commit_index commit TYPE minmax GRANULARITY 8, PROJECTION by_identity INDEX identity TYPE basic ) ENGINE = MergeTree
+ORDER BY (namespace, organization, type, time)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024, min_compress_block_size = 16384, non_replicated_deduplication_window = 10000
