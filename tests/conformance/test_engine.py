@@ -75,8 +75,14 @@ def test_texts_reach_a_statement_as_they_are(tmp_path: Path) -> None:
     engine = StoreEngine(tmp_path / "events")
     try:
         assert engine.rows("SELECT {p:Array(String)}", {"p": texts}) == [[texts]]
-        for text in texts:
+        for text in [*texts, "".join(texts) * 4_000]:
             assert engine.rows("SELECT {p:String}", {"p": text}) == [[text]]
+        for many in (texts * 300, texts * 3_000):  # longer than a server takes a parameter
+            assert engine.rows("SELECT {p:Array(String)}, {n:UInt8}", {"p": many, "n": 7}) == [[many, 7]]
+        numbers = [(1 << 64) - 1 - number for number in range(10_000)]
+        assert engine.rows("SELECT {p:Array(UInt64)} = {p:Array(UInt64)}, {p:Array(UInt64)}", {"p": numbers}) == [
+            [1, numbers]
+        ]
     finally:
         engine.close()
 

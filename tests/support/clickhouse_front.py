@@ -17,11 +17,10 @@ import gzip
 import json
 import os
 import re
-import threading
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,11 +28,11 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
-import chdb
 import lz4.frame
 import zstandard
 
-_OPENED_WITH = "?tables_loader_foreground_pool_size=1"  # see `chdb_engine`
+from .front_sessions import Sessions
+
 _NO_SETTING = re.compile(
     "(query|database|user|password|default_format|session_id|session_timeout|session_check|query_id|compress|decompress"
     "|wait_end_of_query|buffer_size|client_protocol_version|role|quota_key|close_session|stacktrace"
@@ -42,17 +41,9 @@ _NO_SETTING = re.compile(
 """What is about the interface, not about the statement."""
 _INSERT = re.compile(rb"\s*INSERT\s+INTO\s+(?P<into>.+?)\s+FORMAT\s+(?P<format>\w+)[ \t]*\r?\n?", re.I | re.S)
 _CODE = re.compile(r"Code: (\d+)")
-_STATUS = {
-    60: 404,
-    81: 404,
-    516: 403,
-    497: 403,
-    241: 500,
-    159: 408,
-    **dict.fromkeys((36, 42, 43, 47, 53, 62, 457), 400),
-}
+_STATUS = {60: 404, 81: 404, 516: 403, 159: 408, **dict.fromkeys((36, 42, 43, 47, 53, 62, 457), 400)}
 _READS = re.compile(r"\s*(SELECT|WITH|\()", re.I)
-_COMPRESS = {"zstd": zstandard.ZstdCompressor, "lz4": lz4.frame.LZ4FrameCompressor, "gzip": None}
+_LASTS = re.compile(rb"\s*(SET|USE|CREATE\s+(OR\s+REPLACE\s+)?TEMPORARY)\b", re.I)
 
 
 @dataclass
@@ -62,61 +53,6 @@ class Faults:
     delay_s: float = 0
     cut: bool = False
     gone: bool = False
-
-
-State = tuple[str, tuple[tuple[str, str], ...]]
-"""The current database of a connection to the engine, and its settings."""
-_NEW: State = ("", ())
-
-
-class Sessions:
-    """Connections to the engine. Each serves one request at a time, and has nothing of another left. Those of named
-    sessions keep what was set and made in them."""
-
-    def __init__(self, data: Path):
-        self._data = data
-        self._lock = threading.Lock()
-        self._idle: list[tuple[State, Any]] = [(_NEW, self._connect())]
-        self._named: dict[str, tuple[Any, threading.Lock]] = {}
-
-    @contextmanager
-    def take(self, session: str, wanted: State) -> Iterator[Any]:
-        """A connection for one request."""
-        if session:
-            with self._lock:
-                connection, alone = self._named.setdefault(session, (self._connect(), threading.Lock()))
-            with alone:
-                _set(connection, _NEW, wanted)
-                yield connection
-            return
-        with self._lock:
-            fitting = [number for number, (state, _) in enumerate(self._idle) if state == wanted]
-            idle = self._idle.pop(fitting[-1] if fitting else 0) if self._idle else None
-        state, connection = idle or (_NEW, self._connect())
-        try:
-            if state != wanted:
-                _set(connection, state, wanted)
-                state = wanted
-            yield connection
-        finally:
-            with self._lock:
-                self._idle.append((state, connection))
-
-    def _connect(self) -> Any:
-        return chdb.connect(f"{self._data}{_OPENED_WITH}")
-
-
-def _set(connection: Any, old: State, new: State) -> None:
-    if old[1]:
-        connection.query(f"SET {', '.join(f'{name} = DEFAULT' for name, _ in old[1])}")
-    if old[0] != new[0]:
-        connection.query(f"USE `{new[0] or 'default'}`")
-    if new[1]:
-        connection.query(f"SET {', '.join(f'{name} = {_quoted(value)}' for name, value in new[1])}")
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 class Front(ThreadingHTTPServer):
@@ -206,11 +142,11 @@ class Handler(BaseHTTPRequestHandler):
         try:
             self._authenticate()
             settings = tuple(sorted(pair for pair in fields.items() if not _NO_SETTING.match(pair[0])))
-            with self.server.sessions.take(
-                fields.get("session_id", ""), (fields.get("database", ""), settings)
-            ) as connection:
+            state = fields.get("database", ""), settings
+            lasts = bool(_LASTS.match(fields.get("query", "").encode() + body))
+            with self.server.sessions.take(fields.get("session_id", ""), state, lasts=lasts) as connection:
                 self._answer(connection, fields, body, headers)
-        except (Failed, RuntimeError) as failure:
+        except (Failed, RuntimeError, UnicodeDecodeError) as failure:
             failed = failure if isinstance(failure, Failed) else Failed(str(failure))
             headers["X-ClickHouse-Exception-Code"] = str(failed.code)
             self._send(_STATUS.get(failed.code, 500), failed.message.encode(errors="surrogateescape"), headers)
@@ -218,9 +154,7 @@ class Handler(BaseHTTPRequestHandler):
     def _authenticate(self) -> None:
         given = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
         if self.server.password and given.partition(":")[2] != self.server.password:
-            raise Failed(
-                "Code: 516. DB::Exception: Authentication failed: password is incorrect. (AUTHENTICATION_FAILED)"
-            )
+            raise Failed("Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)")
 
     def _answer(self, connection: Any, fields: dict[str, str], body: bytes, headers: dict[str, str]) -> None:
         text = fields.get("query", "").encode()
@@ -256,13 +190,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._chunk(coded.compress(piece))
         except RuntimeError as failure:
             told = Failed(str(failure)).message.encode()
-            last = b"\r\n__exception__\r\n%b\r\n%b\r\n%d %b\r\n__exception__\r\n" % (
-                tag.encode(),
-                told,
-                len(told),
-                tag.encode(),
-            )
-            self._chunk(coded.compress(last) + coded.flush())
+            told = b"%b\r\n%b\r\n%d %b" % (tag.encode(), told, len(told), tag.encode())
+            self._chunk(coded.compress(b"\r\n__exception__\r\n%b\r\n__exception__\r\n" % told) + coded.flush())
             self.close_connection = True
         except OSError:  # nobody reads any more
             answer.close()
@@ -278,17 +207,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def _begin(self, status: int, headers: dict[str, str]) -> Any:
         """Sends the head of an answer; what compresses the rest as the client asks for."""
-        asked = re.findall(r"\w+", self.headers.get("Accept-Encoding", ""))
-        wanted = "enable_http_compression=1" in self.path and next((name for name in asked if name in _COMPRESS), None)
-        self.send_response(status)
+        asked = re.findall("zstd|lz4|gzip", self.headers.get("Accept-Encoding", ""))
+        coding = asked[0] if asked and "enable_http_compression=1" in self.path else ""
         summary = dict.fromkeys(("read_rows", "read_bytes", "written_rows", "written_bytes", "result_rows"), "0")
-        headers = {**headers, "X-ClickHouse-Summary": json.dumps(summary)}
-        if wanted:
-            headers["Content-Encoding"] = wanted
-        for name, value in headers.items():
+        self.send_response(status)
+        for name, value in {**headers, "X-ClickHouse-Summary": json.dumps(summary)}.items():
             self.send_header(name, value)
+        if coding:
+            self.send_header("Content-Encoding", coding)
         self.end_headers()
-        return _compressor(wanted) if wanted else _Plain()
+        if coding in ("zstd", "gzip"):
+            return zlib.compressobj(wbits=31) if coding == "gzip" else zstandard.ZstdCompressor().compressobj()
+        return _Whole(lz4.frame.compress if coding else bytes)
 
     def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         with suppress(OSError):  # nobody waits for it any more
@@ -297,30 +227,17 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
 
 
-class _Plain:
-    """Compresses nothing."""
+class _Whole:
+    """Codes each piece of an answer on its own."""
+
+    def __init__(self, code: Callable[[bytes], bytes]):
+        self._code = code
 
     def compress(self, piece: bytes) -> bytes:
-        return piece
+        return self._code(piece) if piece else b""
 
     def flush(self) -> bytes:
         return b""
-
-
-class _Lz4:
-    """Frames of LZ4, each with all of a piece."""
-
-    def compress(self, piece: bytes) -> bytes:
-        return bytes(lz4.frame.compress(piece)) if piece else b""
-
-    def flush(self) -> bytes:
-        return b""
-
-
-def _compressor(name: str) -> Any:
-    if name == "gzip":
-        return zlib.compressobj(wbits=31)
-    return _Lz4() if name == "lz4" else zstandard.ZstdCompressor().compressobj()
 
 
 def _form(kind: str, body: bytes) -> dict[str, str]:

@@ -121,7 +121,9 @@ class RunningFront:
     def kill(self) -> None:
         """Ends it as a machine that is switched off."""
         self._process.kill()
-        self._process.communicate()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 @contextmanager

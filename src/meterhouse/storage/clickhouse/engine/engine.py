@@ -98,7 +98,12 @@ class DamagedStorage(EngineError, StorageDamaged):
 
 
 class EngineUnavailable(EngineError, Unavailable):
-    """The engine did not answer: what it was told to do may be done or not."""
+    """The engine did not answer: what it was told to do may be done or not. The message is for clients, `reason` for
+    logs."""
+
+    def __init__(self, reason: str):
+        super().__init__("the store of events does not answer at the moment: send this again")
+        self.reason = reason
 
 
 _FULL = {243}

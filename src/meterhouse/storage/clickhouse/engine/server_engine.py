@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+import structlog
 from clickhouse_connect import get_client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error, ProgrammingError
 from clickhouse_connect.driver.httpclient import HttpClient
@@ -42,6 +43,7 @@ _AFTER_TOLD = re.compile(r"\s+\d+ \w+\s+__exception__\s*$")
 # Servers, and those that they need: too busy, out of reach, or without the answer of other replicas.
 _UNAVAILABLE = {202, 209, 210, 225, 242, 252, 279, 285, 286, 319, 999}
 
+_log = structlog.get_logger(__name__)
 _row = msgspec.json.Decoder(list[list[Any]])
 Answer = TypeVar("Answer")
 
@@ -114,6 +116,8 @@ class ServerEngine:
     def insert(self, table: str, block: bytes, token: str = "") -> None:
         """See `Engine`. Sent once: whether to repeat it after a failure is the caller's to decide."""
         settings: dict[str, Any] = {**schema_queries.INSERT_SETTINGS, "async_insert": 0}
+        # A server would take a block without a token that it has had before for a repetition.
+        settings["deduplicate_insert"] = "enable" if token else "disable"
         if token:
             settings |= {"insert_deduplicate": 1, "insert_deduplication_token": token}
         # From an iterator the client can't send a block once more, which it does with bytes when a connection ends.
@@ -138,8 +142,7 @@ class ServerEngine:
                         yield held[:-_ENDING_BYTES]
                         held = held[-_ENDING_BYTES:]
             except HTTPError as error:
-                failure = EngineUnavailable(f"the answer of {self._client.url} broke off: {error}")
-                failure.__cause__ = error
+                failure = _unavailable(error)
         if marker in held:
             raise _told(held.partition(marker)[2].decode(errors="backslashreplace"))
         if failure is not None:
@@ -185,7 +188,7 @@ class ServerEngine:
         except ClickHouseError as failure:
             raise _error(failure) from failure
         except (HTTPError, OSError) as failure:
-            raise EngineUnavailable(str(failure)) from failure
+            raise _unavailable(failure) from failure
 
 
 def _address(url: str) -> dict[str, Any]:
@@ -208,11 +211,16 @@ def _address(url: str) -> dict[str, Any]:
 
 def _error(failure: ClickHouseError) -> EngineError:
     code = failure.code if isinstance(failure, Error) else None
-    if code is not None:
-        return EngineUnavailable(str(failure)) if code in _UNAVAILABLE else error_of(code, str(failure))
+    if code is not None and code not in _UNAVAILABLE:
+        return error_of(code, str(failure))
     if isinstance(failure, ProgrammingError):  # what was asked cannot even be sent
         return EngineError(str(failure))
-    return EngineUnavailable(str(failure))  # no answer, or one that is not ClickHouse's
+    return _unavailable(failure)  # without a code there is no answer, or one that is not ClickHouse's
+
+
+def _unavailable(failure: Exception) -> EngineUnavailable:
+    _log.warning("a ClickHouse server does not answer", reason=str(failure))
+    return EngineUnavailable(str(failure))
 
 
 def _told(message: str) -> EngineError:
