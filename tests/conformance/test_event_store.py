@@ -145,7 +145,7 @@ class TestAppend:
         store, engine = open_on(tmp_path, StoreEngine)
         months = [event(str(n), {"n": n, "pad": "x" * 200}, at=T0 + timedelta(days=n % 300)) for n in range(20_000)]
         store.append(months, NOW)
-        parts = "SELECT count() FROM system.parts WHERE table = 'events' AND active"
+        parts = "SELECT count() FROM system.parts WHERE database = currentDatabase() AND table = 'events' AND active"
         assert store.count() == 20_000
         assert engine.rows(parts, {}) == [[1]]
         store.close()

@@ -156,6 +156,7 @@ def test_what_came_together_is_stored_by_one_insert(tmp_path: Path) -> None:
         for number in range(40):
             house.append([event(f"e{number}", NOON, {"n": 1}), event(f"f{number}", NOON, {"n": 1})])
         parts = "SELECT count(), sum(rows), uniqExact(name) FROM system.parts WHERE table = 'events'"
+        parts += " AND database = currentDatabase()"
         assert house.engine.rows(parts, {}) == [[0, 0, 0]]
         house.check()
         assert house.engine.rows(parts, {}) == [[1, 80, 1]]
@@ -236,6 +237,7 @@ def records(*blocks: bytes) -> list[Record]:
     return [Record(number, len(block), block) for number, block in enumerate(blocks, 1)]
 
 
+@pytest.mark.embedded
 @settings(max_examples=by_depth(70, 140, 2_000), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), blocks=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=4))
 def test_of_a_file_cut_short_the_records_before_are_read_and_of_a_spoilt_one_all_that_are_sound(
@@ -275,6 +277,7 @@ def test_of_a_file_cut_short_the_records_before_are_read_and_of_a_spoilt_one_all
     segment.close()
 
 
+@pytest.mark.embedded
 def test_what_was_never_written_to_its_end_may_read_as_zeros(tmp_path: Path) -> None:
     """Some file systems give a file its length before its content."""
     segment = Segment(tmp_path / "0")
@@ -299,6 +302,7 @@ def test_what_was_never_written_to_its_end_may_read_as_zeros(tmp_path: Path) -> 
         segment.close()
 
 
+@pytest.mark.embedded
 def test_a_refused_record_is_gone_before_the_next(tmp_path: Path) -> None:
     first, third = Record(1, 1, b"first"), Record(3, 1, b"third")
     segment = Segment(tmp_path / "0")
@@ -316,6 +320,7 @@ def test_a_refused_record_is_gone_before_the_next(tmp_path: Path) -> None:
     segment.close()
 
 
+@pytest.mark.embedded
 def test_what_a_refused_record_holds_is_never_read_as_one(tmp_path: Path) -> None:
     """Though it may hold what looks like a record, just behind the end of the next."""
     segment = Segment(tmp_path / "0")
@@ -331,6 +336,7 @@ def test_what_a_refused_record_holds_is_never_read_as_one(tmp_path: Path) -> Non
     segment.close()
 
 
+@pytest.mark.embedded
 def test_no_client_can_make_a_torn_record_look_like_damage(tmp_path: Path) -> None:
     """What follows a torn record is looked for by a salt that every file has of its own."""
     other = Segment(tmp_path / "1")
@@ -346,6 +352,7 @@ def test_no_client_can_make_a_torn_record_look_like_damage(tmp_path: Path) -> No
     segment.close()
 
 
+@pytest.mark.embedded
 def test_a_segment_that_was_being_emptied_when_the_power_went_is_no_damage(tmp_path: Path) -> None:
     """A file system writes zeros over the rest of the block in which the file is to end before the file ends there.
     What a segment lacks then was stored: nothing else empties one."""
@@ -364,6 +371,7 @@ def test_a_segment_that_was_being_emptied_when_the_power_went_is_no_damage(tmp_p
         assert "damaged at its beginning (byte 32); the commits from 9 on are sound" in str(damage)
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("begin", range(4096 - 64, 4096 + 8, 8))
 @pytest.mark.parametrize("there", [0, 1])
 def test_a_record_of_which_one_block_was_never_written_is_cut_short(tmp_path: Path, begin: int, there: int) -> None:

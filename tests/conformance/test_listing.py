@@ -122,6 +122,7 @@ def test_pages_are_the_references_list_cut_into_pieces(
     assert all_pages(usage_of(engine_store, org), period, filters, limit) == expected
 
 
+@pytest.mark.embedded
 class TestCursors:
     @pytest.fixture
     def store(self) -> ReferenceStore:

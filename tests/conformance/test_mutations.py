@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 from test_rollups import NOON, NOW, event
 
+from meterhouse.domain.erasure import erase
 from meterhouse.domain.listing import PropertyMatch
 from meterhouse.storage.clickhouse.engine.engine import EngineError
 from meterhouse.storage.clickhouse.maintenance.mutation_queries import KILL_MUTATIONS, MUTATIONS_LEFT, REMOVE
@@ -71,6 +73,19 @@ def test_who_stops_waits_for_none(tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="repeat"):
         store.rewrite(PropertyMatch("ns", "acme", "n", "1"), lambda found: found)
     assert engine.killed == killed + 1
+    store.close()
+
+
+def test_one_that_is_done_is_seen_at_once(tmp_path: Path) -> None:
+    store, engine, _ = opened(tmp_path)
+    store.append([event(f"e{number}", NOON, {"n": number, "who": f"it's {number}"}) for number in range(3)], NOW)
+    saying = PropertyMatch("ns", "acme", "who", "it's 1")
+    assert store.rewrite(saying, lambda found: erase(found, "who", "erased:1")) == 1
+    told = store.find([event(f"e{number}", NOON, {}).identity for number in range(3)])
+    told.sort(key=lambda each: each.event.id)
+    said = [json.loads(each.event.data)["who"] for each in told]
+    assert said == ["it's 0", "erased:1", "it's 2"]
+    assert engine.rows("SELECT toString(numbers['n']) FROM events ORDER BY id", {}) == [["0"], ["1"], ["2"]]
     store.close()
 
 

@@ -21,10 +21,10 @@ from meterhouse.domain.json_reading import decode_data, places_of
 from meterhouse.domain.meter import Aggregation, Measure, Meter, MeterQuery
 from meterhouse.domain.quantity import parse_quantity
 from meterhouse.domain.retention import Record, Redaction, RetainedFields, complete_from, retained_by_type
-from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import NO_PARAMETERS, EngineError, Parameters
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from support.depth import by_depth
+from support.engines import StoreEngine
 from support.stores import open_on, open_store
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -134,6 +134,7 @@ def remains(found: Event, kept: RetainedFields) -> dict[str, Any]:
     return {"meterhouse.reduced": True, **chosen(decoded, paths, ())}
 
 
+@pytest.mark.embedded
 @settings(max_examples=by_depth(3, 7, 120), deadline=None)
 @given(
     batches=st.lists(st.lists(EVENTS, min_size=1, max_size=12), min_size=1, max_size=3),
@@ -179,6 +180,7 @@ def test_no_answer_changes_and_nothing_else_remains(
         store.close()
 
 
+@pytest.mark.embedded
 @pytest.mark.parametrize("number", ["-" + "9" * 25, "1234567890123456789.123456789", "1e-28", "0.1", "9" * 18])
 def test_numbers_keep_their_digits_and_hide_nothing(tmp_path: Path, number: str) -> None:
     store = opened(tmp_path)
@@ -246,7 +248,7 @@ def test_a_retry_of_a_reduced_event_is_compared_with_what_remains(tmp_path: Path
 
 
 def test_a_reduction_that_fails_does_not_hold_up_others(tmp_path: Path) -> None:
-    class Failing(ChdbEngine):
+    class Failing(StoreEngine):
         failing = False
 
         def execute(self, sql: str, parameters: Parameters = NO_PARAMETERS) -> None:

@@ -309,7 +309,9 @@ def test_a_large_fold_is_there_whole_or_not_at_all_whenever_it_is_killed(
             assert in_order(store.measure(ANSWERED)) == in_order(reference.measure(ANSWERED))
             while store.materialize(store.latest_commit()):
                 pass
-        parts = engine.rows("SELECT count() FROM system.parts WHERE active AND table = 'rollups'", {})
+        parts = engine.rows(
+            "SELECT count() FROM system.parts WHERE active AND database = currentDatabase() AND table = 'rollups'", {}
+        )
         assert parts == [[1]], "a crash between the parts of a fold would leave some of it"
     finally:
         store.close()
@@ -337,7 +339,7 @@ def test_a_large_fold_is_attached_as_one_part(tmp_path: Path, monkeypatch: pytes
     try:
         for stored in (store, reference):
             stored.append(LARGE, NOW)
-        parts = "SELECT count() FROM system.parts WHERE active AND table = "
+        parts = "SELECT count() FROM system.parts WHERE active AND database = currentDatabase() AND table = "
         assert not store.materialize(1)
         assert engine.rows(f"{parts}'staging'", {}) == engine.rows(f"{parts}'rollups'", {}) == [[1]]
         assert in_order(store.measure(ANSWERED)) == in_order(reference.measure(ANSWERED))

@@ -7,11 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import clickhouse_connect
 import pytest
 
 from meterhouse.domain.errors import Unavailable
+from meterhouse.http.problems import meterhouse_error
 from meterhouse.storage.clickhouse.engine import native, schema_queries, server_engine
 from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import EngineError, EngineUnavailable, FullDisk, error_of
@@ -105,6 +108,13 @@ def test_a_server_that_is_gone_is_unavailable_until_it_is_back(front: RunningFro
         assert ENCODED not in refused.value.reason
     front.control("resume")
     assert count(engine) == 0
+
+
+def test_who_asks_while_it_is_gone_is_told_when_to_come_back() -> None:
+    request: Any = SimpleNamespace(state=SimpleNamespace(request_id="r1"))
+    answer = meterhouse_error(request, EngineUnavailable("where it is, and more that is for logs"))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert b"logs" not in answer.content
 
 
 def test_a_server_that_takes_no_connections_is_given_up_soon() -> None:

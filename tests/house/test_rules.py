@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -69,6 +71,22 @@ def test_sql_is_spoken_in_modules_of_queries_only() -> None:
 def test_no_package_index_is_named(path: Path) -> None:
     hosts = ("pypi" + ".org", "python" + "hosted", "--" + "index-url", "--" + "extra-index-url", "--" + "find-links")
     assert not [host for host in hosts if host in path.read_text()]
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("tests/**/*.yml")], ids=name)
+def test_a_workflow_is_yaml_and_names_files_that_there_are(path: Path) -> None:
+    text = path.read_text()
+    read = yaml.safe_load(text)
+    assert set(read) & {"jobs", "services"}
+    named = {ROOT / each for each in re.findall(r"\btests/[\w/.-]+\w", text)}
+    named |= {path.parent / each for each in re.findall(r"\./([\w.-]+):/", text)}
+    assert named
+    assert [name(each) for each in named if not each.exists()] == []
+
+
+@pytest.mark.parametrize("path", [*ROOT.glob("tests/clickhouse_server/*.xml")], ids=name)
+def test_the_configuration_of_a_server_is_xml(path: Path) -> None:
+    assert ElementTree.parse(path).getroot().tag == "clickhouse"
 
 
 def test_no_package_defines_two_classes_of_one_name() -> None:

@@ -80,7 +80,7 @@ class StoreEngine:
 
 def server_engine(url: str, database: str, **options: Any) -> ServerEngine:
     """A database on a server, made when it is not there."""
-    cluster = os.environ.get(CLUSTER) if url == os.environ.get(GIVEN) else None
+    cluster = _cluster_of(url)
     if database not in _made:
         with closing(ServerEngine(url, "default", cluster=cluster)) as admin:
             admin.execute(f"CREATE DATABASE IF NOT EXISTS {database}{admin.table_form.on_cluster}")
@@ -91,10 +91,14 @@ def server_engine(url: str, database: str, **options: Any) -> ServerEngine:
 def drop_databases(url: str) -> None:
     """Drops those that `server_engine` has made."""
     if _made:
-        cluster = os.environ.get(CLUSTER) if url == os.environ.get(GIVEN) else None
+        cluster = _cluster_of(url)
         with closing(ServerEngine(url, "default", cluster=cluster)) as admin:
             while _made:
                 admin.execute(f"DROP DATABASE IF EXISTS {_made.pop()}{admin.table_form.on_cluster}")
+
+
+def _cluster_of(url: str) -> str | None:
+    return (os.environ.get(CLUSTER) or None) if url == os.environ.get(GIVEN) else None
 
 
 def _database_of(folder: Path) -> str:
