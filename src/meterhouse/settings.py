@@ -8,15 +8,19 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from .domain.errors import Invalid
 from .domain.period import parse_instant
+from .domain.shards import VIRTUAL_SHARDS
 
 _MOST_DAYS = 36_500
 _DAYS_OF_NAMESPACE = re.compile(r"\s*([^=\s]+)\s*=\s*([1-9][0-9]{0,4})\s*", re.ASCII)
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?", re.ASCII)
+_CLICKHOUSE_CLUSTER = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
+_CLICKHOUSE_URL = re.compile(r"https?://([^\s/@]+@)?[^\s/@]+/[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
 LOG_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 T = TypeVar("T")
@@ -68,6 +72,12 @@ def _days(name: str, text: str) -> dict[str, int]:
     return found
 
 
+def _clickhouse_cluster(name: str, text: str) -> str:
+    if _CLICKHOUSE_CLUSTER.fullmatch(text) is None:
+        raise Invalid(f"{name} is {text[:40]!r}; it must be a name of letters, digits, _, - and .")
+    return text
+
+
 def _log_level(name: str, text: str) -> str:
     if text.lower() not in LOG_LEVELS:
         raise Invalid(f"{name} is {text.lower()[:40]!r}; it must be one of {', '.join(LOG_LEVELS)}")
@@ -79,6 +89,20 @@ def _instant(name: str, text: str) -> datetime:
         return parse_instant(text)
     except Invalid as wrong:
         raise Invalid(f"{name}: {wrong}") from None
+
+
+def _clickhouse_urls(name: str, text: str) -> tuple[str, ...]:
+    urls = tuple(text.split())
+    for number, url in enumerate(urls):
+        if _CLICKHOUSE_URL.fullmatch(url) is None:
+            raise Invalid(f"{name}: the URL of shard {number} must be like http://user:password@host:8123/meterhouse_0")
+    if not 1 <= len(urls) <= VIRTUAL_SHARDS:
+        raise Invalid(f"{name} must have 1 to {VIRTUAL_SHARDS} URLs, separated by spaces: one for each shard")
+    places = [(url.rpartition("@")[2], number) for number, url in enumerate(urls)]
+    for (place, number), (other, another) in pairwise(sorted(places)):
+        if place == other:
+            raise Invalid(f"{name}: shards {number} and {another} have the same database: each needs its own")
+    return urls
 
 
 def _admin_key(name: str, text: str) -> str:
@@ -111,6 +135,23 @@ class Settings:
     """Catalog files, in the environment separated by `:`; the five built-in ones when none is named."""
     ledger_url: str | None = _setting(None, "METERHOUSE_LEDGER_URL", _text, secret=True)
     """A SQLAlchemy URL, `postgresql+psycopg://…`; SQLite in the data folder when unset."""
+    cluster_url: str | None = _setting(None, "METERHOUSE_CLUSTER_URL", _text, secret=True)
+    """A SQLAlchemy URL, `postgresql+psycopg://…`: this server is a node of the cluster that has its ledger, its
+    journals and its leases there."""
+    clickhouse_urls: tuple[str, ...] = _setting((), "METERHOUSE_CLICKHOUSE_URLS", _clickhouse_urls, secret=True)
+    """In a cluster, the server and the database of each shard, in the environment separated by spaces:
+    `http://user:password@host:8123/meterhouse_0`. Meterhouse makes databases whose names begin like that."""
+    clickhouse_cluster: str | None = _setting(None, "METERHOUSE_CLICKHOUSE_CLUSTER", _clickhouse_cluster)
+    """The cluster, as ClickHouse's configuration names it, whose replicas all have the tables; single servers when
+    unset."""
+    node_host: str = _setting("", "METERHOUSE_NODE_HOST", _text)
+    """In a cluster, the name or address under which the other nodes reach this one; its host name when unset."""
+    node_listen: str = _setting("", "METERHOUSE_NODE_LISTEN", _text)
+    """In a cluster, the address of this machine on which other nodes are answered; that of `node_host` when unset."""
+    node_port: int = _setting(8100, "METERHOUSE_NODE_PORT", _number(1, 65_000))
+    """In a cluster, where the other nodes reach this node's process of shard 0; that of shard k is k higher."""
+    lease_seconds: int = _setting(5, "METERHOUSE_LEASE_SECONDS", _number(1, 60))
+    """In a cluster, how long a node that is silent keeps its shards."""
     now: datetime | None = _setting(None, "METERHOUSE_NOW", _instant)
     """Freezes the clock at an RFC 3339 instant, for tests and demos."""
     max_body_bytes: int = _setting(32 * 1024 * 1024, "METERHOUSE_MAX_BODY_BYTES", _number(1024, 1024**3))

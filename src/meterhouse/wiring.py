@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from litestar.types import ASGIApp
@@ -24,7 +23,7 @@ from .cluster.spanning_store import SpanningStore
 from .contracts import configured, installed, refuse_unknown
 from .contracts.contract import BASE62, Contract, TokenOptions
 from .domain.catalog import Catalog
-from .domain.errors import NotFound
+from .domain.errors import Invalid, NotFound
 from .domain.listing import CursorSeal
 from .domain.organization import KeyFormat
 from .domain.shards import Seat
@@ -50,11 +49,8 @@ from .services.snapshots import LocalSnapshots
 from .services.usage import Usage
 from .services.usage_queries import UsageQueries
 from .settings import VARIABLES, Settings, new_admin_key
-from .storage.folder import DataFolder, ledger_in, shard_folder
+from .standing import Place, Standing, stand
 from .storage.ledger.sql_ledger import SqlLedger
-from .storage.opening import end_turn, open_ledger, open_shared_ledger, open_store, refuse_shards
-from .storage.pairing import begin_turn
-from .storage.reserved_space import ReservedSpace
 
 VERSION = importlib.metadata.version("meterhouse")
 
@@ -94,14 +90,6 @@ def _policy(catalog: Catalog, contracts: dict[str, Contract]) -> KeyPolicy:
     return KeyPolicy(contract.key_format, contract.default_scopes, contract.scopes, reading)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which of several shards a process has, and where the sockets of all are."""
-
-    shard: int
-    sockets: Path
-
-
 @contextmanager
 def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | None = None) -> Iterator[Meterhouse]:
     """Everything up to the ASGI application, closed in order at the end.
@@ -136,6 +124,8 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
             body_bytes_per_second=settings.body_bytes_per_second,
             failed_keys_per_minute=settings.failed_keys_per_minute,
             peers=ground.peers,
+            holds=ground.standing.holds,
+            members=ground.standing.members,
         )
         yield Meterhouse(
             version=VERSION,
@@ -144,7 +134,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
             generated_admin_key=settings.admin_key is None,
             catalogs=ground.catalogs,
             contracts=ground.contracts,
-            announce=ground.folder.announce,
+            announce=ground.standing.ground.announce,
             interrupt=metering.store.interrupt if metering is not None else lambda: None,
             of_shards=apps.of_shards,
             peers=ground.peers,
@@ -159,8 +149,7 @@ class _Ground:
     catalogs: Catalogs
     contracts: dict[str, Contract]
     clock: Clock
-    folder: DataFolder
-    reserved: ReservedSpace
+    standing: Standing
     ledger: SqlLedger
     accounts: Accounts
     grace: timedelta | None
@@ -179,21 +168,14 @@ def _open_ground(settings: Settings, place: Place | None, cleanup: ExitStack) ->
     refuse_unknown(settings.contract_options, contracts.values(), VARIABLES)
     policies = {catalog.namespace: _policy(catalog, contracts) for catalog in catalogs}
     clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
-    folder = DataFolder(settings.data if place is None else shard_folder(settings.data, place.shard))
-    cleanup.callback(folder.close)
-    reserved = ReservedSpace(folder.journal / "spare")
-    if place is None:
-        ledger = open_ledger(settings.ledger_url, folder, reserved)
-    else:
-        ledger = open_shared_ledger(settings.ledger_url or ledger_in(settings.data), reserved)
-    cleanup.callback(ledger.close)
-    seat, peers = Seat(), None
-    if place is not None:
-        seat = Seat(place.shard, ledger.shard_map())
-        peers = Peers(place.sockets, seat, ledger.secret("node", os.urandom(32)))
+    standing = stand(settings, place)
+    cleanup.callback(standing.ground.close)
+    ledger, seat, peers = standing.ground.ledger, standing.ground.seat, None
+    if standing.addresses is not None:
+        peers = Peers(standing.addresses, seat, ledger.secret("node", os.urandom(32)))
     grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
     accounts = Accounts(ledger, catalogs, policies, clock, os.urandom, grace)
-    return _Ground(settings, catalogs, contracts, clock, folder, reserved, ledger, accounts, grace, seat, peers)
+    return _Ground(settings, catalogs, contracts, clock, standing, ledger, accounts, grace, seat, peers)
 
 
 def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
@@ -202,12 +184,7 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
 
     settings, catalogs, clock = ground.settings, ground.catalogs, ground.clock
     ledger, seat, peers = ground.ledger, ground.seat, ground.peers
-    if peers is None:
-        refuse_shards(ground.folder, ledger)
-    store = open_store(ground.folder, ledger, ground.reserved, meters_by_namespace(catalogs), seat.number)
-    cleanup.callback(end_turn, ground.folder, ledger, seat.number)
-    cleanup.callback(store.close)
-    begin_turn(ground.folder.manifest, ledger, seat.number)
+    store = ground.standing.ground.open_store(meters_by_namespace(catalogs))
     whole: WholeStore = store if peers is None else SpanningStore(store, seat, peers)
     cleanup.callback(RollupWorker(store, settings.materialize_interval_seconds).close)
     limits = GroupCommitLimits(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
@@ -224,6 +201,8 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
     back_up_own = partial(back_up, store, None, VERSION)
 
     def back_up_all() -> Chunks:
+        if ground.standing.holds is not None:
+            raise Invalid("a cluster is backed up with its PostgreSQL and its ClickHouse servers, which have its data")
         if peers is None:
             return back_up(store, ledger, VERSION)
         return back_up_shards(peers.stream_all("backup", back_up_own), ledger, VERSION)

@@ -22,7 +22,7 @@ from meterhouse.domain.event_columns import EventColumns
 from meterhouse.domain.event_sequence import ChainedEvents
 from meterhouse.domain.period import parse_instant
 from meterhouse.services.ingest import Body, GroupCommitLimits, Ingest, Report
-from meterhouse.storage.clickhouse.journal.journal import JournalFiles
+from meterhouse.storage.clickhouse.journal.segments import Segments
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from meterhouse.storage.folder import DataFolder
 from meterhouse.storage.reserved_space import ReservedSpace
@@ -133,8 +133,9 @@ def body_of(rng: Random) -> Body:
 def taken(folder: Path, requests: Sequence[Sequence[Body]], *, columns: bool) -> tuple[list[Any], list[list[Any]]]:
     """The reports of requests, those of each group in one commit, and all rows of events."""
     with closing(DataFolder(folder)) as data:
-        journal = JournalFiles(data.journal, data.manifest, ReservedSpace(data.journal / "spare"))
-        store = Gated(StoreEngine(data.events), {}, data.identities, journal)
+        engine = StoreEngine(data.events)
+        log = Segments(engine, data.journal, data.manifest, ReservedSpace(data.journal / "spare"))
+        store = Gated(engine, {}, data.identities, data.manifest, log)
     store.columns = columns
     told: list[Any] = []
     with closing(store):

@@ -19,9 +19,9 @@ from meterhouse.domain.event import Event, Outcome
 from meterhouse.domain.meter import MeterQuery
 from meterhouse.storage.clickhouse.engine.engine import EngineError
 from meterhouse.storage.clickhouse.journal import journal
-from meterhouse.storage.clickhouse.journal.journal import Journal, JournalDamaged, JournalFiles, read_segments
 from meterhouse.storage.clickhouse.journal.segment import Record, Segment
-from meterhouse.storage.manifest import Manifest, State
+from meterhouse.storage.clickhouse.journal.segments import JournalDamaged, Segments, read_segments
+from meterhouse.storage.manifest import State, create_manifest
 from meterhouse.storage.reserved_space import ReservedSpace
 from support.depth import by_depth
 from support.engines import StoreEngine
@@ -431,8 +431,8 @@ def test_a_journal_that_is_gone_after_a_crash_stops_the_start(tmp_path: Path, na
 
 def test_a_journal_that_cannot_be_had_says_which(tmp_path: Path) -> None:
     engine = StoreEngine(tmp_path / "events")
-    manifest = Manifest.create(tmp_path / "manifest", State())
+    manifest = create_manifest(tmp_path / "manifest", State())
     (tmp_path / "journal").write_text("not a folder")
     with pytest.raises(EngineError, match="journal"):
-        Journal(engine, JournalFiles(tmp_path / "journal", manifest, ReservedSpace(tmp_path / "spare")))
+        Segments(engine, tmp_path / "journal", manifest, ReservedSpace(tmp_path / "spare")).left()
     engine.close()

@@ -28,7 +28,14 @@ from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from meterhouse.domain.directory import OrganizationSearch
-from meterhouse.domain.errors import AlreadyExists, FolderError, InsufficientStorage, NotFound, StorageDamaged
+from meterhouse.domain.errors import (
+    AlreadyExists,
+    FolderError,
+    InsufficientStorage,
+    NotFound,
+    StorageDamaged,
+    Unavailable,
+)
 from meterhouse.domain.organization import Key, Organization, hash_secret
 from meterhouse.domain.period import Interval
 from meterhouse.domain.plan import Flex, Grant, Subscription
@@ -639,7 +646,7 @@ class TestConnections:
             elsewhere = make_url(ledger_url).set(database="postgres")
             with psycopg.connect(elsewhere.set(drivername="postgresql").render_as_string(), autocommit=True) as admin:
                 admin.execute(f"DROP DATABASE {make_url(ledger_url).database}")
-        with pytest.raises((DBAPIError, StorageDamaged)):
+        with pytest.raises((Unavailable, StorageDamaged)):
             ledger.ping()
         ledger.close()
 

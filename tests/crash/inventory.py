@@ -10,9 +10,9 @@ from pathlib import Path
 
 from meterhouse.catalog_files import load_catalogs
 from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
-from meterhouse.storage.clickhouse.journal.journal import read_segments
+from meterhouse.storage.clickhouse.journal.segments import read_segments
 from meterhouse.storage.clickhouse.rollups.definition import Kind, all_definitions
-from meterhouse.storage.manifest import Manifest
+from meterhouse.storage.manifest import read_manifest
 from support.books import SOURCE, Sent
 
 _EVENTS = "SELECT namespace, id, organization, type, toUnixTimestamp64Micro(time), data, source FROM {}"
@@ -39,7 +39,7 @@ class Inventory:
         """Every event that is stored, and every one that waits in the journal to be."""
         yield from self._events_of("events")
         stored = {commit for [commit] in self._engine.rows("SELECT DISTINCT commit FROM events", {})}
-        manifest = Manifest.read(self._folder / "manifest")
+        manifest = read_manifest(self._folder / "manifest")
         records, damages = read_segments(self._folder / "journal", manifest.state.commit)
         assert not damages, damages
         self._engine.execute("CREATE OR REPLACE TABLE waiting AS events ENGINE = Memory")

@@ -20,7 +20,7 @@ from meterhouse.cli.terminal import Failed
 from meterhouse.domain.errors import FolderError
 from meterhouse.offline import repair, restore, verify
 from meterhouse.settings import Settings
-from meterhouse.storage.manifest import Manifest
+from meterhouse.storage.manifest import read_manifest
 from meterhouse.wiring import open_meterhouse
 from support.depth import by_depth
 
@@ -205,7 +205,7 @@ def check_answers(data: Path) -> None:
 
 def check_what_is_left(data: Path) -> None:
     """Every answer agrees with the events that are there, and those that are lost can be sent again."""
-    losses = Manifest.read(data / "manifest").state.losses
+    losses = read_manifest(data / "manifest").state.losses
     assert len(losses) == 1
     with started(data) as client:
         if not client.call("GET", "/v1/organizations"):
@@ -253,7 +253,7 @@ def test_what_can_be_read_of_a_damaged_part_is_kept(data: Path) -> None:
     accepted = repair(data, SETTINGS, accept_loss=True)
     assert accepted.accepted
     check_what_is_left(data)
-    [loss] = Manifest.read(data / "manifest").state.losses
+    [loss] = read_manifest(data / "manifest").state.losses
     assert loss.events is not None
     assert 0 < loss.events < EVENTS // COMMITS
     assert verify(data, replace(SETTINGS, data=data)) == []

@@ -10,7 +10,7 @@ import pytest
 
 from meterhouse.domain.errors import FolderError
 from meterhouse.offline import repair, reshard, verify
-from meterhouse.storage.manifest import Manifest
+from meterhouse.storage.manifest import read_manifest
 from support.books import NOW
 from support.shards import (
     ORGANIZATIONS,
@@ -59,7 +59,7 @@ def test_what_is_lost_of_a_shard_is_told_and_accepted(data: Path) -> None:
     accepted = repair(data, SETTINGS, accept_loss=True)
     assert accepted.accepted
     assert verify(data, SETTINGS) == []
-    losses = [Manifest.read(data / "shards" / str(number) / "manifest").state.losses for number in range(2)]
+    losses = [read_manifest(data / "shards" / str(number) / "manifest").state.losses for number in range(2)]
     assert (len(losses[0]), len(losses[1])) == (0, 1)
     for shard in range(2):
         with opened_shard(data, shard, NOW) as client:

@@ -26,7 +26,7 @@ from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.clickhouse.engine.engine import FullDisk
 from meterhouse.storage.folder import DataFolder
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
-from meterhouse.storage.manifest import Manifest, Removal
+from meterhouse.storage.manifest import Removal, read_manifest
 from meterhouse.storage.reshard_marker import write_switch
 from support.books import NOW
 from support.depth import by_depth
@@ -96,7 +96,7 @@ def check(data: Path, count: int, rows: list[Any]) -> None:
     """Everything is there once, where it belongs, and nothing else."""
     assert count_of(data) == count
     assert names(data) == (OF_ONE if count == 1 else OF_MANY)
-    state = Manifest.read(data / "manifest").state
+    state = read_manifest(data / "manifest").state
     assert state.events == (len(rows) if count == 1 else 0)
     found = rows_of(data)
     home = map_of(data)
@@ -271,7 +271,7 @@ def test_a_folder_that_is_used_or_not_whole_is_refused(made: Path, tmp_path: Pat
 
 def test_a_purge_that_has_begun_is_waited_for(made: Path, tmp_path: Path) -> None:
     data = copied(made / "1", tmp_path / "data")
-    Manifest.read(data / "manifest").update(removal=Removal("unsiloed", "unsiloed-0", 1, 0))
+    read_manifest(data / "manifest").update(removal=Removal("unsiloed", "unsiloed-0", 1, 0))
     with pytest.raises(FolderError, match=r"unsiloed/unsiloed-0 are being removed\. Serve"):
         reshard(data, SETTINGS, 3)
 
@@ -322,11 +322,11 @@ def test_commits_are_numbered_in_the_order_in_which_they_were_known(tmp_path: Pa
 
 def test_positions_of_before_are_of_the_past(made: Path, tmp_path: Path) -> None:
     data = copied(made / "1", tmp_path / "data")
-    Manifest.read(data / "manifest").update(commit=1_000)  # as if the newest ones had been purged
+    read_manifest(data / "manifest").update(commit=1_000)  # as if the newest ones had been purged
     for count in (3, 1):
         reshard(data, SETTINGS, count)
         folders = [data] if count == 1 else [data / "shards" / str(number) for number in range(count)]
-        assert [Manifest.read(each / "manifest").state.commit for each in folders] == [1_000] * count
+        assert [read_manifest(each / "manifest").state.commit for each in folders] == [1_000] * count
     with opened(data, NOW) as client:
         sent = events_of(Random("later"), 1, "later")[0]
         report = client.send_batch(sent.namespace, [sent.json().encode()])
@@ -337,7 +337,7 @@ def test_losses_stay_known_everywhere(made: Path, tmp_path: Path) -> None:
     data = copied(made / "3", tmp_path / "data")
     losses = [Loss(BEGIN + timedelta(days=day), day, f"{day} events") for day in range(3)]
     for number in (2, 1, 0):
-        Manifest.read(data / "shards" / str(number) / "manifest").update(losses=losses[number:])
+        read_manifest(data / "shards" / str(number) / "manifest").update(losses=losses[number:])
     reshard(data, SETTINGS, 2)
     for number in range(2):
-        assert Manifest.read(data / "shards" / str(number) / "manifest").state.losses == losses
+        assert read_manifest(data / "shards" / str(number) / "manifest").state.losses == losses

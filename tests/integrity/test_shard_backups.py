@@ -23,7 +23,7 @@ from meterhouse.storage.assembly import assemble_store
 from meterhouse.storage.backup import BackupError, back_up, back_up_shards
 from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.folder import DataFolder
-from meterhouse.storage.manifest import Manifest
+from meterhouse.storage.manifest import read_manifest
 from meterhouse.storage.reserved_space import ReservedSpace
 from support.books import NOW
 from support.shards import SETTINGS, count_of, filled, ledger_of, opened, opened_shard, rows_of
@@ -189,4 +189,4 @@ def test_without_a_ledger_the_one_of_before_is_needed(data: Path, backup: bytes,
         pass
     shutil.copy(data / "ledger.sqlite", tmp_path / "restored")
     assert verify(tmp_path / "restored", SETTINGS) == []
-    assert Manifest.read(tmp_path / "restored" / "shards" / "1" / "manifest").state.turn is None
+    assert read_manifest(tmp_path / "restored" / "shards" / "1" / "manifest").state.turn is None

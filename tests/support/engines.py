@@ -68,6 +68,9 @@ class StoreEngine:
     def release_memory(self) -> None:
         self._engine.release_memory()
 
+    def abandon(self) -> None:
+        self._engine.abandon()
+
     def close(self) -> None:
         self._engine.close()
 

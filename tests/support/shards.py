@@ -24,7 +24,7 @@ from meterhouse.domain.shards import ShardMap
 from meterhouse.settings import Settings
 from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
-from meterhouse.storage.manifest import Manifest
+from meterhouse.storage.manifest import read_manifest
 from meterhouse.wiring import open_meterhouse
 from support.books import METERS, NOW, SOURCE, Sent, some_event
 
@@ -113,7 +113,7 @@ def opened_shard(data: Path, shard: int, now: datetime, retention: Mapping[str, 
                 left.unlink()
             (alone / "address").unlink(missing_ok=True)
             alone.rename(folder)
-        ledger.set_turn(Manifest.read(folder / "manifest").state.turn or 0, shard)
+        ledger.set_turn(read_manifest(folder / "manifest").state.turn or 0, shard)
     assert map_of(data) == shards
 
 

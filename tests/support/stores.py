@@ -57,8 +57,7 @@ def crash(store: ClickHouseEventStore) -> None:
         waiting._closing = True
         waiting._changed.notify()
     waiting._thread.join()
-    waiting._written.close()
-    waiting._resting.close()
+    waiting._log.close(emptied=False)
     store._direct.close()
 
 

@@ -54,6 +54,7 @@ def serve(
     """
     from ..offline import has_shards  # noqa: PLC0415 - see `target`
     from ..wiring import open_meterhouse  # noqa: PLC0415 - the same
+    from .node import run_node  # noqa: PLC0415 - the same
     from .supervisor import supervise  # noqa: PLC0415 - the same
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -68,6 +69,9 @@ def serve(
         shards=shards or settings.shards,
     )
     check_port(settings)
+    if settings.cluster_url is not None:
+        run_node(settings)
+        return
     if (settings.shards or 1) > 1 or has_shards(settings.data):
         supervise(settings)
         return

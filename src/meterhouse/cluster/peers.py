@@ -1,4 +1,5 @@
-"""The other shards' processes, and how they are asked: HTTP over a socket of the machine, with a credential."""
+"""The other shards' processes, and how they are asked: HTTP with a credential, over a socket of the machine or between
+machines."""
 
 from __future__ import annotations
 
@@ -8,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ import structlog
 from ..domain.errors import Unavailable
 from ..domain.shards import Seat
 from ..ports.chunks import Chunks
+from .addresses import SOCKET, Addresses
 from .calls import CALLS, decode_error
 
 CREDENTIAL = "x-meterhouse-node"
@@ -31,43 +32,41 @@ _ANSWERS_WITHIN_S = 60
 _HANDED_ON_WITHIN_S = 900
 """A request of a client: an erasure may take minutes."""
 _CONNECTS_WITHIN_S = 2
+_ASKS_AGAIN_AFTER_S = 0.1
 _MOST_CONNECTIONS = 256
 _CHUNK_BYTES = 1 << 20
 
 _log = structlog.get_logger(__name__)
 
 
-def socket_of(folder: Path, shard: int) -> Path:
-    """Where the process of a shard is asked."""
-    return folder / str(shard)
-
-
 class Peers:
     """The processes of all other shards. Calls may be made from any thread but the event loop's; `request` on it."""
 
-    def __init__(self, sockets: Path, seat: Seat, credential: bytes):
-        """`seat` is that of this process; `sockets` is the folder that has all processes' sockets."""
+    def __init__(self, addresses: Addresses, seat: Seat, credential: bytes):
+        """`seat` is that of this process."""
         self.own = seat.number
         self.others = tuple(shard for shard in range(seat.count) if shard != seat.number)
-        self._sockets = sockets
+        self._addresses = addresses
         self._credential = credential.hex()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._silent: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._sessions: dict[int, aiohttp.ClientSession] = {}
+        self._sessions: dict[int, tuple[str, aiohttp.ClientSession]] = {}
+        """By shard, with the address that each is for."""
 
     def open(self) -> None:
         """Begins, on the event loop that all requests will be made on."""
-        self._loop = asyncio.get_running_loop()
-        for shard in self.others:
-            connector = aiohttp.UnixConnector(str(socket_of(self._sockets, shard)), limit=_MOST_CONNECTIONS)
-            self._sessions[shard] = aiohttp.ClientSession(
-                connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
-            )
+        loop = self._loop = asyncio.get_running_loop()
+
+        def moved(shard: int) -> None:
+            loop.call_soon_threadsafe(self._moved, shard)
+
+        self._addresses.watch(moved)
 
     async def close(self) -> None:
         """Ends all connections."""
-        for session in self._sessions.values():
+        await asyncio.to_thread(self._addresses.close)
+        for _, session in self._sessions.values():
             await session.close()
 
     def knows(self, credential: bytes) -> bool:
@@ -78,14 +77,15 @@ class Peers:
     async def request(
         self, shard: int, method: str, target: str, headers: Sequence[tuple[str, str]], body: bytes
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A request to a shard's process. Raises `Unavailable`."""
+        """A request to a shard's process. Raises `Unavailable`.
+
+        While no process has the shard, it waits, as long as that may take to change hands.
+        """
         sent = [*headers, (CREDENTIAL, self._credential)]
         patience_s = _ANSWERS_WITHIN_S if any(name == CALL for name, _ in headers) else _HANDED_ON_WITHIN_S
         timeout = aiohttp.ClientTimeout(total=None, connect=_CONNECTS_WITHIN_S, sock_read=patience_s)
         try:
-            async with self._sessions[shard].request(
-                method, f"http://shard{target}", data=body, headers=sent, timeout=timeout, allow_redirects=False
-            ) as response:
+            async with await self._sent(shard, method, target, data=body, headers=sent, timeout=timeout) as response:
                 self._silent.discard(shard)
                 yield response
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as failure:
@@ -93,6 +93,46 @@ class Peers:
                 self._silent.add(shard)
                 _log.warning("a shard does not answer", other=shard, reason=repr(failure))
             raise Unavailable(f"shard {shard} does not answer at the moment: send this again") from failure
+
+    async def _sent(self, shard: int, method: str, target: str, **request: Any) -> aiohttp.ClientResponse:
+        """Sends a request to whichever process has the shard, as soon as there is one."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._addresses.patience_s
+        while True:
+            session, url = self._session(shard)
+            try:
+                if session is None:
+                    raise ConnectionError("no process has this shard")
+                return await session.request(method, url + target, allow_redirects=False, **request)
+            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, ConnectionError):
+                if loop.time() >= until:
+                    raise
+            await asyncio.sleep(_ASKS_AGAIN_AFTER_S)
+
+    def _session(self, shard: int) -> tuple[aiohttp.ClientSession | None, str]:
+        """Connections to a shard's process, and how its URLs begin."""
+        address = self._addresses.of(shard)
+        known, session = self._sessions.get(shard, (None, None))
+        if address is None:
+            return None, ""
+        is_socket = address.startswith(SOCKET)
+        if session is None or known != address:
+            self._moved(shard)
+            connector = (
+                aiohttp.UnixConnector(address.removeprefix(SOCKET), limit=_MOST_CONNECTIONS)
+                if is_socket
+                else aiohttp.TCPConnector(limit=_MOST_CONNECTIONS)
+            )
+            session = aiohttp.ClientSession(
+                connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
+            )
+            self._sessions[shard] = address, session
+        return session, "http://shard" if is_socket else address
+
+    def _moved(self, shard: int) -> None:
+        """Ends the connections to the process that had a shard: it may never answer."""
+        if (known := self._sessions.pop(shard, None)) is not None:
+            self._spawn(known[1].close())
 
     async def ask(self, shard: int, name: str, body: bytes, parameters: Mapping[str, str] | None = None) -> bytes:
         """What a shard answers to a call, as it is sent. Raises what the shard raised, and `Unavailable`."""
@@ -126,14 +166,12 @@ class Peers:
     def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Begins something on the event loop, from any thread. It must not raise."""
         assert self._loop is not None  # nobody asks before there is a server
-        loop = self._loop
+        self._loop.call_soon_threadsafe(lambda: self._spawn(work()))
 
-        def begin() -> None:
-            task = loop.create_task(work())
-            self._tasks.add(task)  # which nobody else holds
-            task.add_done_callback(self._tasks.discard)
-
-        loop.call_soon_threadsafe(begin)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)  # which nobody else holds
+        task.add_done_callback(self._tasks.discard)
 
     def call(self, shard: int, name: str, *arguments: Any) -> Any:
         """What a method of a shard's store answers; see `calls.CALLS`. Waits for it."""

@@ -50,6 +50,7 @@ class SystemPages:
             "section": "system",
             "version": self.version,
             "shards": shards,
+            "members": self.health.members() if self.health.members is not None else None,
             "stored": sum(state.stored for state in states),
             "commit": sum(state.latest_commit for state in states),
             "watermark": sum(state.watermark for state in states),

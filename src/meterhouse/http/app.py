@@ -21,6 +21,7 @@ from ..domain.shards import Elsewhere
 from ..ports.chunks import Chunks
 from ..ports.clock import Clock
 from ..ports.event_store import EventStore
+from ..ports.members import Members
 from ..ports.whole_store import WholeStore
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
@@ -46,6 +47,7 @@ from .event_explanations import stories_router
 from .events import BodyTaker, IngestEndpoint, events_router
 from .forwarding import Forwarding, note_elsewhere
 from .health import Health, health_router
+from .holding import WhileHolding
 from .keys import keys_router
 from .metered_events import MeteredEvents
 from .namespaces import namespaces_router
@@ -120,13 +122,16 @@ def create_app(
     body_bytes_per_second: int,
     failed_keys_per_minute: int,
     peers: Peers | None = None,
+    holds: Callable[[], bool] | None = None,
+    members: Callable[[], Members] | None = None,
 ) -> Apps:
-    """The ASGI applications. Without `metering` the public one manages accounts only."""
+    """The ASGI applications. Without `metering` the public one manages accounts only. While `holds` says no, requests
+    are refused: another process may have the shard."""
     metrics = Metrics(version)
     metrics.watch_disk(data)
     attempts = Attempts(failed_keys_per_minute, tell=peers.tell if peers is not None else None)
     authentication = Authentication(hash_secret(admin_key), accounts, attempts, portal_tokens)
-    health = Health(metering.store, metering.whole, metrics, peers) if metering is not None else None
+    health = Health(metering.store, metering.whole, metrics, peers, members) if metering is not None else None
     routers = [
         organizations_router(accounts, authentication),
         subscriptions_router(accounts, authentication),
@@ -191,7 +196,7 @@ def create_app(
         app = IngestFastPath(
             ResponseCacheMiddleware(app, answers, metrics, clock), ingest_endpoint, authentication, max_body_bytes
         )
-    of_shards = None
+    of_shards: ASGIApp | None = None
     if peers is not None and metering is not None and answers is not None and health is not None:
         streams = {
             "backup": metering.back_up_shard,
@@ -207,6 +212,8 @@ def create_app(
             remember=attempts.remember,
         )
         app = Forwarding(app, peers, answers.key)
+    if holds is not None and of_shards is not None:
+        app, of_shards = WhileHolding(app, holds), WhileHolding(of_shards, holds)
     return Apps(Observability(SlowBodies(app, body_timeout_seconds, body_bytes_per_second), metrics), of_shards)
 
 

@@ -114,7 +114,7 @@ class Forwarding:
         except Unavailable as failure:
             if begun:
                 raise  # what was sent so far breaks off, which no client takes for its end
-            await _refuse(failure, scope, send)
+            await refuse(failure, scope, send)
 
 
 async def _body(received: list[HTTPReceiveMessage], receive: Receive) -> AsyncIterator[bytes]:
@@ -136,8 +136,9 @@ def _handed_on(scope: HTTPScope) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), text.decode("latin-1")) for name, text in kept]
 
 
-async def _refuse(failure: Unavailable, scope: HTTPScope, send: Send) -> None:
-    content = encode_problem(503, failure.code, str(failure), scope["state"]["request_id"])
+async def refuse(failure: Unavailable, scope: HTTPScope, send: Send) -> None:
+    """Answers that a request is to be repeated."""
+    content = encode_problem(503, failure.code, str(failure), scope.get("state", {}).get("request_id", ""))
     headers = [
         (b"content-type", PROBLEM_JSON.encode()),
         (b"content-length", str(len(content)).encode()),

@@ -18,6 +18,7 @@ from ..domain.period import format_instant
 from ..ports.chunks import Chunks
 from ..ports.event_store import EventStore
 from ..ports.ledger import Ledger
+from ..ports.members import Members
 from ..ports.whole_store import WholeStore
 from .arrivals import Received
 from .observability import Metrics
@@ -49,6 +50,8 @@ class Health:
     whole: WholeStore
     metrics: Metrics
     peers: Peers | None
+    members: Callable[[], Members] | None = None
+    """The nodes of the cluster; None where there is none."""
 
     def text(self) -> bytes:
         """The metrics of all shards; where there are several, each is labelled, and one that does not answer has

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ..domain.meter import Meter
 from .clickhouse.engine.engine import Engine
-from .clickhouse.journal.journal import JournalFiles
+from .clickhouse.journal.segments import Segments
 from .clickhouse.store import ClickHouseEventStore
 from .folder import DataFolder
 from .reserved_space import ReservedSpace
@@ -20,8 +20,8 @@ def assemble_store(
     Raises `EngineError` and `FolderError`; the engine has ended then.
     """
     try:
-        journal = JournalFiles(folder.journal, folder.manifest, reserved)
-        return ClickHouseEventStore(engine, meters, folder.identities, journal)
+        log = Segments(engine, folder.journal, folder.manifest, reserved)
+        return ClickHouseEventStore(engine, meters, folder.identities, folder.manifest, log)
     except BaseException:
         engine.close()
         raise

@@ -14,7 +14,7 @@ from sqlalchemy import URL
 from ..domain.errors import FolderError
 from ..domain.shards import ShardMap
 from .durable import write_file
-from .manifest import Manifest, NothingTells, State
+from .manifest import Manifest, NothingTells, State, create_manifest, manifest_in, read_manifest
 from .reshard_marker import read_switch
 
 FORMAT = 4
@@ -96,11 +96,11 @@ class DataFolder:
             return self._open()
         except NothingTells as wrong:
             self.problems.append(str(wrong))
-            return Manifest(self.path / "manifest", State(commit=None, turn=None))
+            return manifest_in(self.path / "manifest", State(commit=None, turn=None))
 
     def begin_anew(self) -> None:
         """Writes what the problems are about, so that the next start takes what is there. Raises `OSError`."""
-        self.manifest = Manifest.create(self.path / "manifest", self.manifest.state)
+        self.manifest = create_manifest(self.path / "manifest", self.manifest.state)
         write_file(self.path / "format", str(FORMAT).encode())
 
     def _open(self) -> Manifest:
@@ -127,11 +127,11 @@ class DataFolder:
             if used and not manifest_path.exists():
                 raise NothingTells(f"{self.path} has {', '.join(used)}, and no file named format or manifest")
             if not manifest_path.exists():
-                Manifest.create(manifest_path, State())
+                create_manifest(manifest_path, State())
             write_file(format_path, str(FORMAT).encode())
         if not manifest_path.exists():
             raise NothingTells(f"{manifest_path} is gone")
-        return Manifest.read(manifest_path)
+        return read_manifest(manifest_path)
 
     @property
     def events(self) -> Path:

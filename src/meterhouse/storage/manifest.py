@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,15 @@ class Removal(msgspec.Struct, frozen=True):
     """How many they were when it began."""
 
 
+class Batch(msgspec.Struct, frozen=True):
+    """Commits that go to a server together: the same ones under the same token, whoever repeats it."""
+
+    first: int
+    last: int
+    attempt: int = 1
+    """Grows when the server has lost what it had taken under a token."""
+
+
 class RollupParts(msgspec.Struct, frozen=True):
     """Which of the rows that were ever put into a table of rollups its parts must cover, however they are merged."""
 
@@ -73,6 +83,8 @@ class State(msgspec.Struct, frozen=True):
     """An erasure has begun; rollups may have what it removes."""
     removal: Removal | None = None
     losses: list[Loss] = []
+    batch: Batch | None = None
+    """What is being inserted, where the table of events is on a server."""
 
 
 def losses_of(states: Iterable[State]) -> list[Loss]:
@@ -82,35 +94,13 @@ def losses_of(states: Iterable[State]) -> list[Loss]:
 
 
 class Manifest:
-    """The manifest of one folder. Two slots of a file take turns: a crash while one is written leaves the other.
+    """The manifest of one table of events. May be used from many threads."""
 
-    May be used from many threads.
-    """
-
-    def __init__(self, path: Path, state: State):
-        self._path = path
+    def __init__(self, state: State, write: Callable[[State], None]):
+        """`write` makes a state last; it is on the disk when it returns. What it raises, every change raises."""
         self._lock = threading.Lock()
         self._state = state
-
-    @classmethod
-    def create(cls, path: Path, state: State) -> Manifest:
-        """A new one, on the disk with its name when it returns. Raises `OSError`."""
-        path.touch(mode=0o600)
-        os.truncate(path, 2 * _SLOT_BYTES)
-        manifest = cls(path, state)
-        manifest.update()
-        sync_folder(path.parent)
-        return manifest
-
-    @classmethod
-    def read(cls, path: Path) -> Manifest:
-        """The one that is there. Raises `FolderError` when neither slot is whole, and `OSError`."""
-        with path.open("rb") as file:
-            slots = [_decode(file.read(_SLOT_BYTES)) for _ in range(2)]
-        whole = [state for state in slots if state is not None]
-        if not whole:
-            raise NothingTells(f"{path} is damaged")
-        return cls(path, max(whole, key=lambda state: state.sequence))
+        self._write = write
 
     @property
     def state(self) -> State:
@@ -121,16 +111,7 @@ class Manifest:
         """Writes what the state becomes; on the disk when it returns. Raises `OSError`; nothing has changed then."""
         with self._lock:
             state = msgspec.structs.replace(changed(self._state), sequence=self._state.sequence + 1)
-            content = msgspec.json.encode(state)
-            slot = _head(content) + content
-            if len(slot) > _SLOT_BYTES:
-                raise OSError(f"{self._path} would have {len(slot)} bytes, and {_SLOT_BYTES} is the most")
-            file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.pwrite(file, slot, state.sequence % 2 * _SLOT_BYTES)
-                sync_file(file)
-            finally:
-                os.close(file)
+            self._write(state)
             self._state = state
 
     def update(self, **fields: Any) -> None:
@@ -155,6 +136,54 @@ class Manifest:
         self.update(losses=losses, commit=commit, events=events, removal=None, stopped=True, turn=None)
 
 
+def create_manifest(path: Path, state: State) -> Manifest:
+    """A new one in a file, on the disk with its name when it returns. Raises `OSError`."""
+    path.touch(mode=0o600)
+    os.truncate(path, 2 * _SLOT_BYTES)
+    manifest = manifest_in(path, state)
+    manifest.update()
+    sync_folder(path.parent)
+    return manifest
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The one in a file. Raises `FolderError` when neither slot is whole, and `OSError`."""
+    with path.open("rb") as file:
+        slots = [_decode(file.read(_SLOT_BYTES)) for _ in range(2)]
+    whole = [state for state in slots if state is not None]
+    if not whole:
+        raise NothingTells(f"{path} is damaged")
+    return manifest_in(path, max(whole, key=lambda state: state.sequence))
+
+
+def manifest_in(path: Path, state: State) -> Manifest:
+    """One whose changes go to a file. Two slots take turns: a crash while one is written leaves the other."""
+    return Manifest(state, partial(_write_slot, path))
+
+
+def _write_slot(path: Path, state: State) -> None:
+    content = encode_state(state)
+    slot = _head(content) + content
+    if len(slot) > _SLOT_BYTES:
+        raise OSError(f"{path} would have {len(slot)} bytes, and {_SLOT_BYTES} is the most")
+    file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(file, slot, state.sequence % 2 * _SLOT_BYTES)
+        sync_file(file)
+    finally:
+        os.close(file)
+
+
+def encode_state(state: State) -> bytes:
+    """A state as it is kept."""
+    return msgspec.json.encode(state)
+
+
+def decode_state(content: bytes) -> State:
+    """A state that was kept. Raises `msgspec.MsgspecError`."""
+    return msgspec.json.decode(content, type=State)
+
+
 def _head(content: bytes) -> bytes:
     return len(content).to_bytes(8, "little") + xxhash.xxh3_64_intdigest(content).to_bytes(8, "little")
 
@@ -165,6 +194,6 @@ def _decode(slot: bytes) -> State | None:
     if len(slot) < _HEAD_BYTES or slot[:_HEAD_BYTES] != _head(content):
         return None
     try:
-        return msgspec.json.decode(content, type=State)
+        return decode_state(content)
     except msgspec.MsgspecError:
         return None

@@ -1,15 +1,18 @@
-"""Opening what a data folder holds, for a server: its ledger, its store, and the turns that keep them together."""
+"""Opening what a server stands on: here a data folder, with its ledger, its store, and the turns that keep them
+together."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from sqlalchemy import URL
 
 from ..domain.errors import FolderError, MeterhouseError
 from ..domain.meter import Meter
+from ..domain.shards import Seat
 from .clickhouse.engine.engine import EngineError
 from .folder import DataFolder
 from .ledger.shared_ledger import SharedLedger
@@ -23,7 +26,76 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
-def open_ledger(url: str | None, folder: DataFolder, reserved: ReservedSpace) -> SqlLedger:
+class Ground(Protocol):
+    """What a server stands on."""
+
+    ledger: SqlLedger
+    seat: Seat
+    """The shard that this process has."""
+
+    def open_store(self, meters: Mapping[str, tuple[Meter, ...]]) -> ClickHouseEventStore:
+        """The store of the shard; called once at most. Raises `FolderError`, which says what to do."""
+        ...
+
+    def announce(self, url: str) -> None:
+        """Is told where the server is found."""
+        ...
+
+    def close(self) -> None:
+        """Closes the store, and everything below it."""
+        ...
+
+
+class FolderGround:
+    """A data folder, or one of the shards of one. See `Ground`."""
+
+    def __init__(self, folder: DataFolder, ledger_url: str | URL | None, shard: int | None = None):
+        """Takes over the folder; with a `shard` other processes have the same ledger, which is named then. Raises
+        `FolderError`; the folder is closed then."""
+        self._folder = folder
+        self._cleanup = ExitStack()
+        self._cleanup.callback(folder.close)
+        self._reserved = ReservedSpace(folder.journal / "spare")
+        self._several = shard is not None
+        with ExitStack() as on_failure:
+            on_failure.callback(self.close)
+            if shard is None:
+                self.ledger = open_ledger(ledger_url, folder, self._reserved)
+                self.seat = Seat()
+            else:
+                self.ledger = open_shared_ledger(ledger_url or folder.ledger_url, self._reserved)
+                self.seat = Seat(shard, self.ledger.shard_map())
+            self._cleanup.callback(self.ledger.close)
+            on_failure.pop_all()
+
+    def open_store(self, meters: Mapping[str, tuple[Meter, ...]]) -> ClickHouseEventStore:
+        """See `Ground`."""
+        from .assembly import assemble_store  # noqa: PLC0415 - with it comes numpy
+        from .clickhouse.engine.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
+
+        folder, ledger, shard = self._folder, self.ledger, self.seat.number
+        if not self._several:
+            _refuse_shards(folder, ledger)
+        try:
+            hold_to_each_other(folder.manifest, ledger, shard)
+            store = assemble_store(ChdbEngine(folder.events), folder, self._reserved, meters)
+        except (EngineError, FolderError) as failure:
+            raise FolderError(f"{failure}{_what_to_do(folder)}") from failure
+        self._cleanup.callback(_end_turn, folder, ledger, shard)
+        self._cleanup.callback(store.close)
+        begin_turn(folder.manifest, ledger, shard)
+        return store
+
+    def announce(self, url: str) -> None:
+        """See `Ground`."""
+        self._folder.announce(url)
+
+    def close(self) -> None:
+        """See `Ground`."""
+        self._cleanup.close()
+
+
+def open_ledger(url: str | URL | None, folder: DataFolder, reserved: ReservedSpace) -> SqlLedger:
     """The ledger at a URL, or else the one in the folder. Raises `FolderError`."""
     if url is None:
         if folder.lacks_ledger:
@@ -37,14 +109,14 @@ def open_shared_ledger(url: str | URL, reserved: ReservedSpace) -> SqlLedger:
     return SharedLedger.open(url, reserved) if isinstance(url, URL) else _named(SharedLedger, url, reserved)
 
 
-def _named(kind: type[SqlLedger], url: str, reserved: ReservedSpace) -> SqlLedger:
+def _named(kind: type[SqlLedger], url: str | URL, reserved: ReservedSpace) -> SqlLedger:
     try:
         return kind.open(url, reserved)
     except FolderError as wrong:
         raise FolderError(f"METERHOUSE_LEDGER_URL: {wrong}") from wrong
 
 
-def refuse_shards(folder: DataFolder, ledger: SqlLedger) -> None:
+def _refuse_shards(folder: DataFolder, ledger: SqlLedger) -> None:
     """Raises `FolderError` for a folder of several shards: a process has one engine, and every shard needs its own."""
     if (count := ledger.shard_map().count) > 1:
         raise FolderError(
@@ -54,25 +126,7 @@ def refuse_shards(folder: DataFolder, ledger: SqlLedger) -> None:
         raise FolderError(f"{folder.path} has shards, and the ledger does not know of them{_what_to_do(folder)}")
 
 
-def open_store(
-    folder: DataFolder,
-    ledger: SqlLedger,
-    reserved: ReservedSpace,
-    meters: Mapping[str, tuple[Meter, ...]],
-    shard: int = 0,
-) -> ClickHouseEventStore:
-    """The store of a folder, held to its ledger. Raises `FolderError`, which says what to do."""
-    from .assembly import assemble_store  # noqa: PLC0415 - with it comes numpy
-    from .clickhouse.engine.chdb_engine import ChdbEngine  # noqa: PLC0415 - 150 MB that accounts don't need
-
-    try:
-        hold_to_each_other(folder.manifest, ledger, shard)
-        return assemble_store(ChdbEngine(folder.events), folder, reserved, meters)
-    except (EngineError, FolderError) as failure:
-        raise FolderError(f"{failure}{_what_to_do(folder)}") from failure
-
-
-def end_turn(folder: DataFolder, ledger: SqlLedger, shard: int = 0) -> None:
+def _end_turn(folder: DataFolder, ledger: SqlLedger, shard: int) -> None:
     """Writes down that this run has ended in order."""
     try:
         begin_turn(folder.manifest, ledger, shard)

@@ -17,7 +17,7 @@ from .clickhouse.engine.chdb_engine import ChdbEngine
 from .clickhouse.engine.engine import NO_PARAMETERS, EmbeddedEngine, EngineError
 from .clickhouse.engine.tables import prepare_tables
 from .clickhouse.journal import journal_queries
-from .clickhouse.journal.journal import SEGMENTS, read_segments
+from .clickhouse.journal.segments import SEGMENTS, read_segments
 from .clickhouse.maintenance import inspection_queries, mutation_queries
 from .clickhouse.maintenance.inspection import Meters, count_events, damaged_parts, differences, has_table
 from .clickhouse.maintenance.part_rescue import PartRescue, TakenBack, parts_of_events

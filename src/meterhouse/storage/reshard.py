@@ -31,7 +31,7 @@ from .clickhouse.maintenance.moving import (
 from .durable import sync_tree
 from .folder import RESHARDED, RESHARDING, DataFolder
 from .ledger.sql_ledger import SqlLedger
-from .manifest import Manifest, State, losses_of
+from .manifest import State, create_manifest, losses_of
 from .pairing import hold_to_each_other
 from .reserved_space import ReservedSpace
 from .reshard_marker import Switch, write_switch
@@ -109,7 +109,7 @@ class _Moving:
                 raise FolderError(f"{self._root.path} was to be moved as {there}, and arrived as {here}")
             shutil.rmtree(self._files)
             if self._after.count > 1:
-                Manifest.create(self._building / "manifest", State())
+                create_manifest(self._building / "manifest", State())
             sync_tree(self._building)
             write_switch(self._building / RESHARDED, Switch(self._before.count, self._after.shards))
         return events

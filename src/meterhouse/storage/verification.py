@@ -13,7 +13,7 @@ from .clickhouse.dedup.filter_snapshot import SnapshotFile
 from .clickhouse.dedup.identity_filter import IdentityFilter
 from .clickhouse.engine.chdb_engine import ChdbEngine
 from .clickhouse.engine.engine import Engine, EngineError
-from .clickhouse.journal.journal import read_segments
+from .clickhouse.journal.segments import read_segments
 from .clickhouse.maintenance import inspection_queries
 from .clickhouse.maintenance.inspection import Meters, damaged_parts, has_table, hold_to_manifest
 from .folder import DataFolder, shard_folder

@@ -21,13 +21,14 @@ from ...domain.partial_aggregate import Partial, PartialKey
 from ...domain.retention import Redaction
 from ...ports.chunks import Chunks
 from ...ports.meter_reader import MeasureFunction
+from ..manifest import Manifest
 from .corrections.dirty_slots import DirtySlots
 from .dedup.identity_index import index_identities
 from .dedup.known_events import KnownEvents
 from .engine.engine import EmbeddedEngine, Engine, EngineError
 from .engine.tables import prepare_tables
 from .journal.flushing_engine import FlushingEngine
-from .journal.journal import Journal, JournalFiles
+from .journal.journal import Journal, Log
 from .maintenance.checkpoints import Checkpoints
 from .maintenance.erasing import Erasing, Frozen
 from .maintenance.inspection import hold_to_manifest
@@ -48,19 +49,18 @@ class ClickHouseEventStore:
     """See `ports.EventStore`. Each method belongs to the room that it calls."""
 
     def __init__(
-        self, engine: Engine, meters: Mapping[str, Iterable[Meter]], snapshot: Path, journal_files: JournalFiles
+        self, engine: Engine, meters: Mapping[str, Iterable[Meter]], snapshot: Path, manifest: Manifest, log: Log
     ):
-        """Opens the store. Raises `Incomplete` when the folder lacks what its manifest tells.
+        """Opens the store. Raises `Incomplete` when the table lacks what the manifest tells.
 
         `meters`, by namespace, get rollups; other questions are answered from the events. `snapshot` names a file that
-        makes the next start faster.
+        makes the next start faster. `log` has the commits that the table does not have.
         """
-        manifest = journal_files.manifest
         give_up(engine)
         hold_to_manifest(engine, manifest, meters)
         prepare_tables(engine)
         index_identities(engine)
-        journal = Journal(engine, journal_files)
+        journal = Journal(log)
         flushing = FlushingEngine(engine, journal)
         checkpoints = Checkpoints(flushing, snapshot)
         saved = checkpoints.load()

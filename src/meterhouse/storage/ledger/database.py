@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import URL, Connection, Select, Table, create_engine, event, select
+from sqlalchemy import URL, Connection, Select, Table, create_engine, event, make_url, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import OperationalError
 
-from ...domain.errors import InsufficientStorage, NotFound, StorageDamaged
+from ...domain.errors import InsufficientStorage, NotFound, StorageDamaged, Unavailable
+from ..postgresql.options import OPTIONS
 from .cache import Changes
 
 if TYPE_CHECKING:
@@ -51,7 +53,10 @@ class Database:
 
     def __init__(self, url: str | URL):
         """Takes the database at an SQLAlchemy URL, its tables as they are."""
-        self._engine = create_engine(url, pool_pre_ping=True)
+        of_server = make_url(url).get_backend_name() == "postgresql"
+        self._engine = create_engine(url, pool_pre_ping=True, connect_args=OPTIONS if of_server else {})
+        if of_server:
+            event.listen(self._engine, "handle_error", _translate_postgresql)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "handle_error", _translate_sqlite)
             event.listen(self._engine, "connect", _prepare_sqlite)
@@ -92,6 +97,13 @@ def _translate_sqlite(context: ExceptionContext) -> None:
         raise InsufficientStorage("the disk is full: the ledger cannot be written") from context.original_exception
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         raise StorageDamaged(f"the ledger is damaged: {context.original_exception}") from context.original_exception
+
+
+def _translate_postgresql(context: ExceptionContext) -> None:
+    """A database that does not answer is no fault of a request either."""
+    if isinstance(context.sqlalchemy_exception, OperationalError) and not context.is_pre_ping:
+        reason = " ".join(str(context.original_exception).split())
+        raise Unavailable(f"the ledger's database does not answer: {reason}") from context.original_exception
 
 
 def _switched_to_wal(connection: sqlite3.Connection) -> bool:

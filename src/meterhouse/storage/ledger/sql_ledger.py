@@ -10,7 +10,7 @@ from sqlalchemy import URL, delete, insert, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from ...domain.errors import FolderError, InsufficientStorage, StorageDamaged
+from ...domain.errors import FolderError, InsufficientStorage, StorageDamaged, Unavailable
 from ...domain.shards import VIRTUAL_SHARDS, ShardMap
 from ..reserved_space import ReservedSpace
 from .ended_sessions import SqlEndedSessions
@@ -45,6 +45,11 @@ class SqlLedger(SqlKeys, SqlRequestCounts, SqlEndedSessions):
             try:
                 ledger._check()
                 migrate(ledger._engine)
+            except Unavailable as wrong:
+                raise FolderError(
+                    f"the ledger {ledger._engine.url} cannot be opened: {wrong}; check that it is there and that this "
+                    "user may write to it"
+                ) from wrong
             except InsufficientStorage as wrong:
                 raise FolderError(f"the ledger {ledger._engine.url} cannot be opened: {wrong}") from wrong
             except StorageDamaged as wrong:

@@ -150,6 +150,10 @@ class ChdbEngine:
         """See `Engine`."""
         self._query(schema_queries.RELEASE_MEMORY, "TSV", {})
 
+    def abandon(self) -> None:
+        """See `Engine`. Here whatever was done is done when its call returns."""
+        raise EngineError("the embedded engine has no other owner")
+
     def close(self) -> None:
         """See `Engine`."""
         while self._idle:

@@ -62,6 +62,10 @@ class Engine(Protocol):
         """Gives the system back the memory that is kept for the next large statement, where it is this process's."""
         ...
 
+    def abandon(self) -> None:
+        """Gives the tables up to the next owner: nobody knows any more what is still to come into them."""
+        ...
+
     def close(self) -> None:
         """Ends the engine."""
         ...

@@ -36,6 +36,9 @@ _ENDING_BYTES = 32 * 1024
 _LONGEST_PARAMETER = 64 * 1024
 _LONGEST_STATEMENT = 256 * 1024 * 1024
 
+# What was inserted is read wherever it is asked for next.
+_REPLICATED = {"insert_quorum": "auto", "insert_quorum_parallel": 0, "select_sequential_consistency": 1}
+
 _NAME = re.compile(r"\w+", re.ASCII)
 _PLACEHOLDER = re.compile(r"\{(\w+):([^{}]+)\}")
 _CODE = re.compile(r"Code: (\d+)")
@@ -62,13 +65,15 @@ class ServerEngine:
         cluster: str | None = None,
         connect_timeout_s: int = CONNECT_TIMEOUT_S,
         statement_timeout_s: int = STATEMENT_TIMEOUT_S,
+        abandon: Callable[[], None] | None = None,
     ):
         """`url` is `http[s]://user:password@host:port`. The database must exist. With a `cluster`, all its replicas get
-        the tables."""
+        the tables. `abandon` ends this owner, see `Engine`; without it there is no other."""
         if not _NAME.fullmatch(database):
             raise EngineError(f"{database!r} cannot be the name of a database: letters, digits and _ can")
         address = _address(url)
         self._form = TableForm(on_server=True, cluster=cluster)
+        self._abandon = abandon or _no_other_owner
         self._pool = get_pool_manager(maxsize=_CONNECTIONS)
         try:
             self._client = self._asked(
@@ -84,6 +89,7 @@ class ServerEngine:
                         query_retries=0,
                         autogenerate_session_id=False,
                         show_clickhouse_errors=True,
+                        settings={"max_execution_time": statement_timeout_s, **(_REPLICATED if cluster else {})},
                     ),
                 )
             )
@@ -161,6 +167,10 @@ class ServerEngine:
     def release_memory(self) -> None:
         """Does nothing: the server has others to serve, and its memory is not this process's."""
 
+    def abandon(self) -> None:
+        """See `Engine`."""
+        self._abandon()
+
     def close(self) -> None:
         """See `Engine`."""
         self._client.close()
@@ -189,6 +199,10 @@ class ServerEngine:
             raise _error(failure) from failure
         except (HTTPError, OSError) as failure:
             raise _unavailable(failure) from failure
+
+
+def _no_other_owner() -> None:
+    raise EngineError("a change of rollups was not answered, and may still come: start anew")
 
 
 def _address(url: str) -> dict[str, Any]:

@@ -59,6 +59,10 @@ class FlushingEngine:
         """See `Engine`."""
         self._engine.release_memory()
 
+    def abandon(self) -> None:
+        """See `Engine`."""
+        self._engine.abandon()
+
     def close(self) -> None:
         """See `Engine`."""
         self._journal.close()

@@ -15,7 +15,7 @@ import structlog
 
 from ....domain.meter import Meter
 from ...manifest import Manifest
-from ..engine.engine import Engine
+from ..engine.engine import NO_PARAMETERS, Engine, EngineUnavailable
 from ..engine.read_write_lock import ReadWriteLock
 from ..engine.tables import set_settings
 from . import table_queries
@@ -58,6 +58,8 @@ class Rollups:
         self._definitions = all_definitions(meters)
         self._materializing = threading.Lock()
         self._cancelling = threading.Event()
+        self._doubtful = False
+        """Whether a change of the rollups may come late."""
         self._lock = ReadWriteLock()
         self._commits_ahead = _FEWEST_COMMITS
         self._watermarks: dict[int, int] = {}
@@ -89,7 +91,21 @@ class Rollups:
                 return False
             upto, types, events = self._next_commits(after, others[0])
             steps = MaterializeSteps(behind[after], types, after, upto, large=events > _EVENTS_IN_MEMORY)
-            return not self._materialize(steps, behind[after], upto) or upto < settled_commit
+            with self._certain():
+                return not self._materialize(steps, behind[after], upto) or upto < settled_commit
+
+    @contextmanager
+    def _certain(self) -> Iterator[None]:
+        """Nothing is materialized any more once a server did not answer to a change: it may still come, and count
+        twice. When the server answers again, the next owner makes a copy of its own of what is there."""
+        if self._doubtful:
+            self._direct.rows(table_queries.WATERMARKS, NO_PARAMETERS)
+            self._direct.abandon()
+        try:
+            yield
+        except EngineUnavailable:
+            self._doubtful = True
+            raise
 
     def cancel(self) -> None:
         """Has the materialization under way left undone, for the store will be closed."""
@@ -124,6 +140,9 @@ class Rollups:
         with self._lock.write():
             try:
                 self._direct.execute(table_queries.ATTACH_STAGING)
+            except EngineUnavailable:  # they may come later
+                self._watermarks = {}
+                raise
             except BaseException:
                 # The rows may be there all the same: nothing is read from here until that is known.
                 self._watermarks = {}
@@ -143,7 +162,8 @@ class Rollups:
             self._watermarks = {}
             for forget in self.on_rebuild:
                 forget()
-            self._replace()
+            with self._certain():
+                self._replace()
 
     def _replace(self) -> None:
         self._coverage.forget()

@@ -1,0 +1,2 @@
+ALTER TABLE rollups ATTACH PARTITION tuple()
+FROM {old}.rollups

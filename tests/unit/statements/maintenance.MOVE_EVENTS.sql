@@ -1,0 +1,1 @@
+RENAME TABLE {old}.events TO {new}.events{on_cluster}
