@@ -1,0 +1,126 @@
+"""The files that run a cluster: that they can be read, fit together, and set what there is. None is run here."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from walkthrough import DOCS
+
+DEPLOY = DOCS.parent / "deploy"
+FILES = sorted(DEPLOY.rglob("*.yaml"))
+HEALTH = "/healthz"
+
+
+def read(name: str) -> dict[str, Any]:
+    """A file with one document, in which a key that is there twice is an error."""
+    return yaml.load((DEPLOY / name).read_text("utf-8"), Strict)
+
+
+class Strict(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        assert len(keys) == len(set(keys)), f"{node.start_mark}: a key is there twice"
+        return super().construct_mapping(node, deep)
+
+
+def container() -> dict[str, Any]:
+    [only] = read("kubernetes/deployment.yaml")["spec"]["template"]["spec"]["containers"]
+    return only
+
+
+def nodes() -> dict[str, dict[str, Any]]:
+    services = read("compose.cluster.yaml")["services"]
+    return {name: service for name, service in services.items() if name.startswith("node")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_it_can_be_read(path: Path) -> None:
+    document = read(str(path.relative_to(DEPLOY)))
+    if path.parent.name == "kubernetes":
+        assert document["apiVersion"]
+        assert document["kind"]
+        assert document["metadata"]["name"] == "meterhouse"
+
+
+def test_every_variable_is_documented() -> None:
+    shown = (DOCS / "reference/settings.md").read_text("utf-8") + (DOCS / "how-to/run-a-cluster.md").read_text("utf-8")
+    documented = set(re.findall(r"^\| (?:`\w+` \| )?`(METERHOUSE_\w+)` \|", shown, re.MULTILINE))
+    variables = {each["name"] for each in container()["env"]}
+    variables |= {variable for node in nodes().values() for variable in node["environment"]}
+    variables |= set(re.findall(r"(METERHOUSE_\w+)=", (DEPLOY / "Dockerfile").read_text("utf-8")))
+    assert len(variables) >= 6
+    assert variables - documented == set()
+
+
+def test_the_secret_has_what_is_taken_from_it() -> None:
+    taken = [each["valueFrom"]["secretKeyRef"] for each in container()["env"] if "secretKeyRef" in each["valueFrom"]]
+    secret = read("kubernetes/secret.example.yaml")
+    assert {each["name"] for each in taken} == {secret["metadata"]["name"]}
+    assert {each["key"] for each in taken} == set(secret["stringData"])
+
+
+def test_all_select_the_same_pods() -> None:
+    deployment = read("kubernetes/deployment.yaml")["spec"]
+    labels = deployment["template"]["metadata"]["labels"]
+    assert deployment["selector"]["matchLabels"] == labels
+    assert read("kubernetes/service.yaml")["spec"]["selector"] == labels
+    assert read("kubernetes/pod-disruption-budget.yaml")["spec"]["selector"]["matchLabels"] == labels
+
+
+def test_a_node_that_stands_by_is_neither_killed_nor_waited_for() -> None:
+    deployment = read("kubernetes/deployment.yaml")["spec"]
+    assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert "livenessProbe" not in container()
+    assert container()["readinessProbe"]["httpGet"] == {"path": HEALTH, "port": "http"}
+    assert f"`GET {HEALTH}`" in (DOCS / "reference/api.md").read_text("utf-8")
+
+
+def test_kubernetes_sets_no_variable_of_its_own() -> None:
+    """A Service named meterhouse would: METERHOUSE_PORT=tcp://…"""
+    assert read("kubernetes/deployment.yaml")["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+
+def test_a_node_is_reached_at_its_own_address() -> None:
+    [host] = [each for each in container()["env"] if each["name"] == "METERHOUSE_NODE_HOST"]
+    assert host["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+    assert {name: node["hostname"] for name, node in nodes().items()} == {name: name for name in nodes()}
+
+
+def test_there_is_a_shard_for_every_node_each_with_its_own_database() -> None:
+    secret = read("kubernetes/secret.example.yaml")["stringData"]["clickhouse-urls"].split()
+    assert len(set(secret)) == len(secret) >= read("kubernetes/deployment.yaml")["spec"]["replicas"]
+    [urls] = {node["environment"]["METERHOUSE_CLICKHOUSE_URLS"] for node in nodes().values()}
+    assert len(set(urls.split())) == len(urls.split()) >= len(nodes()) == 3
+
+
+def test_what_compose_waits_for_and_keeps_is_there() -> None:
+    document = read("compose.cluster.yaml")
+    for service in document["services"].values():
+        assert set(service.get("depends_on", ())) <= set(document["services"])
+        assert {each.partition(":")[0] for each in service["volumes"]} <= set(document["volumes"])
+    server = yaml.load(document["configs"]["clickhouse"]["content"], Strict)
+    cluster = next(iter(nodes().values()))["environment"]["METERHOUSE_CLICKHOUSE_CLUSTER"]
+    assert list(server["remote_servers"]) == [cluster]
+    assert set(server["macros"]) == {"shard", "replica"}
+
+
+def test_nobody_is_root() -> None:
+    user = re.findall(r"^USER (\d+)$", (DEPLOY / "Dockerfile").read_text("utf-8"), re.MULTILINE)[-1]
+    pod = read("kubernetes/deployment.yaml")["spec"]["template"]["spec"]["securityContext"]
+    assert pod["runAsNonRoot"] is True
+    assert pod["runAsUser"] == int(user) > 0
+
+
+def test_the_engine_can_read_the_statements_of_the_page() -> None:
+    page = (DOCS / "how-to/run-a-cluster.md").read_text("utf-8")
+    blocks = re.findall(r"^```sql\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    statements = [each.strip() for block in blocks for each in block.split(";") if each.strip()]
+    assert len(statements) > 5
+    read = "import sys, chdb; [chdb.query('EXPLAIN AST ' + each) for each in sys.argv[1:]]"
+    subprocess.run([sys.executable, "-c", read, *statements], check=True, timeout=60)
