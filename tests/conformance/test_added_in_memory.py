@@ -114,9 +114,9 @@ class FailingEngine(ChdbEngine):
 
     fails = ""
 
-    def insert(self, table: str, block: bytes) -> None:
+    def insert(self, table: str, block: bytes, token: str = "") -> None:
         if self.fails != "before":
-            super().insert(table, block)
+            super().insert(table, block, token)
         if self.fails:
             raise EngineError("told to fail")
 

@@ -122,8 +122,8 @@ class TestAppend:
         class FailsAfterInsert(StoreEngine):
             broken = True
 
-            def insert(self, table: str, block: bytes) -> None:
-                super().insert(table, block)
+            def insert(self, table: str, block: bytes, token: str = "") -> None:
+                super().insert(table, block, token)
                 if self.broken:
                     self.broken = False
                     raise EngineError("fsync failed")

@@ -43,10 +43,10 @@ class FailingEngine(StoreEngine):
         self.left -= 1
         return self.left == -1
 
-    def insert(self, table: str, block: bytes) -> None:
+    def insert(self, table: str, block: bytes, token: str = "") -> None:
         fails = self._fails()
         if not fails or self.happens:
-            super().insert(table, block)
+            super().insert(table, block, token)
         if fails:
             raise EngineError("told to fail")
 

@@ -34,9 +34,9 @@ class FailingEngine(StoreEngine):
 
     fails = ""
 
-    def insert(self, table: str, block: bytes) -> None:
+    def insert(self, table: str, block: bytes, token: str = "") -> None:
         if self.fails != "before" or table != "events":
-            super().insert(table, block)
+            super().insert(table, block, token)
         if self.fails and table == "events":
             raise EngineError("told to fail")
 

@@ -56,11 +56,11 @@ class FailingEngine(ChdbEngine):
 
     random: Random
 
-    def insert(self, table: str, block: bytes) -> None:
+    def insert(self, table: str, block: bytes, token: str = "") -> None:
         fate = self.random.randrange(3)
         if fate == 0:
             raise EngineError("no space left on device")
-        super().insert(table, block)
+        super().insert(table, block, token)
         if fate == 1:
             raise EngineError("fsync failed")
 

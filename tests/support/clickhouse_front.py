@@ -40,6 +40,7 @@ _NO_SETTING = re.compile(
 )
 """What is about the interface, not about the statement."""
 _INSERT = re.compile(rb"\s*INSERT\s+INTO\s+(?P<into>.+?)\s+FORMAT\s+(?P<format>\w+)[ \t]*\r?\n?", re.I | re.S)
+_LONGEST_FIELD = 128 * 1024  # as servers have it
 _CODE = re.compile(r"Code: (\d+)")
 _STATUS = {60: 404, 81: 404, 516: 403, 159: 408, **dict.fromkeys((36, 42, 43, 47, 53, 62, 457), 400)}
 _READS = re.compile(r"\s*(SELECT|WITH|\()", re.I)
@@ -141,6 +142,8 @@ class Handler(BaseHTTPRequestHandler):
             body = b""
         try:
             self._authenticate()
+            if any(len(value.encode()) > _LONGEST_FIELD for value in fields.values()):
+                raise Failed("HTML Form Exception: Field value too long")
             settings = tuple(sorted(pair for pair in fields.items() if not _NO_SETTING.match(pair[0])))
             state = fields.get("database", ""), settings
             lasts = bool(_LASTS.match(fields.get("query", "").encode() + body))
