@@ -103,8 +103,10 @@ def running(command: list[str], port: int, probe: str, environment: Mapping[str,
 
 
 @contextmanager
-def meterhouse(data: Path, *, cached: bool, shards: int = 1) -> Iterator[Running]:
-    """Meterhouse on a folder, without rate limits, with or without its cache of answers."""
+def meterhouse(
+    data: Path, *, cached: bool, shards: int = 1, environment: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Meterhouse on a folder, without rate limits, with or without its cache of answers; `environment` is added."""
     port = free_port()
     command = [sys.executable, "-m", "meterhouse", "serve", "--data", str(data), "--port", str(port)]
     command += ["--shards", str(shards)] if shards > 1 else []
@@ -112,8 +114,8 @@ def meterhouse(data: Path, *, cached: bool, shards: int = 1) -> Iterator[Running
         command += ["--catalog", str(catalog)]
     # A version without such a cache refuses the variable as that of an unknown contract.
     without = {} if from_environment(NO_CACHE).contract_options else NO_CACHE
-    environment = {"METERHOUSE_ADMIN_KEY": ADMIN_KEY, **UNLIMITED, **({} if cached else without)}
-    with running([*command, "--now", NOW.isoformat()], port, "/readyz", environment) as server:
+    variables = {"METERHOUSE_ADMIN_KEY": ADMIN_KEY, **UNLIMITED, **({} if cached else without), **(environment or {})}
+    with running([*command, "--now", NOW.isoformat()], port, "/readyz", variables) as server:
         yield server
 
 

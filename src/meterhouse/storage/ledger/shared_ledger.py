@@ -6,14 +6,19 @@ import sqlite3
 from collections.abc import Set
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, select
 
 from ...domain.organization import Key, Organization
 from ...domain.plan import Subscription
+from ..postgresql.cluster_queries import NEWEST_CHANGE
 from ..reserved_space import ReservedSpace
 from .sql_ledger import SqlLedger
 from .tables import changes
+
+if TYPE_CHECKING:
+    from ..postgresql.session import Session
 
 
 class SharedLedger(SqlLedger):
@@ -28,8 +33,13 @@ class SharedLedger(SqlLedger):
         """The newest change, by this process's numbers, that another process may have made."""
         self._file: sqlite3.Connection | None = None
         self._file_version = -1
+        self._session: Session | None = None
         if self._engine.dialect.name == "sqlite" and self._engine.url.database is not None:
             self._file = sqlite3.connect(Path(self._engine.url.database), check_same_thread=False)
+        if self._engine.dialect.name == "postgresql":
+            from ..postgresql.session import Session  # noqa: PLC0415 - only who has it installed
+
+            self._session = Session(self._engine.url.render_as_string(hide_password=False))
 
     def organization(self, organization_id: str) -> Organization | None:
         """See `Ledger.organization`."""
@@ -65,7 +75,16 @@ class SharedLedger(SqlLedger):
         """See `Ledger.close`."""
         if self._file is not None:
             self._file.close()
+        if self._session is not None:
+            self._session.close()
         super().close()
+
+    def _newest(self) -> int | None:
+        """The number of the newest change, whoever made it."""
+        if self._session is not None:  # on a connection of its own this takes a sixth of the time
+            return next((change for [change] in self._session.rows(NEWEST_CHANGE)), None)
+        with self._engine.connect() as connection:
+            return connection.scalar(select(changes.c.change))
 
     def _look(self) -> None:
         with self._looking:
@@ -75,8 +94,7 @@ class SharedLedger(SqlLedger):
                 if version == self._file_version:
                     return
                 self._file_version = version
-            with self._engine.connect() as connection:
-                change = connection.scalar(select(changes.c.change))
+            change = self._newest()
             if change == self._seen:
                 return
             for cache in (self._organizations, self._subscriptions, self._deleted, self._keys):

@@ -68,6 +68,8 @@ SELECT id, ahead_ms FROM nodes WHERE seen_at > clock_timestamp() - make_interval
 FORGET_NODES = "DELETE FROM nodes WHERE seen_at < clock_timestamp() - make_interval(days => 1)"
 CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
+NEWEST_CHANGE = "SELECT change FROM changes"
+
 LEASES = "SELECT shard, epoch, node, address, expires_at > clock_timestamp() FROM leases ORDER BY shard"
 TAKE_LEASE = """
 INSERT INTO leases (shard, epoch, node, address, expires_at)

@@ -16,8 +16,6 @@ from .session import Session
 
 _SAFE = {"fsync": {"on"}, "full_page_writes": {"on"}, "synchronous_commit": {"on", "remote_write", "remote_apply"}}
 _FAR_AHEAD_MS = 5_000
-MISSED_RENEWALS = 2
-"""A node that was not seen for so many leases counts as gone."""
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +55,7 @@ class Membership:
             [[founded]] = connection.execute(cluster_queries.HAS_TABLES.encode())
             for sql in () if founded else cluster_queries.CREATE_TABLES:
                 connection.execute(sql.encode())
-            scope = {"seconds": self._seconds * MISSED_RENEWALS}
+            scope = {"seconds": self._seconds}
             nodes = [name for name, _ in connection.execute(cluster_queries.NODES.encode(), scope)]
             others = sorted({*nodes} - {self.node})
             told = json.dumps(agreed, sort_keys=True)
@@ -91,8 +89,9 @@ class Membership:
         self._session.rows(cluster_queries.LEAVE, {"node": self.node})
 
     def nodes(self) -> dict[str, int]:
-        """The nodes that are there, each with how many milliseconds its clock was ahead when it joined."""
-        return dict(self._session.rows(cluster_queries.NODES, {"seconds": self._seconds * MISSED_RENEWALS}))
+        """The nodes that were seen within the time of a lease, each with how many milliseconds its clock was ahead when
+        it joined."""
+        return dict(self._session.rows(cluster_queries.NODES, {"seconds": self._seconds}))
 
     def holders(self) -> dict[int, Holder]:
         """Who has each shard that anybody has ever had."""
