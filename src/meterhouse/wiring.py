@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ from .ports.whole_store import WholeStore
 from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
 from .services.catalogs import Catalogs
 from .services.corrections import Corrections
+from .services.enforcement import Enforcement
 from .services.erasures import Erasures
 from .services.event_explanations import EventExplanations
 from .services.forecasts import Forecasts
@@ -43,6 +44,7 @@ from .services.ingest import GroupCommitLimits, Ingest
 from .services.maintenance_thread import MaintenanceThread
 from .services.purging import Purging
 from .services.rate_limits import RateLimits
+from .services.reservations import Reservations
 from .services.retention import Retention
 from .services.rollup_worker import RollupWorker
 from .services.snapshots import LocalSnapshots
@@ -188,16 +190,18 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
     whole: WholeStore = store if peers is None else SpanningStore(store, seat, peers)
     cleanup.callback(RollupWorker(store, settings.materialize_interval_seconds).close)
     limits = GroupCommitLimits(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
-    ingest = Ingest(store, catalogs, clock, limits, ledger.deleted, shard=seat.number)
+    seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))
+    incomplete: dict[tuple[str, str], datetime] = {}
+    usage = Usage(store, ledger, catalogs, clock, seal, incomplete, seat)
+    enforcement = Enforcement(store, usage, catalogs, clock)
+    ingest = Ingest(store, catalogs, clock, limits, ledger.deleted, shard=seat.number, enforcement=enforcement)
     cleanup.callback(ingest.close)
     retention = Retention(store, ingest, catalogs, clock, settings.retention_days)
-    incomplete = retention.incomplete()
+    incomplete |= retention.incomplete()
     upkeep = [retention.redact_due]
     if ground.grace is not None:
         upkeep.insert(0, Purging(store, ingest, ledger, clock, ground.grace, seat).purge_due)
     cleanup.callback(MaintenanceThread(upkeep).close)
-    seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))
-    usage = Usage(store, ledger, catalogs, clock, seal, incomplete, seat)
     back_up_own = partial(back_up, store, None, VERSION)
 
     def back_up_all() -> Chunks:
@@ -239,6 +243,8 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
             clock=clock,
             random_bytes=os.urandom,
         ),
+        enforcement=enforcement,
+        reservations=Reservations(enforcement, ingest, catalogs, clock, lambda: secrets.token_hex(8)),
         back_up=back_up_all,
         back_up_shard=back_up_own,
     )

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,6 +30,10 @@ LEASE_S = 2
 NODES = ("a", "b", "c")
 SHARDS = 4
 CLIENTS = 4
+RESERVING = 2
+LIMITED = "limited-1"
+"""The organization of those who reserve before they use."""
+LIMIT = 400
 READERS = 3
 _HEADERS = {"authorization": f"Bearer {ADMIN_KEY}", "content-type": "application/json"}
 _PATIENCE_S = 60
@@ -45,6 +50,9 @@ class Tally:
     missed: list[str] = field(default_factory=list)
     """Answers that lacked what had been acknowledged before they were asked for, or had what nobody sent."""
     faults: Counter[str] = field(default_factory=Counter)
+    granted: Decimal = Decimal(0)
+    """What was reserved and then used, of an organization with a limit."""
+    refused: int = 0
     longest_gap_s: float = 0
     """How long a request had to be repeated at most until it was acknowledged."""
     lost: int = 0
@@ -55,7 +63,8 @@ class Tally:
         return (
             f"{faults}: {self.acknowledged} events acknowledged, {self.lost} lost, {self.doubled} doubled, "
             f"{self.repeated} requests repeated; {self.read} answers read, {len(self.missed)} wrong, "
-            f"{self.refused_reads} refused; longest until a request was acknowledged {self.longest_gap_s:.1f} s"
+            f"{self.refused_reads} refused; {self.granted} of {LIMIT} granted, {self.refused} reservations refused; "
+            f"longest until a request was acknowledged {self.longest_gap_s:.1f} s"
         )
 
 
@@ -92,6 +101,8 @@ class Fire:
             node.organization(namespace, id=organization, created_at=f"{ANCHOR}T00:00:00Z")
             node.subscribe(organization, {"plan": None, "anchor": ANCHOR, "interval": None})
             self._keys[organization] = node.key(organization)
+        node.organization("unsiloed", id=LIMITED)
+        node.subscribe(LIMITED, {"plan": None, "anchor": ANCHOR, "interval": None, "limits": {"credits": LIMIT}})
 
     def start(self, name: str) -> Server:
         number = NODES.index(name)
@@ -104,8 +115,9 @@ class Fire:
 
     def burn(self, faults: list[Callable[[Fire], None]]) -> Tally:
         """Does some faults, one after the other, while clients send and read; then holds what is there to the books."""
-        with ThreadPoolExecutor(CLIENTS + READERS) as pool:
+        with ThreadPoolExecutor(CLIENTS + READERS + RESERVING) as pool:
             busy = [pool.submit(self._send, number) for number in range(CLIENTS)]
+            busy += [pool.submit(self._reserve, number) for number in range(RESERVING)]
             busy += [pool.submit(self._read, number) for number in range(READERS)]
             try:
                 time.sleep(1)
@@ -132,6 +144,41 @@ class Fire:
                 sent += 1
                 self._deliver(http, random, batch)
                 time.sleep(random.uniform(0, 0.05))
+
+    def _reserve(self, number: int) -> None:
+        """Reserves, and uses what was granted; everything is repeated until it is answered."""
+        random = Random(f"{self._seed}/reserving/{number}")
+        with httpx.Client(timeout=_PATIENCE_S, trust_env=False, headers=_HEADERS) as http:
+            for turn in count():
+                if self._over.is_set():
+                    return
+                name, amount = f"r-{number}-{turn}", random.choice((1, 2, 5))
+                path = f"/v1/organizations/{LIMITED}/reservations"
+                asked = {"meter": "credits", "amount": amount, "id": name}
+                if self._answered(http, random, path, asked) == 402:
+                    self.tally.refused += 1
+                    time.sleep(0.2)
+                    continue
+                data = {"amount": str(amount)}
+                envelope = {"specversion": "1.0", "id": name, "source": "fire", "type": "credit.used"}
+                used = {"event": {**envelope, "subject": LIMITED, "data": data}}
+                assert self._answered(http, random, f"{path}/{name}/commit", used) == 200
+                with self._lock:
+                    self.tally.granted += amount
+                time.sleep(random.uniform(0, 0.1))
+
+    def _answered(self, http: httpx.Client, random: Random, path: str, body: object) -> int:
+        """The status of a request that some node answers in the end."""
+        for _ in range(600):
+            try:
+                answer = http.post(self._some_url(random) + path, json=body)
+            except httpx.TransportError:
+                continue
+            if answer.status_code in (200, 201, 402):
+                return answer.status_code
+            assert answer.status_code in (503, 429), answer.text
+            time.sleep(0.1)
+        raise AssertionError(f"{path} is not answered by any node")
 
     def _deliver(self, http: httpx.Client, random: Random, batch: Batch) -> None:
         """Repeats a request until it is acknowledged, at whichever node."""
@@ -203,11 +250,15 @@ class Fire:
             answered = observed(node, self._keys, contracts=True)
             differences = unequal(answered, books.figures(contracts=True))
             assert not differences, f"{name} answers, and expected: {differences}; {self.tally}"
+            used = Decimal(node.usage(LIMITED)["meters"]["credits"]["used"])
+            assert used == self.tally.granted <= LIMIT, f"{used} used, {self.tally}"
         exported = self.cluster.nodes["b"].admin("GET", "/v1/export")
         assert exported.status_code == 200, exported.text
         found: Counter[tuple[str, str]] = Counter()
         for line in exported.content.splitlines():
             told = json.loads(line)
+            if told["subject"] == LIMITED:
+                continue
             found[str(told.get("namespace")), str(told["id"])] += 1
         ids = Counter(event_id for _, event_id in self._events)
         seen: Counter[str] = Counter()

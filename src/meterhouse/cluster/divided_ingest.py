@@ -65,7 +65,7 @@ class DividedIngest:
         gathering = _Gathering(parts, done)
         for shard, part in parts.items():
             content = b"\n".join(part.raws) if body.lines else b"[" + b",".join(part.raws) + b"]"
-            part_of_body = Body(body.namespace, content, body.lines, body.organization)
+            part_of_body = Body(body.namespace, content, body.lines, body.organization, body.enforced)
             self._submit_part(shard, part_of_body, gathering.expect(shard))
 
     def _parts(self, body: Body) -> dict[int, _Part]:

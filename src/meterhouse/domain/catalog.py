@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 from .errors import Invalid
 from .event import SYSTEM_PREFIX
+from .limit_rule import ENFORCED, LimitMode, LimitRule, LimitWindow
 from .meter import Aggregation, Meter, StateWindow
 from .plan import Plan
-from .quantity import parse_quantity
+from .quantity import ZERO, parse_quantity
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -202,11 +203,41 @@ class _Reader:
         limits = table.get("limits", {})
         if not isinstance(limits, dict):
             raise self.error(f"{where}: limits must be a table of meter = number")
-        return Plan(
-            slug,
-            {meter: self.limit(meter, value, where, meters) for meter, value in limits.items()},
-            self.text(table, "description", where),
-        )
+        amounts: dict[str, Decimal] = {}
+        rules: list[LimitRule] = []
+        for meter, value in limits.items():
+            for each in value if isinstance(value, list) else [value]:
+                rule = self.rule(meter, each, where, meters)
+                if any(
+                    (rule.meter, rule.per, rule.window) == (known.meter, known.per, known.window) for known in rules
+                ):
+                    raise self.error(f"{where}: {meter!r} has two limits of the same property and window")
+                if rule.per is None and rule.window is LimitWindow.PERIOD:
+                    amounts[meter] = rule.amount or ZERO
+                    rule = replace(rule, amount=None)
+                rules.append(rule)
+        told = tuple(rule for rule in rules if rule != LimitRule(rule.meter))
+        return Plan(slug, amounts, self.text(table, "description", where), told)
+
+    def rule(self, meter: str, value: object, where: str, meters: dict[str, Meter]) -> LimitRule:
+        """A limit: a number, or a table with more to say."""
+        if not isinstance(value, dict):
+            return LimitRule(meter, self.limit(meter, value, where, meters))
+        where = f"{where}, a limit of {meter!r}"
+        self.known_keys(value, {"amount", "per", "window", "mode"}, where)
+        amount = self.limit(meter, value.get("amount"), where, meters)
+        per = self.text(value, "per", where) or None
+        if per is not None and _PATH.fullmatch(per) is None:
+            raise self.error(f"{where}: per is {per!r}, which is not a property path like 'team' or 'user.id'")
+        window = self.choice(value, "window", LimitWindow, where, LimitWindow.PERIOD)
+        rule = LimitRule(meter, amount, per, window, self.choice(value, "mode", LimitMode, where, LimitMode.HARD))
+        if meters[meter].aggregation not in ENFORCED and rule != LimitRule(meter, amount):
+            raise self.error(f"{where}: only {' and '.join(sorted(ENFORCED))} can have more than a number")
+        if per is not None and per not in meters[meter].group_by:
+            raise self.error(
+                f"{where}: per names {per!r}, which is not in the meter's group_by: it would read every event"
+            )
+        return rule
 
     def limit(self, meter: str, value: object, where: str, meters: dict[str, Meter]) -> Decimal:
         if meter not in meters:

@@ -12,6 +12,7 @@ from .erasure import ERASURE, REMOVAL, Receipt
 from .event import MAX_TEXT, Event, Rejected
 from .json_reading import decode_data, numbers_in
 from .period import format_instant
+from .reservation import CLOSED, RESERVED, Close, Held
 from .retention import RETENTION, Record
 
 VOID = "meterhouse.void"
@@ -81,6 +82,8 @@ _CONTENTS = {
     ERASURE: Receipt,
     REMOVAL: dict,
     RETENTION: Record,
+    RESERVED: Held,
+    CLOSED: Close,
 }
 """What the `data` of each of Meterhouse's own types says."""
 

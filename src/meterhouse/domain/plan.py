@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from .limit_rule import LimitRule
 from .meter import Meter
 from .period import ALL_TIME, Interval, Period, period_at
 from .quantity import EXACT, ZERO, add
@@ -18,6 +19,14 @@ class Plan:
     slug: str
     limits: dict[str, Decimal] = field(default_factory=dict)
     description: str = ""
+    rules: tuple[LimitRule, ...] = ()
+    """Other limits: by a property, in a day or an hour, or not hard."""
+
+    def rules_of(self, meter: str) -> tuple[LimitRule, ...]:
+        """All limits of a meter; that of the organization in its usage period is always among them, without an
+        amount: overrides and add-ons change it."""
+        own = tuple(rule for rule in self.rules if rule.meter == meter)
+        return own if any(rule.amount is None for rule in own) else (LimitRule(meter), *own)
 
 
 @dataclass(frozen=True, slots=True)

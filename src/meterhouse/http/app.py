@@ -26,11 +26,13 @@ from ..ports.whole_store import WholeStore
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
 from ..services.corrections import Corrections
+from ..services.enforcement import Enforcement
 from ..services.erasures import Erasures
 from ..services.event_explanations import EventExplanations
 from ..services.forecasts import Forecasts
 from ..services.ingest import Ingest
 from ..services.rate_limits import RateLimits
+from ..services.reservations import Reservations
 from ..services.usage import Usage
 from ..services.usage_queries import UsageQueries
 from . import problems
@@ -45,6 +47,7 @@ from .documents import documents_router, openapi_config
 from .erasures import erasures_router
 from .event_explanations import stories_router
 from .events import BodyTaker, IngestEndpoint, events_router
+from .fast_checks import CheckFastPath
 from .forwarding import Forwarding, note_elsewhere
 from .health import Health, health_router
 from .holding import WhileHolding
@@ -59,6 +62,7 @@ from .query import check_query, declare_query
 from .readers import Readers
 from .regular_events import IngestFastPath
 from .request import HttpRequest
+from .reservations import ReservationEndpoints
 from .response_cache import ResponseCache, ResponseCacheMiddleware
 from .rollups import rollups_router
 from .shard_endpoint import ShardEndpoint
@@ -85,6 +89,8 @@ class Metering:
     corrections: Corrections
     stories: EventExplanations
     erasures: Erasures
+    enforcement: Enforcement
+    reservations: Reservations
     back_up: Callable[[], Chunks]
     """All of it."""
     back_up_shard: Callable[[], Chunks]
@@ -143,6 +149,7 @@ def create_app(
     endpoints = answers = ingest_endpoint = None
     if metering is not None:
         metrics.watch(metering.ingest, [catalog.namespace for catalog in catalogs])
+        metering.enforcement.on_decision = metrics.count_decision
         answers = ResponseCache(metering.store, accounts.ledger, contracts.values(), answer_cache_bytes)
         endpoints = ContractEndpoints(
             contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock, answers, metrics
@@ -153,10 +160,12 @@ def create_app(
         ingest_endpoint = IngestEndpoint(metering.intake, metrics)
         bodies = Bodies(max_body_bytes, decoding_bytes)
         events = events_router(ingest_endpoint, authentication, metrics, bodies)
+        reservations = ReservationEndpoints(metering.reservations, metering.enforcement, accounts, authentication)
         routers += [
             corrections_router(metering.corrections, authentication, bodies),
             stories_router(metering.stories, authentication),
             erasures_router(metering.erasures, authentication),
+            reservations.router(),
             UsageQueryEndpoint(accounts, metering.queries, authentication).router(),
             portal_links_router(accounts, portal_tokens, clock, authentication),
             *(pages(authentication, health) if pages is not None and health is not None else ()),
@@ -193,9 +202,9 @@ def create_app(
 
     app: ASGIApp = CrossOrigin(Head(litestar, of_contract), cors_origins, portal_tokens, of_contract)
     if answers is not None and ingest_endpoint is not None:
-        app = IngestFastPath(
-            ResponseCacheMiddleware(app, answers, metrics, clock), ingest_endpoint, authentication, max_body_bytes
-        )
+        app = ResponseCacheMiddleware(app, answers, metrics, clock)
+        app = CheckFastPath(app, reservations, authentication)
+        app = IngestFastPath(app, ingest_endpoint, authentication, max_body_bytes)
     of_shards: ASGIApp | None = None
     if peers is not None and metering is not None and answers is not None and health is not None:
         streams = {

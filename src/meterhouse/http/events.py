@@ -147,14 +147,14 @@ def events_router(endpoint: IngestEndpoint, authentication: Authentication, metr
     """The route, closed over what it needs."""
 
     async def submitted(
-        request: HttpRequest, namespace: str, media_type: str, organization: str | None
+        request: HttpRequest, namespace: str, media_type: str, organization: str | None, *, enforced: bool
     ) -> asyncio.Future[Report]:
         """What will become of a request's events."""
         headers = request.scope["headers"]
         try:
             async with bodies.reading(request) as content:
                 text = structured(headers, media_type, content) if is_binary_mode(headers, media_type) else content
-                return await endpoint.submit(Body(namespace, text, MEDIA_TYPES[media_type], organization))
+                return await endpoint.submit(Body(namespace, text, MEDIA_TYPES[media_type], organization, enforced))
         except Overloaded:
             metrics.refused.inc()
             raise
@@ -176,14 +176,16 @@ def events_router(endpoint: IngestEndpoint, authentication: Authentication, metr
     async def send_events(
         request: HttpRequest,
         namespace: Annotated[str | None, Parameter(description="Needed with the admin key.")] = None,
+        enforce: Annotated[bool, Parameter(description="Refuses events that a hard limit has no room for.")] = False,
     ) -> Response[Report]:
         """Ingests events; when it answers, they are durable and counted.
 
         Takes one CloudEvent, an array, or one a line (`application/x-ndjson`). Bad events are listed and leave the
         others alone; a request in which every event was refused is a 422 with the same report. Where a part of the
         server does not answer, it is a 503 with the same report: send all of it again, what is stored counts once. In
-        binary mode the attributes are headers (`ce-id` …) and the body is the data. A key needs the scope
-        `events:write` and sends for its own organization only.
+        binary mode the attributes are headers (`ce-id` …) and the body is the data. With `enforce=true` each event that
+        a hard limit of its organization has no room for is refused as `quota_exceeded`; the others count. A key needs
+        the scope `events:write` and sends for its own organization only.
         """
         caller = await authentication.caller_of(request)
         organization = None
@@ -198,7 +200,8 @@ def events_router(endpoint: IngestEndpoint, authentication: Authentication, metr
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
             raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send one of {', '.join(MEDIA_TYPES)}")
-        status, report = await endpoint.report(namespace, await submitted(request, namespace, media_type, organization))
+        pending = await submitted(request, namespace, media_type, organization, enforced=enforce)
+        status, report = await endpoint.report(namespace, pending)
         headers = {"Retry-After": RETRY_AFTER_S} if status == 503 else {}
         return Response(cast("Report", report), status_code=status, media_type="application/json", headers=headers)
 

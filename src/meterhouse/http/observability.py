@@ -26,6 +26,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from ..domain.decision import Decision
 from ..services.ingest import Ingest
 from .arrivals import Arrivals, Received
 
@@ -163,6 +164,12 @@ class Metrics:
         self.unmatched = Counter(
             "meterhouse_events_unmatched_total", "Events ingested of types that no meter reads", registry=self.registry
         )
+        self.limit_decisions = Counter(
+            "meterhouse_limit_decisions_total",
+            "Reservations and enforced events that were decided on",
+            ["namespace", "meter", "outcome"],
+            registry=self.registry,
+        )
         for source in ("cache", "made"):
             self.answers.labels(source)
 
@@ -179,6 +186,10 @@ class Metrics:
         ingest.on_commit = committed
         self.waiting_requests.set_function(lambda: ingest.waiting()[0])
         self.waiting_events.set_function(lambda: ingest.waiting()[1])
+
+    def count_decision(self, namespace: str, meter: str, decision: Decision) -> None:
+        """Counts a decision about a limit."""
+        self.limit_decisions.labels(namespace, meter, decision.outcome).inc()
 
     def figures(self) -> dict[str, float]:
         """Every figure that has no labels, by its name."""

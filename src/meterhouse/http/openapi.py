@@ -126,7 +126,10 @@ def _operations(app: Litestar) -> Iterator[_Operation]:
 
 def _responses(operation: _Operation, schemas: Iterator[Any]) -> dict[str, Any]:
     """Answers in JSON, then those that are something else, then problems."""
-    contents: dict[int, dict[str, Any]] = {status: {JSON: {"schema": next(schemas)}} for status in operation.answers}
+    contents: dict[int, dict[str, Any]] = {
+        status: {PROBLEM_JSON if _is_problem(kind) else JSON: {"schema": next(schemas)}}
+        for status, kind in operation.answers.items()
+    }
     success = operation.handler.status_code
     for media, meaning in operation.described.media.items():
         contents.setdefault(success, {})[media] = {"schema": {"type": "string", "description": meaning}}
@@ -138,6 +141,10 @@ def _responses(operation: _Operation, schemas: Iterator[Any]) -> dict[str, Any]:
         str(status): {"description": HTTPStatus(status).phrase, **({"content": content} if content else {})}
         for status, content in sorted(contents.items())
     }
+
+
+def _is_problem(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Problem)
 
 
 def as_on_the_wire(schema: Any) -> Any:

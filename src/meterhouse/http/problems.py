@@ -21,6 +21,7 @@ from ..domain.errors import (
     StorageDamaged,
     Unavailable,
 )
+from ..services.enforcement import QuotaExceeded, ReservationClosed, ReservationMismatch
 from .request import HttpRequest
 
 _log = structlog.get_logger(__name__)
@@ -30,6 +31,9 @@ _BROKEN_OFF = "client disconnected prematurely"
 PROBLEM_JSON = "application/problem+json"
 
 _STATUS: dict[type[MeterhouseError], int] = {
+    QuotaExceeded: 402,
+    ReservationClosed: 409,
+    ReservationMismatch: 409,
     NotFound: 404,
     AlreadyExists: 409,
     NotRecorded: 409,

@@ -43,13 +43,13 @@ class IngestFastPath:
         namespace, lines, size = regular
         received: list[HTTPReceiveMessage] = []
         try:
-            body = await _body(receive, size, received)
+            body = await whole_body(receive, size, received)
             pending = await self._endpoint.submit(Body(namespace, body, lines, None))
             status, answer = await self._endpoint.report(namespace, pending)
         except TooSlow:
             raise
         except Exception:  # noqa: BLE001 - the route words every failure
-            await self._app(scope, _again(received, receive), send)
+            await self._app(scope, again(received, receive), send)
             return
         scope["path_template"] = _PATH
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
@@ -76,7 +76,7 @@ class IngestFastPath:
         return query[1].decode(), lines, int(size)
 
 
-async def _body(receive: Receive, size: int, received: list[HTTPReceiveMessage]) -> bytes:
+async def whole_body(receive: Receive, size: int, received: list[HTTPReceiveMessage]) -> bytes:
     """The body, as soon as all of it is there, with the messages that it came in. Raises `ValueError` when another
     length was announced, or the client has hung up."""
     body = b""
@@ -92,7 +92,7 @@ async def _body(receive: Receive, size: int, received: list[HTTPReceiveMessage])
             raise ValueError(f"{len(body)} bytes of {size}")
 
 
-def _again(received: list[HTTPReceiveMessage], receive: Receive) -> Receive:
+def again(received: list[HTTPReceiveMessage], receive: Receive) -> Receive:
     """Receives what was received already, and then the rest."""
     messages = iter(received)
 

@@ -23,6 +23,11 @@ class EventWriter(Protocol):
         stored event is kept, once, as a CONFLICT."""
         ...
 
+    def known(self, events: Sequence[Event]) -> list[Event | None]:
+        """For each event the stored one of the same identity; None where there is none. For whoever appends: what is
+        not known stays so until the next `append`."""
+        ...
+
     def encode(self, events: EventColumns, latest: datetime) -> Sequence[Event] | None:
         """Packs the events so that `append` costs the least. May be called from any thread. None when a time is later
         than `latest`, or may be no instant: then the events have to be read one by one."""

@@ -5,25 +5,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future
+from functools import partial
 from itertools import groupby
+from typing import TypeVar
 
 import structlog
 
+from ...domain.decision import LimitState
 from ...domain.envelope import decode_envelopes
 from ...domain.errors import NotRecorded
-from ...domain.event import Event, Outcome
+from ...domain.event import Event, Outcome, Rejected
 from ...domain.event_columns import ColumnReader, UnreadEvents
 from ...domain.event_sequence import ChainedEvents, EventRange
 from ...domain.position import format_position
 from ...ports.clock import Clock
 from ...ports.event_writer import EventWriter
 from ..catalogs import Catalogs
+from ..enforcement import Enforcement, QuotaExceeded
+from ..enforcement.errors import explained
 from .acceptance import MAX_AHEAD, Acceptance
 from .group_commit import GroupCommit
 from .limits import GroupCommitLimits
 from .reports import Report
 from .splitting import MAX_EVENTS_PER_REQUEST, split_events
 from .submission import Body, Done, Submission
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -48,9 +55,11 @@ class Ingest:
         deleted: Callable[[], Set[tuple[str, str]]] = frozenset,
         *,
         shard: int = 0,
+        enforcement: Enforcement | None = None,
     ):
         """`deleted` answers the namespace and id of every deleted organization: they take no events any more. `shard`
-        is the number of the store, for positions."""
+        is the number of the store, for positions. Without `enforcement` nothing is held to limits."""
+        self._enforcement = enforcement
         self._store = store
         self._shard = shard
         self._catalogs = catalogs
@@ -75,6 +84,12 @@ class Ingest:
         self._group.refuse_overload(1, len(body.content))  # before any work is put into it
         envelopes = decode_envelopes(body.content, lines=body.lines)
         submission = Submission(self._clock.now(), len(body.content), done)
+        if body.enforced:
+            raws = split_events(body.content, lines=body.lines)
+            self._acceptance.read_one_by_one(submission, body.namespace, raws, body.organization)
+            submission.decide = partial(self._admit, submission, body.namespace)
+            self._put(submission)
+            return
         if envelopes and len(envelopes) <= MAX_EVENTS_PER_REQUEST:
             unread = UnreadEvents(body.namespace, envelopes, body.content.count(b'"'), submission.received_at)
             if self._acceptance.takes_all(unread, body.organization):
@@ -97,6 +112,41 @@ class Ingest:
         self._acceptance.read_one_by_one(submission, namespace, raws, organization)
         self._put(submission)
         return pending
+
+    def decide(self, decided: Callable[[Enforcement], tuple[T, Sequence[Event]]]) -> Future[T]:
+        """Has something decided in the order of commits. The future has what `decided` answers beside events, once they
+        are durable, or what it raises: nothing is stored then. Raises `Overloaded`."""
+        enforcement = self._enforcement
+        assert enforcement is not None  # whoever decides has it
+        pending: Future[T] = Future()
+        pending.set_running_or_notify_cancel()
+        decision: list[T] = []
+
+        def decide() -> None:
+            told, submission.events = decided(enforcement)
+            submission.indexes = range(len(submission.events))
+            decision.append(told)
+
+        def done(result: Report | BaseException) -> None:
+            if isinstance(result, BaseException):
+                pending.set_exception(result)
+            else:
+                pending.set_result(decision[0])
+
+        submission = Submission(self._clock.now(), 0, done, 1, decide=decide)
+        self._group.put(submission)
+        return pending
+
+    def _admit(self, submission: Submission, namespace: str) -> None:
+        """Refuses what there is no room for."""
+        assert self._enforcement is not None  # who enforces has it
+        indexes, events = submission.indexes, submission.events
+
+        def refuse(place: int, refused_by: LimitState) -> None:
+            code = QuotaExceeded.code
+            submission.reject(indexes[place], Rejected(code, explained(refused_by), events[place].id))
+
+        submission.keep(self._enforcement.admit(namespace, events, refuse))
 
     def _put(self, submission: Submission) -> None:
         if submission.unread is None:
@@ -132,7 +182,9 @@ class Ingest:
         outcomes: Sequence[Outcome] = ()
         failure: BaseException | None = None
         position = ""
+        refused: dict[int, BaseException] = {}
         try:
+            refused = self._decided(together)
             parts: list[Sequence[Event]] = []
             for is_unread, each_of in groupby(together, key=lambda each: each.unread is not None):
                 run = [*each_of]
@@ -141,20 +193,38 @@ class Ingest:
             if count := len(events):
                 outcomes = self._store.append(events, min(each.received_at for each in together))
             position = self._position()
+            if self._enforcement is not None:
+                self._enforcement.stored(alone=all(each.decide is not None for each in together))
         except BaseException as wrong:  # noqa: BLE001 - whatever it is, it belongs to those who wait
             failure = wrong
+            if self._enforcement is not None:
+                self._enforcement.failed()
         self.on_commit(count, time.perf_counter_ns() - began)
         self._group.expect(len(together))
         end = 0
-        for each in together:
+        for number, each in enumerate(together):
             begin, end = end, end + len(each.events)
             try:
-                if failure is None:
+                if number in refused:
+                    each.done(refused[number])
+                elif failure is None:
                     each.settle(outcomes[begin:end], position)
                 else:
                     each.done(failure)
             except Exception as wrong:  # noqa: BLE001 - the others are answered all the same
                 _log.error("a request could not be told what became of its events", exc_info=wrong)
+
+    @staticmethod
+    def _decided(together: Sequence[Submission]) -> dict[int, BaseException]:
+        """Has decided, one after the other, what is to be stored; answers why nothing is, by their numbers."""
+        refused: dict[int, BaseException] = {}
+        for number, each in enumerate(together):
+            if each.decide is not None:
+                try:
+                    each.decide()
+                except Exception as wrong:  # noqa: BLE001 - whatever it is, it belongs to who asked
+                    refused[number] = wrong
+        return refused
 
     def _position(self) -> str:
         return format_position({self._shard: self._store.latest_commit()})

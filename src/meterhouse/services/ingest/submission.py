@@ -24,6 +24,8 @@ class Body:
     lines: bool
     organization: str | None
     """The only organization whose events are taken; any when absent."""
+    enforced: bool = False
+    """Whether events that a hard limit has no room for are refused."""
 
 
 @dataclass(slots=True)
@@ -44,7 +46,15 @@ class Submission:
     """Where each of `events` stands in the request, from 0."""
     unmatched: Sequence[int] = ()
     """Which of `events` have a type that no meter reads."""
+    decide: Callable[[], None] | None = None
+    """Decides, right before the commit, which events are stored; raises when none are to be."""
     report: Report = field(default_factory=Report)
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Leaves out the events in other places."""
+        left = dict.fromkeys(places)
+        self.unmatched = [place for place, old in enumerate(left) if old in {*self.unmatched}]
+        self.events, self.indexes = [self.events[place] for place in left], [self.indexes[place] for place in left]
 
     def reject(self, index: int, rejected: Rejected) -> None:
         """Counts an event that cannot be taken."""

@@ -118,6 +118,10 @@ class ClickHouseEventStore:
         """See `ports.EventWriter`."""
         return self._writer.append(events, received_at)
 
+    def known(self, events: Sequence[Event]) -> list[Event | None]:
+        """See `ports.EventWriter`."""
+        return self._writer.known(events)
+
     def check_room(self) -> None:
         """See `ports.EventWriter`."""
         self._journal.check_room()

@@ -87,6 +87,13 @@ class Writer:
                     return outcomes
         return self._append_one_by_one([*events], received_at)
 
+    def known(self, events: Sequence[Event]) -> list[Event | None]:
+        """See `ports.EventWriter`."""
+        identities = [event.identity for event in events]
+        with self.lock:
+            found = self._known.among(identities, identity_hashes(identities))
+        return [found.get(identity) for identity in identities]
+
     def _append_encoded(self, parts: Sequence[EncodedEvents], received_at: datetime) -> list[Outcome] | None:
         """Stores the new ones of the events. None when one contradicts another: then nothing is stored."""
         packed = [part.packed for part in parts]

@@ -1,0 +1,232 @@
+"""Deciding what there is room for, in the order of commits.
+
+All that changes anything is called by the one thread that commits, right before the commit: what it grants is in that
+commit, or in none. Anybody may ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+
+from ...domain.decision import Decision, LimitState, window_at
+from ...domain.errors import AlreadyExists, Invalid, NotFound
+from ...domain.event import SYSTEM_PREFIX, Event
+from ...domain.limit_rule import ENFORCED, contribution, text_of
+from ...domain.meter import Meter
+from ...domain.organization import Organization
+from ...domain.period import format_instant
+from ...domain.reservation import (
+    SOURCE,
+    Close,
+    Closing,
+    Reservation,
+    close_of,
+    closing_event,
+    event_of,
+    reservation_of,
+)
+from ...ports.clock import Clock
+from ...ports.event_store import EventStore
+from ..catalogs import Catalogs
+from ..usage import Usage
+from .errors import QuotaExceeded, ReservationClosed, ReservationMismatch
+from .quotas import NotInMemory, Quotas
+
+
+class Enforcement:
+    """Holds organizations to the limits of their plans."""
+
+    def __init__(self, store: EventStore, usage: Usage, catalogs: Catalogs, clock: Clock):
+        self._store = store
+        self._usage = usage
+        self._catalogs = catalogs
+        self._quotas = Quotas(store, usage, catalogs, clock)
+        self.on_decision: Callable[[str, str, Decision], None] = lambda _namespace, _meter, _decision: None
+        """Is told of each decision that counts: the namespace, the meter, and what was decided."""
+
+    def check(self, organization: Organization, slug: str, amount: Decimal, properties: Mapping[str, str]) -> Decision:
+        """Whether there is room for an amount now; nothing is held. Raises `NotFound` for an unknown meter, `Invalid`
+        for one that cannot be held to a limit, and `Elsewhere`."""
+        meter = self.meter(organization, slug)
+        with self._quotas.lock:
+            return self._quotas.decide(organization, meter, amount, properties)
+
+    def check_at_once(
+        self, organization: Organization, slug: str, amount: Decimal, properties: Mapping[str, str]
+    ) -> Decision | None:
+        """The same, without waiting for anything; None where that is not possible."""
+        meter = self.meter(organization, slug)
+        if not self._quotas.lock.acquire(blocking=False):
+            return None
+        try:
+            return self._quotas.decide(organization, meter, amount, properties, from_memory=True)
+        except NotInMemory:
+            return None
+        finally:
+            self._quotas.lock.release()
+
+    def check_seat(self, organization: Organization) -> None:
+        """Raises `Elsewhere` for an organization of another shard."""
+        self._usage.seat.check(organization.namespace, organization.id)
+
+    def meter(self, organization: Organization, slug: str) -> Meter:
+        """The meter of that name. Raises as `check` does."""
+        self.check_seat(organization)
+        meter = self._catalogs.meter(organization.namespace, slug)
+        if meter.aggregation not in ENFORCED:
+            raise Invalid(
+                f"meter: {slug!r} is a {meter.aggregation}, of which an event does not add what it has: only "
+                f"{' and '.join(sorted(ENFORCED))} can be held to a limit event by event"
+            )
+        return meter
+
+    def open_reservations(self, organization: Organization) -> list[Reservation]:
+        """Those that hold something now, by when they expire. Raises `Elsewhere`."""
+        self.check_seat(organization)
+        with self._quotas.lock:
+            state = self._quotas.state(organization.namespace, organization.id)
+            return sorted(state.reservations.values(), key=lambda each: (each.expires_at, each.id))
+
+    # What follows is for the thread that commits.
+
+    def reserve(self, organization: Organization, wanted: Reservation) -> tuple[Reservation, list[Event]]:
+        """The reservation, and the event that makes it; none where it is made already. Raises `QuotaExceeded`, and
+        `AlreadyExists` when one of the same id is another."""
+        namespace = organization.namespace
+        meter = self.meter(organization, wanted.meter)
+        made = event_of(wanted, namespace, organization.id)
+        with self._quotas.lock:
+            known = self._quotas.state(namespace, organization.id).reservations.get(wanted.id)
+            if known is None and (stored := self._store.known([made])[0]) is not None:
+                known = reservation_of(stored)
+            if known is not None:
+                if not known.same_as(wanted):
+                    raise AlreadyExists(f"there is another reservation {wanted.id!r}: give this one another id")
+                return known, []
+            decision = self._quotas.decide(organization, meter, wanted.amount, wanted.properties)
+            self.on_decision(namespace, meter.slug, decision)
+            if (refused_by := decision.refused_by) is not None:
+                raise QuotaExceeded(refused_by)
+            self._quotas.decided(namespace, organization.id).hold(wanted)
+        return wanted, [made]
+
+    def commit(
+        self, organization: Organization, reservation_id: str, event: Event, amount: Decimal | None
+    ) -> tuple[Event, list[Event]]:
+        """The event that uses what was reserved, and the one that ends the reservation; the event alone where that was
+        done with it. Raises `NotFound`, `ReservationClosed` and `ReservationMismatch`."""
+        namespace = organization.namespace
+        with self._quotas.lock:
+            now = self._quotas.now()
+            reservation = self._quotas.state(namespace, organization.id).reservations.get(reservation_id)
+            if reservation is None:
+                self._refuse_unless_committed_with(organization, reservation_id, event)
+                return event, [event]
+            self._refuse_other_than_reserved(organization, reservation, event, amount)
+            stored = self._store.known([event])[0]
+            if stored is not None and not stored.same_content(event):
+                raise ReservationMismatch("event: another of the same source and id is stored")
+            close = Close(reservation_id, Closing.COMMITTED, event.name)
+            fresh = stored is None and not self._quotas.is_granted(event.identity)
+            self._quotas.decided(namespace, organization.id, event if fresh else None).close(close)
+        return event, [event, closing_event(close, namespace, organization.id, now)]
+
+    def release(self, organization: Organization, reservation_id: str) -> tuple[None, list[Event]]:
+        """The event that ends a reservation; none where it has ended. Raises `NotFound`."""
+        namespace = organization.namespace
+        with self._quotas.lock:
+            now = self._quotas.now()
+            state = self._quotas.state(namespace, organization.id)
+            if reservation_id not in state.reservations:
+                if reservation_id not in state.closed:
+                    self._made(organization, reservation_id)
+                return None, []
+            close = Close(reservation_id, Closing.RELEASED)
+            self._quotas.decided(namespace, organization.id).close(close)
+        return None, [closing_event(close, namespace, organization.id, now)]
+
+    def admit(self, namespace: str, events: Sequence[Event], refuse: Callable[[int, LimitState], None]) -> list[int]:
+        """Which of some events there is room for, by their places, one after the other; `refuse` is told the others.
+        What is stored already, or on its way, is not asked about."""
+        admitted: list[int] = []
+        with self._quotas.lock:
+            known = self._store.known(events)
+            for place, event in enumerate(events):
+                fresh = known[place] is None and not self._quotas.is_granted(event.identity)
+                if fresh and not event.type.startswith(SYSTEM_PREFIX):
+                    if (refused_by := self._refusal(namespace, event)) is not None:
+                        refuse(place, refused_by)
+                        continue
+                    self._quotas.decided(namespace, event.organization, event)
+                admitted.append(place)
+        return admitted
+
+    def stored(self, *, alone: bool) -> None:
+        """What was decided is stored, `alone` or with events that nobody asked about."""
+        with self._quotas.lock:
+            self._quotas.stored(alone=alone)
+
+    def failed(self) -> None:
+        """Nobody knows what is stored of what was decided."""
+        with self._quotas.lock:
+            self._quotas.forget_all()
+
+    def _refusal(self, namespace: str, event: Event) -> LimitState | None:
+        """The limit that has no room for an event; None when it is granted."""
+        organization = self._usage.ledger.organization(event.organization)
+        if organization is None or organization.namespace != namespace:
+            return None
+        for meter in self._catalogs.get(namespace).meters_by_event_type.get(event.type, ()):
+            if meter.aggregation in ENFORCED:
+                rules = self._quotas.rules(organization, meter)
+                properties = {rule.per: text_of(event, rule.per) for rule in rules if rule.per is not None}
+                amount = contribution(meter, event)
+                decision = self._quotas.decide(organization, meter, amount, properties, at=event.time)
+                self.on_decision(namespace, meter.slug, decision)
+                if (refused_by := decision.refused_by) is not None:
+                    return refused_by
+        return None
+
+    def _refuse_other_than_reserved(
+        self, organization: Organization, reservation: Reservation, event: Event, amount: Decimal | None
+    ) -> None:
+        """Raises `ReservationMismatch` unless the event is what was reserved, or less of it."""
+        meter = self.meter(organization, reservation.meter)
+        taken = contribution(meter, event)
+        if event.type != meter.event_type or taken > reservation.amount or amount not in (None, taken):
+            raise ReservationMismatch(
+                f"event: {reservation.amount} of {meter.slug} are reserved, and this one of type {event.type[:60]!r} "
+                f"uses {taken}" + (f", not {amount}" if amount not in (None, taken) else "")
+            )
+        for path, text in reservation.properties.items():
+            if text_of(event, path) != text:
+                raise ReservationMismatch(f"event: reserved for {path} {text[:60]!r}, and it has another")
+        subscription, now = self._usage.ledger.subscription(organization.id), self._quotas.now()
+        for rule in self._quotas.rules(organization, meter):
+            if window_at(rule.window, subscription, event.time) != window_at(rule.window, subscription, now):
+                raise ReservationMismatch("event: its time is in another window of the limit")
+
+    def _refuse_unless_committed_with(self, organization: Organization, reservation_id: str, event: Event) -> None:
+        """Raises `NotFound` and `ReservationClosed` unless the reservation was committed with this event."""
+        how = self._quotas.state(organization.namespace, organization.id).closed.get(reservation_id)
+        if how is None:
+            reservation = self._made(organization, reservation_id)
+            closing = closing_event(
+                Close(reservation_id, Closing.RELEASED), organization.namespace, organization.id, event.time
+            )
+            if (stored := self._store.known([closing])[0]) is None:
+                raise ReservationClosed(
+                    f"the reservation {reservation_id!r} has expired at {format_instant(reservation.expires_at)}"
+                )
+            how = close_of(stored)
+        if how.event != event.name:
+            raise ReservationClosed(f"the reservation {reservation_id!r} was {how.how} already")
+
+    def _made(self, organization: Organization, reservation_id: str) -> Reservation:
+        """A reservation, open or not. Raises `NotFound`."""
+        identity = organization.namespace, organization.id, SOURCE, reservation_id
+        found = self._store.find([identity])
+        if not found:
+            raise NotFound(f"there is no reservation {reservation_id[:60]!r} of {organization.id!r}")
+        return reservation_of(found[0].event)
