@@ -317,6 +317,30 @@ def test_many_at_once_are_granted_exactly_what_there_is(server: Server) -> None:
     assert Decimal(server.usage(organization)["meters"]["credits"]["used"]) == 100 - rest
 
 
+def test_events_that_nobody_asked_about_count_as_used(server: Server) -> None:
+    """They come into the same commits as what is decided."""
+    organization = somebody(server)
+    server.subscribe(
+        organization, {"plan": None, "anchor": "2026-01-01", "interval": None, "limits": {"credits": 100_000}}
+    )
+
+    def client(number: int) -> None:
+        for turn in range(12):
+            if number % 2:
+                server.send("shop", [credits(organization, "1")])
+            else:
+                made = reserve(server, organization, 2, id=f"m{number}-{turn}")
+                assert made.status_code == 201, made.text
+                assert commit(server, organization, f"m{number}-{turn}", credits(organization, "2")).status_code == 200
+            left(server, organization)
+
+    with ThreadPoolExecutor(16) as pool:
+        [*pool.map(client, range(16))]
+    used = Decimal(server.usage(organization)["meters"]["credits"]["used"])
+    assert used == 8 * 12 * 3
+    assert left(server, organization) == 100_000 - used
+
+
 def test_reservations_outlive_a_crash(tmp_path: Path, catalog: Path) -> None:
     arguments = ("--catalog", str(catalog))
     with serve(tmp_path / "data", arguments=arguments) as server:
