@@ -48,7 +48,6 @@ class Node:
     def __init__(self, settings: Settings, membership: Membership):
         self._settings = settings
         self._membership = membership
-        self._processes: dict[int, ShardProcess] = {}
         self._keepers: dict[int, asyncio.Task[None]] = {}
         """By shard, what sees to its process, until it has ended."""
         self._unwanted: dict[int, asyncio.Event] = {}
@@ -101,11 +100,10 @@ class Node:
         except Failed as failure:
             _log.error("a shard does not start", shard=shard, reason=str(failure))
         finally:
-            self._processes.pop(shard, None)
             del self._keepers[shard], self._unwanted[shard]
 
     async def _have(self, shard: int) -> None:
-        process = self._processes[shard] = await ShardProcess.start(shard, None, self._settings)
+        process = await ShardProcess.start(shard, None, self._settings)
         ended = asyncio.create_task(process.ended())
         unwanted = asyncio.create_task(self._unwanted[shard].wait())
         try:
@@ -114,15 +112,15 @@ class Node:
             if opened.done():
                 opened.result()
                 await asyncio.wait((ended, unwanted), return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                _log.error("a shard has ended and is started again", shard=shard, exit_code=ended.result())
-                return
-            opened.cancel()
-            await stop_in_order([process], _DRAINS_WITHIN_S)
-            _log.info("a shard was handed over", shard=shard)
+            if unwanted.done():
+                opened.cancel()
+                await stop_in_order([process], _DRAINS_WITHIN_S)
+                _log.info("a shard was handed over", shard=shard)
         finally:
-            unwanted.cancel()
-            if ended.done():
+            code = await ended
+            if not unwanted.done():
+                unwanted.cancel()
+                _log.error("a shard has ended and is started again", shard=shard, exit_code=code)
                 self._pause(shard, process)
                 await self._tell(lambda: self._membership.ended(shard))
 

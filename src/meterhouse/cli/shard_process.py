@@ -76,7 +76,8 @@ class ShardProcess:
 
     async def drain(self) -> None:
         """Has it take no requests of clients any more; waits until it has answered those that were under way."""
-        self._process.send_signal(signal.SIGTERM)
+        with suppress(ProcessLookupError):  # it has just ended
+            self._process.send_signal(signal.SIGTERM)
         await heard(self._line, DRAINED)
 
     def dismiss(self) -> None:

@@ -6,18 +6,19 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from ..domain.errors import Unavailable
-from ..storage.postgresql.membership import Membership
+
+if TYPE_CHECKING:
+    from ..storage.postgresql.membership import Membership
 
 _LOOKS_EVERY_S = 0.5
 _HANDED_OVER_WITHIN_S = 12
 
 _log = structlog.get_logger(__name__)
-
 
 SOCKET = "unix:"
 """What the address of a socket begins with."""

@@ -8,7 +8,7 @@ from threading import Lock
 
 import msgspec
 
-from ..domain.errors import MeterhouseError, Unavailable
+from ..domain.errors import MeterhouseError, Overloaded, Unavailable
 from ..services.ingest import Body, Done, Report
 from .calls import decode_error, encode_error
 from .peers import Peers
@@ -17,6 +17,7 @@ _CALLS_AT_ONCE = 2
 """While the shard stores what one brought, the next one is on its way."""
 _MOST_BODIES = 256
 _MOST_BYTES = 4 * 1024 * 1024
+_MOST_WAITING_BYTES = 64 * 1024 * 1024
 
 INGEST = "ingest"
 """The name of the call."""
@@ -55,13 +56,18 @@ class Outbox:
         self._peers = peers
         self._shard = shard
         self._waiting: deque[tuple[Body, Done]] = deque()
+        self._waiting_bytes = 0
         self._calls = 0
-        self._lock = Lock()  # guards both
+        self._lock = Lock()  # guards all three
 
     def put(self, body: Body, done: Done) -> None:
-        """Sends a request; `done` is called with what became of it, or with `Unavailable`."""
+        """Sends a request; `done` is called with what became of it, or with `Unavailable`. Raises `Overloaded` when too
+        much waits already: the shard may be changing hands."""
         with self._lock:
+            if self._waiting and self._waiting_bytes + len(body.content) > _MOST_WAITING_BYTES:
+                raise Overloaded(f"too much is waiting for shard {self._shard}; send the events again")
             self._waiting.append((body, done))
+            self._waiting_bytes += len(body.content)
             if self._calls >= _CALLS_AT_ONCE:
                 return
             self._calls += 1
@@ -89,6 +95,7 @@ class Outbox:
                 if together and size > _MOST_BYTES:
                     break
                 together.append(self._waiting.popleft())
+                self._waiting_bytes -= len(together[-1][0].content)
             if not together:
                 self._calls -= 1
         return together
