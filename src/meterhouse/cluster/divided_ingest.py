@@ -81,11 +81,11 @@ class DividedIngest:
         return dict(parts) or {seat.number: _Part()}
 
     def _submit_part(self, shard: int, body: Body, done: Done) -> None:
-        if shard != self._seat.number:
-            self._outboxes[shard].put(body, done)
-            return
         try:
-            self._ingest.submit_body(body, done)
+            if shard == self._seat.number:
+                self._ingest.submit_body(body, done)
+            else:
+                self._outboxes[shard].put(body, done)
         except MeterhouseError as refused:
             done(refused)
 
