@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from datetime import UTC, datetime
@@ -13,13 +14,15 @@ import pytest
 from test_rollups import NOON, NOW, event
 
 from meterhouse.domain.erasure import erase
+from meterhouse.domain.errors import Invalid
 from meterhouse.domain.listing import PropertyMatch
 from meterhouse.storage.clickhouse.engine.engine import EngineError
+from meterhouse.storage.clickhouse.engine.table_form import TableForm
 from meterhouse.storage.clickhouse.maintenance.mutation_queries import KILL_MUTATIONS, MUTATIONS_LEFT, REMOVE
 from meterhouse.storage.clickhouse.maintenance.mutations import Interrupted, Mutations, parameters_of
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from meterhouse.storage.manifest import Manifest, Removal
-from support.engines import StoreEngine
+from support.engines import CLUSTER, StoreEngine
 from support.stores import open_on
 
 FAILS = "ALTER TABLE events UPDATE data = toString(throwIf(1)) WHERE 1 SETTINGS mutations_sync = 0"
@@ -55,6 +58,7 @@ def test_one_that_a_crash_has_left_is_given_up_at_the_start(tmp_path: Path) -> N
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.skipif(bool(os.environ.get(CLUSTER)), reason="nothing is erased where tables have replicas")
 def test_who_stops_waits_for_none(tmp_path: Path) -> None:
     class NeverDone(StoreEngine):
         killed = 0
@@ -76,6 +80,32 @@ def test_who_stops_waits_for_none(tmp_path: Path) -> None:
     store.close()
 
 
+class WithReplicas(StoreEngine):
+    """Says of itself that its tables have replicas, once it has made them."""
+
+    said = False
+
+    @property
+    def table_form(self) -> TableForm:
+        return TableForm(on_server=True, cluster="replicas") if self.said else super().table_form
+
+
+def test_where_tables_have_replicas_nothing_is_erased(tmp_path: Path) -> None:
+    store, engine = open_on(tmp_path, WithReplicas)
+    store.append([event("e1", NOON, {"who": "ada"})], NOW)
+    saying = PropertyMatch("ns", "acme", "who", "ada")
+    engine.said = True
+    with pytest.raises(Invalid, match="METERHOUSE_CLICKHOUSE_CLUSTER"):
+        store.check_rewritable()
+    with pytest.raises(Invalid, match="nothing was changed"):
+        store.rewrite(saying, lambda found: erase(found, "who", "erased:1"))
+    engine.said = False
+    [told] = store.find([event("e1", NOON, {}).identity])
+    assert json.loads(told.event.data) == {"who": "ada"}
+    store.close()
+
+
+@pytest.mark.skipif(bool(os.environ.get(CLUSTER)), reason="nothing is erased where tables have replicas")
 def test_one_that_is_done_is_seen_at_once(tmp_path: Path) -> None:
     store, engine, _ = opened(tmp_path)
     store.append([event(f"e{number}", NOON, {"n": number, "who": f"it's {number}"}) for number in range(3)], NOW)

@@ -13,6 +13,10 @@ from ..domain.retention import Redaction
 class EventMutations(Protocol):
     """Changes or removes stored events."""
 
+    def check_rewritable(self) -> None:
+        """Raises `Invalid` where events cannot be rewritten, which `rewrite` does as well."""
+        ...
+
     def rewrite(self, match: PropertyMatch, rewritten: Callable[[Event], Event]) -> int:
         """Rewrites the data of every event, and of every conflict, whose property has this text; answers how many.
         `rewritten` is called with each event and answers it without the text. When the method returns, no answer has

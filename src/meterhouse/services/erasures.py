@@ -76,7 +76,7 @@ class Erasures:
 
     def erase(self, request: Request) -> Erasure:
         """Erases, and answers the receipt when nothing says it any more. Raises `NotFound` for an unknown organization,
-        `Invalid` for a property that totals are made of, and `Elsewhere`."""
+        `Invalid` for a property that totals are made of and where nothing can be erased, and `Elsewhere`."""
         organization = self._accounts.organization(request.organization)
         namespace = organization.namespace
         self._seat.check(namespace, organization.id)
@@ -86,6 +86,7 @@ class Erasures:
         with self._one_at_a_time:
             if (done := self._find(namespace, request.id)) is not None:
                 return done
+            self._store.check_rewritable()
             # The same word when it is repeated: what was one thing stays one thing, to a UNIQUE_COUNT too.
             kept = self._ledger.secret(f"erasure {namespace} {request.id}", self._random_bytes(8))
             word = word_for(kept.hex())

@@ -190,6 +190,10 @@ class ClickHouseEventStore:
         """See `ports.EventLog`."""
         return self._events.count()
 
+    def check_rewritable(self) -> None:
+        """See `ports.EventMutations`."""
+        self._erasing.check_rewritable()
+
     def rewrite(self, match: PropertyMatch, rewritten: Callable[[Event], Event]) -> int:
         """See `ports.EventMutations`."""
         return self._erasing.rewrite(match, rewritten)

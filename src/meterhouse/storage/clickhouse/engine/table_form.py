@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 TOKENS_REMEMBERED = 10_000
 """How many inserts the table of events on a server remembers by their tokens."""
+REMEMBERED_S = 7 * 24 * 3600
+"""How long a replicated table remembers one; others have no such limit."""
 
 _NAME = re.compile(r"[\w.-]+")
 
@@ -42,8 +44,12 @@ class TableForm:
         are done, or not, when they return."""
         if not self.on_server:
             return {}
-        replicated = "non_replicated" if self.cluster is None else "replicated"
-        return {f"{replicated}_deduplication_window": TOKENS_REMEMBERED}
+        if self.cluster is None:
+            return {"non_replicated_deduplication_window": TOKENS_REMEMBERED}
+        return {
+            "replicated_deduplication_window": TOKENS_REMEMBERED,
+            "replicated_deduplication_window_seconds": REMEMBERED_S,
+        }
 
 
 EMBEDDED = TableForm()

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import msgspec
 
+from ....domain.errors import Invalid
 from ....domain.event import Event
 from ....domain.listing import PropertyMatch
 from ....domain.loss import Loss
@@ -55,8 +56,17 @@ class Erasing:
             rollups.rebuild()
             mutations.finish()
 
+    def check_rewritable(self) -> None:
+        """See `ports.EventMutations`."""
+        if self._engine.table_form.cluster is not None:  # what events become is in the memory of one server
+            raise Invalid(
+                "the tables of events have replicas (METERHOUSE_CLICKHOUSE_CLUSTER), where nothing can be erased yet; "
+                "nothing was changed"
+            )
+
     def rewrite(self, match: PropertyMatch, rewritten: Callable[[Event], Event]) -> int:
         """See `ports.EventMutations`."""
+        self.check_rewritable()
         latest, count = self._writer.latest_commit(), 0
         with self._one_at_a_time:
             try:
