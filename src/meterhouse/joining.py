@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def joined(settings: Settings, version: str) -> Iterator[Membership]:
-    """This node as a member of its cluster, which is founded when there is none. Raises `FolderError` when it cannot
-    join."""
+def joined(settings: Settings, version: str, name: str = "") -> Iterator[Membership]:
+    """This node as a member of its cluster, which is founded when there is none; under another `name` where it is no
+    node. Raises `FolderError` when it cannot join."""
     if settings.cluster_url is None or not settings.clickhouse_urls or settings.admin_key is None:
         raise FolderError(
             "a node of a cluster needs METERHOUSE_CLUSTER_URL, METERHOUSE_CLICKHOUSE_URLS and METERHOUSE_ADMIN_KEY"
@@ -42,7 +42,7 @@ def joined(settings: Settings, version: str) -> Iterator[Membership]:
     with ExitStack() as stack:
         session = Session(settings.cluster_url)
         stack.callback(session.close)
-        membership = Membership(session, node_name(settings), settings.lease_seconds)
+        membership = Membership(session, name or node_name(settings), settings.lease_seconds)
         ledger = SharedLedger.open(settings.cluster_url)
         with ExitStack() as closing_ledger:
             closing_ledger.callback(ledger.close)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -31,6 +32,7 @@ from .http.app import MakePages, Metering, create_app
 from .http.portal_tokens import PortalTokens
 from .ports.chunks import Chunks
 from .ports.clock import Clock
+from .ports.event_store import EventStore
 from .ports.snapshots import Snapshots
 from .ports.whole_store import WholeStore
 from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
@@ -42,6 +44,7 @@ from .services.event_explanations import EventExplanations
 from .services.forecasts import Forecasts
 from .services.ingest import GroupCommitLimits, Ingest
 from .services.maintenance_thread import MaintenanceThread
+from .services.migration import Migration
 from .services.purging import Purging
 from .services.rate_limits import RateLimits
 from .services.reservations import Reservations
@@ -113,7 +116,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
             catalogs=ground.catalogs,
             contracts=ground.contracts,
             verifiers=_token_verifiers(ground.contracts, ground.clock),
-            rate_limits=RateLimits(ground.ledger),
+            rate_limits=RateLimits(ground.ledger, metering.migration.changing if metering is not None else nullcontext),
             portal_tokens=portal_tokens,
             metering=metering,
             pages=_pages(ground, metering, portal_tokens) if metering is not None else None,
@@ -198,9 +201,11 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
     cleanup.callback(ingest.close)
     retention = Retention(store, ingest, catalogs, clock, settings.retention_days)
     incomplete |= retention.incomplete()
-    upkeep = [retention.redact_due]
+    migration = _migration(ground, store)
+    upkeep = [migration.at_rest(retention.redact_due)]
     if ground.grace is not None:
-        upkeep.insert(0, Purging(store, ingest, ledger, clock, ground.grace, seat).purge_due)
+        purging = Purging(store, ingest, ledger, clock, ground.grace, seat)
+        upkeep.insert(0, migration.at_rest(purging.purge_due))
     cleanup.callback(MaintenanceThread(upkeep).close)
     back_up_own = partial(back_up, store, None, VERSION)
 
@@ -242,12 +247,24 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
             catalogs=catalogs,
             clock=clock,
             random_bytes=os.urandom,
+            changing_in_place=migration.changing_in_place,
         ),
         enforcement=enforcement,
         reservations=Reservations(enforcement, ingest, catalogs, clock, lambda: secrets.token_hex(8)),
+        migration=migration,
         back_up=back_up_all,
         back_up_shard=back_up_own,
     )
+
+
+def _migration(ground: _Ground, store: EventStore) -> Migration:
+    refusal = ""
+    if ground.standing.holds is not None:
+        refusal = "this server is a node of a cluster already"
+    elif ground.peers is not None:
+        refusal = f"this server has {ground.seat.count} shards: stop it, run `meterhouse reshard 1`, and start it again"
+    mark, new_id = ground.standing.ground.mark_moved, partial(secrets.token_hex, 8)
+    return Migration(store, ground.ledger, mark=mark, new_id=new_id, nanoseconds=time.monotonic_ns, refusal=refusal)
 
 
 def _pages(ground: _Ground, metering: Metering, portal_tokens: PortalTokens) -> MakePages:

@@ -68,6 +68,7 @@ def generated(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["POST", "/v1/events"],
         ["GET", "/v1/backup"],
         ["GET", "/v1/export"],
+        ["GET", "/v1/migration/ledger"],
     ], made.stderr
     return folder / "client"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from meterhouse.services.erasures import Erasures
 from meterhouse.services.event_explanations import EventExplanations
 from meterhouse.services.forecasts import Forecasts
 from meterhouse.services.ingest import Ingest
+from meterhouse.services.migration import Migration
 from meterhouse.services.rate_limits import RateLimits
 from meterhouse.services.snapshots import LocalSnapshots
 from meterhouse.services.usage import Usage
@@ -152,6 +154,13 @@ def twins_at(
         corrections=corrections,
         stories=EventExplanations(store, ledger, catalogs),
         erasures=erasures,
+        migration=Migration(
+            store,
+            ledger,
+            mark=lambda _: None,
+            new_id=lambda: "m",
+            nanoseconds=time.monotonic_ns,
+        ),
         back_up=partial(back_up, store, ledger, "0"),
         back_up_shard=partial(back_up, store, ledger, "0"),
     )

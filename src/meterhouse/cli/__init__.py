@@ -9,7 +9,20 @@ from cyclopts import App, Parameter
 
 from ..domain.errors import MeterhouseError
 from ..settings import from_environment
-from . import accounts, backup_export, catalogs, corrections, events, integrity, query, reshard, rollups, serve, usage
+from . import (
+    accounts,
+    backup_export,
+    catalogs,
+    corrections,
+    events,
+    integrity,
+    migrate,
+    query,
+    reshard,
+    rollups,
+    serve,
+    usage,
+)
 from .arguments import shown_default
 from .env_file import read_env_file
 from .logs import configure_logging
@@ -40,6 +53,7 @@ for module in (
     backup_export,
     integrity,
     reshard,
+    migrate,
 ):
     module.register(app)
 

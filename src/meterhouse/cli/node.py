@@ -54,6 +54,8 @@ class Node:
         self._pauses_s: dict[int, float] = {}
         self._stopping = asyncio.Event()
         self._announced = False
+        self._stands_by = False
+        """Whether a server is being moved into the cluster: no node has a shard meanwhile."""
 
     async def run(self) -> None:
         """Joins, and returns when all processes have ended and the others know that this node is gone."""
@@ -79,12 +81,17 @@ class Node:
     def _look(self) -> tuple[list[str], dict[int, str]]:
         """The nodes, and who has which shard."""
         self._membership.stay()
+        arrival = self._membership.arrival()
+        if (unfinished := arrival is not None and arrival.unfinished) != self._stands_by:
+            self._stands_by = unfinished
+            _log.warning("a server is being moved into the cluster; standing by" if unfinished else "it has moved here")
         holders = self._membership.holders()
         return [*self._membership.nodes()], {shard: each.node for shard, each in holders.items() if each.holds}
 
     def _settle(self, nodes: list[str], holders: dict[int, str]) -> None:
         """Begins to have the shards that this node is to have, and to hand over others."""
-        wanted = assign(len(self._settings.clickhouse_urls), nodes, holders)
+        count = len(self._settings.clickhouse_urls)
+        wanted = dict.fromkeys(range(count), "") if self._stands_by else assign(count, nodes, holders)
         for shard, node in wanted.items():
             if node == self._membership.node and shard not in self._keepers:
                 self._unwanted[shard] = asyncio.Event()

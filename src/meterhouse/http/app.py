@@ -31,6 +31,7 @@ from ..services.erasures import Erasures
 from ..services.event_explanations import EventExplanations
 from ..services.forecasts import Forecasts
 from ..services.ingest import Ingest
+from ..services.migration import Migration
 from ..services.rate_limits import RateLimits
 from ..services.reservations import Reservations
 from ..services.usage import Usage
@@ -53,6 +54,7 @@ from .health import Health, health_router
 from .holding import WhileHolding
 from .keys import keys_router
 from .metered_events import MeteredEvents
+from .migration import WhileServing, migration_router
 from .namespaces import namespaces_router
 from .observability import Metrics, Observability
 from .organizations import organizations_router
@@ -91,6 +93,7 @@ class Metering:
     erasures: Erasures
     enforcement: Enforcement
     reservations: Reservations
+    migration: Migration
     back_up: Callable[[], Chunks]
     """All of it."""
     back_up_shard: Callable[[], Chunks]
@@ -173,6 +176,7 @@ def create_app(
         routers += [events, usage.router(), listing.router()]
         routers += [rollups_router(metering.whole, authentication), endpoints.router()]
         routers.append(backup_export_router(metering.whole, metering.back_up, authentication))
+        routers.append(migration_router(metering.migration, authentication))
 
     def unrouted(request: HttpRequest, error: HTTPException) -> Response[bytes]:
         """No such path, or another method: in the shape of the contract that owns the path."""
@@ -221,6 +225,8 @@ def create_app(
             remember=attempts.remember,
         )
         app = Forwarding(app, peers, answers.key)
+    if metering is not None and peers is None:
+        app = WhileServing(app, metering.migration)
     if holds is not None and of_shards is not None:
         app, of_shards = WhileHolding(app, holds), WhileHolding(of_shards, holds)
     return Apps(Observability(SlowBodies(app, body_timeout_seconds, body_bytes_per_second), metrics), of_shards)

@@ -22,6 +22,7 @@ from ..domain.shards import Elsewhere
 from ..ports.clock import Clock
 from ..services.accounts import Accounts
 from ..services.catalogs import Catalogs
+from ..services.migration import Resting
 from ..services.rate_limits import Allowance, RateLimits
 from ..services.usage import Usage
 from .bodies import encode_body
@@ -112,7 +113,7 @@ class ContractEndpoints:
             return response_of(enveloped(answer, request.request_id, now), allowance)
         except Refused as refused:
             return _refuse(contract, request, refused, allowance)
-        except Elsewhere:
+        except (Elsewhere, Resting):
             raise
         except TooManyGroups as many:
             return _refuse(contract, request, Refused(Refusal.INVALID, "range", str(many)))

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from ..domain.loss import Loss
 from .commit_log import CommitLog
+from .copying import Copying
 from .event_log import EventLog
 from .event_mutations import EventMutations
 from .event_writer import EventWriter
@@ -18,6 +19,10 @@ class EventStore(EventWriter, CommitLog, MeterReader, EventLog, EventMutations, 
 
     def losses(self) -> list[Loss]:
         """The losses that the operator accepted in repairs, oldest first. Answers from memory."""
+        ...
+
+    def copying(self) -> Copying:
+        """Copies events out, while others write."""
         ...
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -62,7 +63,9 @@ class Erasures:
         catalogs: Catalogs,
         clock: Clock,
         random_bytes: Callable[[int], bytes],
+        changing_in_place: Callable[[], AbstractContextManager[None]] = nullcontext,
     ):
+        """`changing_in_place` is held by each erasure, and raises where none may be now."""
         self._store = store
         self._log = log
         self._seat = seat
@@ -72,6 +75,7 @@ class Erasures:
         self._catalogs = catalogs
         self._clock = clock
         self._random_bytes = random_bytes
+        self._changing_in_place = changing_in_place
         self._one_at_a_time = threading.Lock()
 
     def erase(self, request: Request) -> Erasure:
@@ -83,7 +87,7 @@ class Erasures:
         check_property(request.property, list(self._catalogs.get(namespace).meters.values()))
         if not request.value or request.value.startswith(ERASED):
             raise Invalid("value: name the text that is to be erased; it is neither empty nor erased already")
-        with self._one_at_a_time:
+        with self._one_at_a_time, self._changing_in_place():
             if (done := self._find(namespace, request.id)) is not None:
                 return done
             self._store.check_rewritable()

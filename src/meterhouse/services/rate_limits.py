@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -29,6 +31,8 @@ class RateLimits:
     """Counts answers in fixed UTC hours, in the ledger, so that neither a restart nor a second key starts anew."""
 
     ledger: RequestCounts
+    changing: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Is held while the ledger is changed, and raises where it may not be now."""
 
     def peek(self, organization_id: str, limit: int, now: datetime) -> Allowance:
         """The allowance; counts nothing."""
@@ -38,7 +42,8 @@ class RateLimits:
     def consume(self, organization_id: str, limit: int, now: datetime) -> Allowance | None:
         """Counts one more answer, and answers the allowance after it; None when nothing was left."""
         hour = _hour(now)
-        used = self.ledger.count_request(organization_id, hour, limit)
+        with self.changing():
+            used = self.ledger.count_request(organization_id, hour, limit)
         return None if used is None else Allowance(limit, used, hour + HOUR)
 
 

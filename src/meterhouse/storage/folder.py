@@ -29,6 +29,8 @@ RESHARDING = "resharding"
 """Holds the shards that a reshard makes."""
 RESHARDED = "done"
 """In it: they are whole, and take the place of the old ones."""
+MOVED = "moved"
+"""Says that a cluster has what is in the folder."""
 _ADDRESS = "address"
 
 _log = structlog.get_logger(__name__)
@@ -53,6 +55,7 @@ class DataFolder:
                 f"the data folder {path} cannot be used: {wrong.strerror}; name another with --data or METERHOUSE_DATA"
             ) from None
         try:
+            self._refuse_moved()
             if not resharding:
                 self._refuse_half_switched()
             self.manifest = self._open_to_repair() if repairing else self._open()
@@ -82,6 +85,17 @@ class DataFolder:
         lock.write(str(os.getpid()).encode())
         lock.flush()
         return lock
+
+    def _refuse_moved(self) -> None:
+        if (migration := moved_by(self.path)) is not None:
+            raise FolderError(
+                f"{self.path} has moved into a cluster (migration {migration}), which has all of it, and what it was "
+                f"sent since. To use the folder all the same, without that, remove {self.path / MOVED}"
+            )
+
+    def mark_moved(self, migration: str) -> None:
+        """Writes down that a cluster has everything; on the disk when it returns. Raises `OSError`."""
+        write_file(self.path / MOVED, migration.encode())
 
     def _refuse_half_switched(self) -> None:
         if (switch := read_switch(self.path / RESHARDING / RESHARDED)) is not None:
@@ -186,6 +200,12 @@ class DataFolder:
     def close(self) -> None:
         """Lets another process have the folder."""
         self._lock.close()
+
+
+def moved_by(path: Path) -> str | None:
+    """The migration by which a folder has moved into a cluster; None when it has not."""
+    marker = path / MOVED
+    return marker.read_text("ascii", "replace")[:100] if marker.exists() else None
 
 
 def shard_folder(path: Path, shard: int) -> Path:

@@ -41,6 +41,11 @@ class Ground(Protocol):
         """Is told where the server is found."""
         ...
 
+    def mark_moved(self, migration: str) -> None:
+        """Writes down for good that a cluster has everything. Raises `OSError`, and `FolderError` where there is no
+        folder."""
+        ...
+
     def close(self) -> None:
         """Closes the store, and everything below it."""
         ...
@@ -89,6 +94,10 @@ class FolderGround:
     def announce(self, url: str) -> None:
         """See `Ground`."""
         self._folder.announce(url)
+
+    def mark_moved(self, migration: str) -> None:
+        """See `Ground`."""
+        self._folder.mark_moved(migration)
 
     def close(self) -> None:
         """See `Ground`."""

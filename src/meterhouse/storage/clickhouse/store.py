@@ -20,6 +20,7 @@ from ...domain.meter import Measure, Meter, MeterQuery, Ranking, Top
 from ...domain.partial_aggregate import Partial, PartialKey
 from ...domain.retention import Redaction
 from ...ports.chunks import Chunks
+from ...ports.copying import Copying
 from ...ports.meter_reader import MeasureFunction
 from ..manifest import Manifest
 from .corrections.dirty_slots import DirtySlots
@@ -30,6 +31,7 @@ from .engine.tables import prepare_tables
 from .journal.flushing_engine import FlushingEngine
 from .journal.journal import Journal, Log
 from .maintenance.checkpoints import Checkpoints
+from .maintenance.copying import StoredCommits
 from .maintenance.erasing import Erasing, Frozen
 from .maintenance.inspection import hold_to_manifest
 from .maintenance.mutations import Mutations, give_up
@@ -259,6 +261,10 @@ class ClickHouseEventStore:
     def losses(self) -> list[Loss]:
         """See `ports.EventStore`."""
         return self._manifest.state.losses
+
+    def copying(self) -> Copying:
+        """Copies events out, while others write."""
+        return StoredCommits(self._engine)
 
     def close(self) -> None:
         """See `ports.EventStore`."""

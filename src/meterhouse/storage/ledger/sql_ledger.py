@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from sqlalchemy import URL, delete, insert, select
+from sqlalchemy import URL, Connection, delete, insert, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ...domain.errors import FolderError, InsufficientStorage, StorageDamaged, Unavailable
 from ...domain.shards import VIRTUAL_SHARDS, ShardMap
+from ...ports.chunks import Chunks
 from ..reserved_space import ReservedSpace
+from . import contents
 from .ended_sessions import SqlEndedSessions
 from .keys import SqlKeys
 from .migrations import migrate
@@ -134,6 +137,22 @@ class SqlLedger(SqlKeys, SqlRequestCounts, SqlEndedSessions):
             except sqlite3.OperationalError as wrong:
                 raise OSError(f"the ledger cannot be copied to {path}: {wrong}") from wrong
         return True
+
+    def rows(self) -> Chunks:
+        """See `contents.rows_of`."""
+        return contents.rows_of(self._engine)
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing but secrets, which every server makes."""
+        with self._engine.connect() as connection:
+            return contents.is_empty(connection)
+
+    def replace(self, lines: Iterable[bytes], allowed: Callable[[Connection], None]) -> int:
+        """Puts rows that `rows` gave in the place of all that there is, and answers how many; all of them, or none when
+        `allowed`, which is asked in the same transaction, raises."""
+        with self._engine.begin() as connection:
+            allowed(connection)
+            return contents.replace(connection, lines)
 
     def close(self) -> None:
         """See `Ledger.close`."""

@@ -13,7 +13,8 @@ CREATE_TABLES = (
 CREATE TABLE cluster (
     number  integer PRIMARY KEY CHECK (number = 1),
     id      text NOT NULL,
-    agreed  text NOT NULL  -- what all nodes run with, as JSON
+    agreed  text NOT NULL,  -- what all nodes run with, as JSON
+    arrival text            -- how far the move of a server into the cluster is, as JSON; NULL when there was none
 )
 """,
     """
@@ -56,6 +57,14 @@ DURABILITY = "SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'syn
 CLUSTER = "SELECT id, agreed FROM cluster"
 FOUND_CLUSTER = "INSERT INTO cluster (number, id, agreed) VALUES (1, %(id)s, %(agreed)s)"
 AGREE = "UPDATE cluster SET agreed = %(agreed)s"
+
+ARRIVAL = "SELECT arrival FROM cluster"
+LOCK_ARRIVAL = "SELECT arrival FROM cluster FOR UPDATE"
+CHANGE_ARRIVAL = """
+UPDATE cluster SET arrival = %(arrival)s WHERE arrival IS NOT DISTINCT FROM %(before)s RETURNING number
+"""
+JOURNALED = "SELECT shard FROM journal LIMIT 1"
+MANIFESTS = "SELECT shard, state FROM manifests"
 
 SEEN = """
 INSERT INTO nodes (id, ahead_ms, seen_at) VALUES (%(node)s, %(ahead_ms)s, clock_timestamp())

@@ -17,12 +17,15 @@ from ...domain.meter import Meter
 from ...domain.shards import Seat
 from ..clickhouse.engine.engine import EngineError
 from ..ledger.shared_ledger import SharedLedger
+from ..manifest import Manifest
+from .arrival import UNFINISHED
 from .lease import Lease
 from .manifests import manifest_of
 from .membership import Membership
 from .session import Session
 
 if TYPE_CHECKING:
+    from ..clickhouse.maintenance.takeover import Takeover
     from ..clickhouse.store import ClickHouseEventStore
 
 _log = structlog.get_logger(__name__)
@@ -49,6 +52,23 @@ class ShardOfNode:
     """Ends the process: another has taken the shard, or is to."""
 
 
+def takeover_of(
+    place: ShardOfNode, cluster_id: str, lease: Lease, manifest: Manifest, abandon: Callable[[], None]
+) -> Takeover:
+    """The way to a shard's events for who has its lease. `abandon` is told to give them up."""
+    from ..clickhouse.engine.server_engine import ServerEngine  # noqa: PLC0415 - only a cluster has it installed
+    from ..clickhouse.maintenance.takeover import Takeover  # noqa: PLC0415 - with it comes numpy
+
+    address = urlsplit(place.clickhouse_url)
+    server = urlunsplit(address._replace(path=""))
+
+    def connect(database: str) -> ServerEngine:
+        return ServerEngine(server, database, cluster=place.clickhouse_cluster, abandon=abandon)
+
+    owner = f"Meterhouse cluster {cluster_id} shard {place.shard}"
+    return Takeover(connect, address.path[1:], lease.epoch, owner, manifest)
+
+
 class ClusterGround:
     """See `opening.Ground`."""
 
@@ -66,6 +86,7 @@ class ClusterGround:
             self.seat = Seat(place.shard, self.ledger.shard_map())
             self.lease = self._take_lease()
             self._cleanup.callback(self.lease.release)
+            self._refuse_unfinished()
             self.lease.keep()
             on_failure.pop_all()
 
@@ -84,24 +105,21 @@ class ClusterGround:
             time.sleep(_LOOKS_EVERY_S)
         raise FolderError(f"another node has shard {place.shard}")
 
+    def _refuse_unfinished(self) -> None:
+        """Raises `FolderError` while a server is being moved into the cluster. It is looked after the lease was taken:
+        nobody begins without it."""
+        if (arrival := self.membership.arrival()) is not None and arrival.unfinished:
+            raise FolderError(UNFINISHED)
+
     def open_store(self, meters: Mapping[str, tuple[Meter, ...]]) -> ClickHouseEventStore:
         """See `opening.Ground`."""
-        from ..clickhouse.engine.server_engine import ServerEngine  # noqa: PLC0415 - only a cluster has it installed
-        from ..clickhouse.maintenance.takeover import Takeover  # noqa: PLC0415 - with it comes numpy
         from ..clickhouse.store import ClickHouseEventStore  # noqa: PLC0415 - the same
         from .journal_table import JournalTable  # noqa: PLC0415 - the same
 
         place, lease = self._place, self.lease
-        address = urlsplit(place.clickhouse_url)
-        server = urlunsplit(address._replace(path=""))
-
-        def connect(database: str) -> ServerEngine:
-            return ServerEngine(server, database, cluster=place.clickhouse_cluster, abandon=self._abandon)
-
         manifest = manifest_of(self._session, lease)
-        owner = f"Meterhouse cluster {self._cluster_id} shard {place.shard}"
         try:
-            engine = Takeover(connect, address.path[1:], lease.epoch, owner, manifest).run()
+            engine = takeover_of(place, self._cluster_id, lease, manifest, self._abandon).run()
             with ExitStack() as on_failure:
                 on_failure.callback(engine.close)
                 log = JournalTable(engine, self._appending, self._session, lease, manifest)
@@ -123,6 +141,10 @@ class ClusterGround:
 
     def announce(self, url: str) -> None:
         """See `opening.Ground`."""
+
+    def mark_moved(self, migration: str) -> None:
+        """See `opening.Ground`."""
+        raise FolderError(f"migration {migration}: a node of a cluster is not moved into one")
 
     def close(self) -> None:
         """See `opening.Ground`."""

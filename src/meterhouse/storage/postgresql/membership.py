@@ -11,7 +11,9 @@ import structlog
 
 from ...domain.errors import FolderError
 from ...ports.members import Members
+from ..manifest import decode_state
 from . import cluster_queries
+from .arrival import Arrival, decode_arrival, encode_arrival
 from .session import Session
 
 _SAFE = {"fsync": {"on"}, "full_page_writes": {"on"}, "synchronous_commit": {"on", "remote_write", "remote_apply"}}
@@ -79,6 +81,25 @@ class Membership:
         if not founded or not (found := self._session.rows(cluster_queries.CLUSTER)):
             raise FolderError("METERHOUSE_CLUSTER_URL: there is no cluster in this database")
         return str(found[0][0])
+
+    def arrival(self) -> Arrival | None:
+        """How far the move of a server into the cluster is; None when there was none."""
+        [[told]] = self._session.rows(cluster_queries.ARRIVAL)
+        return decode_arrival(told)
+
+    def change_arrival(self, before: Arrival | None, after: Arrival | None) -> None:
+        """Writes how far it is. Raises `FolderError` when it was not where this process left it: another one goes on
+        with it."""
+        change = {"before": encode_arrival(before), "arrival": encode_arrival(after)}
+        if not self._session.rows(cluster_queries.CHANGE_ARRIVAL, change):
+            raise FolderError("another process moves a server into this cluster at the same time")
+
+    def has_events(self) -> bool:
+        """Whether any shard has had events."""
+        states = [decode_state(state) for _, state in self._session.rows(cluster_queries.MANIFESTS)]
+        return any(state.commit or state.events for state in states) or bool(
+            self._session.rows(cluster_queries.JOURNALED)
+        )
 
     def stay(self) -> None:
         """Tells the others that this node is there."""

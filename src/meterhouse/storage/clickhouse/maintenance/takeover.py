@@ -66,6 +66,15 @@ class Takeover:
                         raise
         return self.connect(self._name(self.epoch))
 
+    def begin_anew(self) -> Engine:
+        """An engine over an empty database of this epoch, the only one that the shard has then. Raises the same."""
+        with closing(self.connect("default")) as server:
+            found = self._earlier(server)
+            for epoch in found:
+                server.execute(takeover_queries.DROP_DATABASE.format(name=self._name(epoch), **_everywhere(server)))
+            self._create(server)
+        return self.connect(self._name(self.epoch))
+
     def _name(self, epoch: int) -> str:
         return f"{self._name_prefix}{epoch}"
 
@@ -74,12 +83,9 @@ class Takeover:
         return f"{self.prefix}_e"
 
     def _move(self, server: Engine) -> None:
-        found = self._databases(server)
-        if any(epoch > self.epoch for epoch in found):
-            raise Superseded(f"the events of {self.prefix} are in the hands of a later owner")
+        found = self._earlier(server)
+        self._create(server)
         name, on_cluster = self._name(self.epoch), server.table_form.on_cluster
-        create = takeover_queries.CREATE_DATABASE.format(name=name, on_cluster=on_cluster, comment=self.owner)
-        server.execute(create)
         newest = max((epoch for epoch, has_events in found.items() if has_events), default=self.epoch)
         if newest != self.epoch:
             old = self._name(newest)
@@ -88,6 +94,17 @@ class Takeover:
         for epoch in found:
             if epoch < self.epoch:
                 server.execute(takeover_queries.DROP_DATABASE.format(name=self._name(epoch), on_cluster=on_cluster))
+
+    def _create(self, server: Engine) -> None:
+        create = takeover_queries.CREATE_DATABASE
+        server.execute(create.format(name=self._name(self.epoch), comment=self.owner, **_everywhere(server)))
+
+    def _earlier(self, server: Engine) -> dict[int, bool]:
+        """What `_databases` answers. Raises `Superseded` when a later owner has one."""
+        found = self._databases(server)
+        if any(epoch > self.epoch for epoch in found):
+            raise Superseded(f"the events of {self.prefix} are in the hands of a later owner")
+        return found
 
     def _databases(self, server: Engine) -> dict[int, bool]:
         """By epoch, whether each of the shard's databases has the events."""
@@ -115,3 +132,7 @@ class Takeover:
             engine.execute(table_queries.replace_rollups(engine.table_form))
             engine.execute(takeover_queries.COPY_ROLLUPS.format(old=old))
             RollupCoverage(engine, self.manifest).record()
+
+
+def _everywhere(server: Engine) -> dict[str, str]:
+    return {"on_cluster": server.table_form.on_cluster}
