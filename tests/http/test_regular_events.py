@@ -12,7 +12,7 @@ import pytest
 from litestar import Litestar
 
 from meterhouse.settings import Settings
-from meterhouse.storage.clickhouse.journal.journal import Segment
+from meterhouse.storage.clickhouse.journal.segment import Segment
 from meterhouse.wiring import open_meterhouse
 
 KEY = "test-admin-key-0123456789"
