@@ -38,7 +38,7 @@ from meterhouse.domain.errors import (
 )
 from meterhouse.domain.organization import Key, Organization, hash_secret
 from meterhouse.domain.period import Interval
-from meterhouse.domain.plan import Flex, Grant, Subscription
+from meterhouse.domain.plan import Addon, Flex, Subscription
 from meterhouse.ports.ledger import Ledger
 from meterhouse.storage.ledger import tables
 from meterhouse.storage.ledger.cache import ReadCache
@@ -240,7 +240,7 @@ class TestSubscriptions:
                 anchor=NOW,
                 interval=Interval(12, 0),
                 limits={"posts": Decimal(0), "ai_tokens": Decimal("123.450")},
-                addons={"posts": Grant(Decimal(5), Decimal("2.5"), LATER), "runs": Grant(recurring=Decimal(1))},
+                addons={"posts": Addon(Decimal(5), Decimal("2.5"), LATER), "runs": Addon(recurring=Decimal(1))},
                 flex=Flex(enabled=True, budget_cents=Decimal("5000"), unit_price_cents=Decimal("0.25")),
             ),
             Subscription("pro", NOW, Interval(1, 0), flex=NO_FLEX),
@@ -271,7 +271,7 @@ class TestSubscriptions:
             NOW,
             None,
             {"posts": amount},
-            {"posts": Grant(amount, amount)},
+            {"posts": Addon(amount, amount)},
             Flex(enabled=True, budget_cents=amount, unit_price_cents=amount),
         )
         acme.put_subscription("acme", put)
@@ -284,7 +284,7 @@ class TestSubscriptions:
         assert [each.as_tuple() for each in amounts] == [amount.as_tuple()] * 5
 
     def test_putting_again_replaces_all_of_it(self, acme: Ledger) -> None:
-        rich = replace(MONTHLY, limits={"posts": Decimal(1)}, addons={"posts": Grant(Decimal(1))}, flex=NO_FLEX)
+        rich = replace(MONTHLY, limits={"posts": Decimal(1)}, addons={"posts": Addon(Decimal(1))}, flex=NO_FLEX)
         bare = Subscription(None, LATER, None)
         acme.put_subscription("acme", rich)
         assert acme.subscription("acme") == rich

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from meterhouse.domain.period import MONTHLY, THIRTY_DAYS, Interval, period_at
-from meterhouse.domain.plan import Flex, Grant, Subscription
+from meterhouse.domain.plan import Addon, Flex, Subscription
 from support.depth import by_depth
 from support.server import event, serve
 from support.twins import Twins, twins_at
@@ -125,7 +125,7 @@ class World:
                 anchor=anchor,
                 interval=interval,
                 limits={meter: amount},
-                addons={meter: Grant(one_time=Decimal(5))} if number % 2 else {},
+                addons={meter: Addon(one_time=Decimal(5))} if number % 2 else {},
                 flex=Flex(enabled=True, budget_cents=Decimal(100), unit_price_cents=Decimal(10)),
             ),
         )

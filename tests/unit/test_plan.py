@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from meterhouse.domain.meter import Aggregation, Meter
 from meterhouse.domain.period import ALL_TIME, MONTHLY, THIRTY_DAYS, Interval, Period
-from meterhouse.domain.plan import Flex, Grant, Plan, Subscription, flex_capacity, limit_of, usage_period
+from meterhouse.domain.plan import Addon, Flex, Plan, Subscription, flex_capacity, limit_of, usage_period
 
 ANCHOR = datetime(2026, 1, 31, tzinfo=UTC)
 JANUARY = Period(ANCHOR, datetime(2026, 2, 28, tzinfo=UTC))
@@ -19,7 +19,7 @@ amounts = st.decimals(0, 10**38 - 1, places=0) | st.decimals(0, 10**10 - 1, plac
 
 
 def subscription(
-    plan: str | None = "Pro", limits: dict[str, Decimal] | None = None, addons: dict[str, Grant] | None = None
+    plan: str | None = "Pro", limits: dict[str, Decimal] | None = None, addons: dict[str, Addon] | None = None
 ) -> Subscription:
     return Subscription(plan, ANCHOR, MONTHLY, limits or {}, addons or {})
 
@@ -43,12 +43,12 @@ def test_overrides_stand_in_for_the_plans_limit() -> None:
 def test_without_a_plan_only_overrides_and_addons_count() -> None:
     assert limit_of(subscription(None), None, CREDITS, JANUARY) == 0
     assert limit_of(subscription(None, {"credits": Decimal(5)}), None, CREDITS, JANUARY) == 5
-    surviving = {"credits": Grant(recurring=Decimal(3))}
+    surviving = {"credits": Addon(recurring=Decimal(3))}
     assert limit_of(subscription(None, addons=surviving), None, CREDITS, JANUARY) == 3
 
 
 def test_addons_do_not_limit_what_is_not_limited() -> None:
-    addons = {"credits": Grant(recurring=Decimal(3))}
+    addons = {"credits": Addon(recurring=Decimal(3))}
     assert limit_of(subscription(addons=addons), Plan("Open"), CREDITS, JANUARY) is None
 
 
@@ -62,15 +62,15 @@ def test_addons_do_not_limit_what_is_not_limited() -> None:
         (None, 1007),
     ],
 )
-def test_a_one_time_grant_counts_in_the_period_it_was_made_in(granted_at: datetime | None, limit: int) -> None:
-    grant = Grant(one_time=Decimal(100), recurring=Decimal(7), granted_at=granted_at)
-    assert limit_of(subscription(addons={"credits": grant}), PRO, CREDITS, JANUARY) == limit
+def test_a_one_time_addon_counts_in_the_period_it_was_made_in(granted_at: datetime | None, limit: int) -> None:
+    addon = Addon(one_time=Decimal(100), recurring=Decimal(7), granted_at=granted_at)
+    assert limit_of(subscription(addons={"credits": addon}), PRO, CREDITS, JANUARY) == limit
 
 
 @given(amounts, amounts, amounts)
 def test_limits_are_exact(base: Decimal, recurring: Decimal, one_time: Decimal) -> None:
-    grant = Grant(one_time, recurring, ANCHOR)
-    limit = limit_of(subscription(None, {"credits": base}, {"credits": grant}), None, CREDITS, JANUARY)
+    addon = Addon(one_time, recurring, ANCHOR)
+    limit = limit_of(subscription(None, {"credits": base}, {"credits": addon}), None, CREDITS, JANUARY)
     assert limit is not None
     assert Fraction(limit) == Fraction(base) + Fraction(recurring) + Fraction(one_time)
 

@@ -30,8 +30,9 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """Extra allowance for one meter: `recurring` in every usage period, `one_time` in the one of `granted_at` only."""
+class Addon:
+    """Grants of a subscription for one meter, before all others: `recurring` in every usage period, `one_time` in the
+    one of `granted_at` only. See `grant.addon_grants`."""
 
     one_time: Decimal = ZERO
     recurring: Decimal = ZERO
@@ -57,7 +58,7 @@ class Subscription:
     """None: a single period, from the anchor on, that never resets."""
     limits: dict[str, Decimal] = field(default_factory=dict)
     """Overrides of the plan's limits, meter by meter."""
-    addons: dict[str, Grant] = field(default_factory=dict)
+    addons: dict[str, Addon] = field(default_factory=dict)
     flex: Flex | None = None
 
 
@@ -78,20 +79,25 @@ def previous_period(subscription: Subscription | None, period: Period) -> Period
     return usage_period(subscription, period.start - timedelta(microseconds=1))
 
 
-def limit_of(subscription: Subscription | None, plan: Plan | None, meter: Meter, period: Period) -> Decimal | None:
-    """How much of a meter may be used in `period`; None when nothing limits it.
+def allowance_of(subscription: Subscription | None, plan: Plan | None, slug: str) -> Decimal | None:
+    """How much of a meter the subscription itself allows in each usage period; None when it does not limit it.
 
-    `plan` is the subscription's, looked up. Without a subscription, and without a plan that is not overridden,
-    the base is 0; add-ons come on top of whatever the base is.
+    `plan` is the subscription's, looked up. Without a subscription, and without a plan that is not overridden, it is 0.
     """
     if subscription is None:
         return ZERO
-    base = subscription.limits.get(meter.slug, ZERO if plan is None else plan.limits.get(meter.slug))
-    if base is None:
-        return None
-    grant = subscription.addons.get(meter.slug, Grant())
-    one_time = grant.one_time if grant.granted_at is not None and period.contains(grant.granted_at) else ZERO
-    return add((base, grant.recurring, one_time))
+    return subscription.limits.get(slug, ZERO if plan is None else plan.limits.get(slug))
+
+
+def limit_of(subscription: Subscription | None, plan: Plan | None, meter: Meter, period: Period) -> Decimal | None:
+    """How much of a meter may be used in `period` where there are no grants but add-ons; None when nothing limits it.
+    Add-ons come on top of whatever the allowance is."""
+    allowance = allowance_of(subscription, plan, meter.slug)
+    if subscription is None or allowance is None:
+        return allowance
+    addon = subscription.addons.get(meter.slug, Addon())
+    one_time = addon.one_time if addon.granted_at is not None and period.contains(addon.granted_at) else ZERO
+    return add((allowance, addon.recurring, one_time))
 
 
 def flex_capacity(flex: Flex) -> Decimal:

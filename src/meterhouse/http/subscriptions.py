@@ -12,7 +12,7 @@ from litestar.params import FromPath, JSONBody
 
 from ..domain.errors import Invalid
 from ..domain.period import Interval, format_instant, parse_instant
-from ..domain.plan import Flex, Grant, Subscription
+from ..domain.plan import Addon, Flex, Subscription
 from ..domain.quantity import ZERO, parse_quantity, plain
 from ..services.accounts import Accounts
 from .authentication import Authentication
@@ -20,7 +20,7 @@ from .bodies import json_response
 from .openapi import described
 
 
-class GrantBody(msgspec.Struct, forbid_unknown_fields=True):
+class AddonBody(msgspec.Struct, forbid_unknown_fields=True):
     """Extra allowance: once, in the usage period of `granted_at`, or in every one. Without `granted_at` it is granted
     now, unless the same amount was granted in the period that runs."""
 
@@ -44,7 +44,7 @@ class SubscriptionBody(msgspec.Struct, forbid_unknown_fields=True):
     anchor: str
     interval: str | None
     limits: dict[str, Decimal] = {}
-    addons: dict[str, GrantBody] = {}
+    addons: dict[str, AddonBody] = {}
     flex: FlexBody | None = None
 
 
@@ -79,7 +79,7 @@ def subscriptions_router(accounts: Accounts, authentication: Authentication) -> 
         opt=described(answers={200: SubscriptionBody}, example=_EXAMPLE),
     )
     async def put_subscription(organization_id: FromPath[str], data: JSONBody[SubscriptionBody]) -> Response[bytes]:
-        """Replaces the subscription. An unchanged one-time grant is not granted anew."""
+        """Replaces the subscription. An unchanged one-time add-on is not granted anew."""
         wanted = _read_subscription(data)
         return json_response(_subscription(await asyncio.to_thread(accounts.subscribe, organization_id, wanted)))
 
@@ -93,12 +93,12 @@ def _read_subscription(body: SubscriptionBody) -> Subscription:
         interval=Interval.parse(body.interval) if body.interval is not None else None,
         limits={meter: _amount(limit, f"limits.{meter}") for meter, limit in body.limits.items()},
         addons={
-            meter: Grant(
-                _amount(grant.one_time, f"addons.{meter}.one_time"),
-                _amount(grant.recurring, f"addons.{meter}.recurring"),
-                _read_granted_at(grant, f"addons.{meter}.granted_at"),
+            meter: Addon(
+                _amount(addon.one_time, f"addons.{meter}.one_time"),
+                _amount(addon.recurring, f"addons.{meter}.recurring"),
+                _read_granted_at(addon, f"addons.{meter}.granted_at"),
             )
-            for meter, grant in body.addons.items()
+            for meter, addon in body.addons.items()
         },
         flex=Flex(
             body.flex.enabled,
@@ -117,13 +117,13 @@ def _read_anchor(text: str) -> datetime:
         raise Invalid(f"anchor {text!r} is neither a date nor an RFC 3339 instant") from None
 
 
-def _read_granted_at(grant: GrantBody, place: str) -> datetime | None:
-    if grant.granted_at is None:
+def _read_granted_at(addon: AddonBody, place: str) -> datetime | None:
+    if addon.granted_at is None:
         return None
-    if not grant.one_time:
+    if not addon.one_time:
         raise Invalid(f"{place} is about one_time, which is 0")
     try:
-        return parse_instant(grant.granted_at)
+        return parse_instant(addon.granted_at)
     except Invalid as wrong:
         raise Invalid(f"{place}: {wrong}") from None
 
@@ -146,12 +146,12 @@ def _subscription(subscription: Subscription) -> SubscriptionBody:
         interval=str(subscription.interval) if subscription.interval is not None else None,
         limits={meter: plain(limit) for meter, limit in subscription.limits.items()},
         addons={
-            meter: GrantBody(
-                plain(grant.one_time),
-                plain(grant.recurring),
-                format_instant(grant.granted_at) if grant.granted_at else None,
+            meter: AddonBody(
+                plain(addon.one_time),
+                plain(addon.recurring),
+                format_instant(addon.granted_at) if addon.granted_at else None,
             )
-            for meter, grant in subscription.addons.items()
+            for meter, addon in subscription.addons.items()
         },
         flex=FlexBody(flex.enabled, plain(flex.budget_cents), plain(flex.unit_price_cents)) if flex else None,
     )

@@ -19,7 +19,7 @@ from ..domain.organization import (
     is_organization_id,
 )
 from ..domain.period import Period, format_instant
-from ..domain.plan import Grant, Subscription, usage_period
+from ..domain.plan import Addon, Subscription, usage_period
 from ..ports.clock import Clock
 from ..ports.ledger import Ledger
 from .catalogs import Catalogs
@@ -82,7 +82,7 @@ class Accounts:
         return self.organization(organization_id)
 
     def subscribe(self, organization_id: str, subscription: Subscription) -> Subscription:
-        """Replaces the subscription. A one-time grant counts from its `granted_at`. Without one it counts from now,
+        """Replaces the subscription. A one-time add-on counts from its `granted_at`. Without one it counts from now,
         unless the same amount was granted in the usage period that runs.
 
         Raises `NotFound` for the organization, `Invalid` for an unknown plan or meter.
@@ -97,12 +97,12 @@ class Accounts:
                 known = ", ".join(sorted(catalog.meters))
                 raise Invalid(f"unknown meter {meter[:60]!r}; the namespace {catalog.namespace} has {known}")
         before = self.ledger.subscription(organization_id)
-        known_grants = before.addons if before is not None else {}
+        known_addons = before.addons if before is not None else {}
         now = self.clock.now()
         period = usage_period(subscription, now)
         addons = {
-            meter: replace(grant, granted_at=_granted_at(grant, known_grants.get(meter), period, now))
-            for meter, grant in subscription.addons.items()
+            meter: replace(addon, granted_at=_granted_at(addon, known_addons.get(meter), period, now))
+            for meter, addon in subscription.addons.items()
         }
         subscription = replace(subscription, addons=addons)
         self.ledger.put_subscription(organization_id, subscription)
@@ -174,11 +174,11 @@ class Accounts:
         return organization if organization is not None and organization.namespace in namespaces else None
 
 
-def _granted_at(grant: Grant, before: Grant | None, period: Period, now: datetime) -> datetime | None:
-    """When a one-time grant was made. The amount of an earlier period, named again, is a new purchase."""
-    if not grant.one_time:
+def _granted_at(addon: Addon, before: Addon | None, period: Period, now: datetime) -> datetime | None:
+    """When a one-time add-on was made. The amount of an earlier period, named again, is a new purchase."""
+    if not addon.one_time:
         return None
-    if grant.granted_at is not None:
-        return grant.granted_at
-    granted_at = before.granted_at if before is not None and before.one_time == grant.one_time else None
+    if addon.granted_at is not None:
+        return addon.granted_at
+    granted_at = before.granted_at if before is not None and before.one_time == addon.one_time else None
     return granted_at if granted_at is not None and period.contains(granted_at) else now

@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Integer, LargeBi
 from sqlalchemy.types import TypeDecorator
 
 from ...domain.period import Interval
-from ...domain.plan import Flex, Grant
+from ...domain.plan import Addon, Flex
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -104,7 +104,7 @@ subscriptions = Table(
     Column("anchor", Instant, nullable=False),
     Column("interval", IsoInterval),
     Column("limits", Json(dict[str, Decimal]), nullable=False),
-    Column("addons", Json(dict[str, Grant]), nullable=False),
+    Column("addons", Json(dict[str, Addon]), nullable=False),
     Column("flex", Json(Flex)),
 )
 
