@@ -36,6 +36,7 @@ from meterhouse.domain.errors import (
     StorageDamaged,
     Unavailable,
 )
+from meterhouse.domain.grant import Grant, Recurrence, Rollover
 from meterhouse.domain.organization import Key, Organization, hash_secret
 from meterhouse.domain.period import Interval
 from meterhouse.domain.plan import Addon, Flex, Subscription
@@ -43,6 +44,7 @@ from meterhouse.ports.ledger import Ledger
 from meterhouse.storage.ledger import tables
 from meterhouse.storage.ledger.cache import ReadCache
 from meterhouse.storage.ledger.migrations import HEAD
+from meterhouse.storage.ledger.shared_ledger import SharedLedger
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
 from meterhouse.storage.reserved_space import ReservedSpace
 
@@ -51,6 +53,7 @@ LATER = NOW + timedelta(microseconds=1)
 ACME = Organization("acme", "Acme", "octolens", NOW)
 KEY = Key("key_1", "acme", "mh_abc", hash_secret("s1"), frozenset({"usage:read", "events:write"}), "user-7", NOW)
 MONTHLY = Subscription("pro", NOW, Interval(1, 0))
+GRANT = Grant("bought", "acme", "posts", Decimal(1000), 10, NOW, NOW)
 NO_FLEX = Flex(enabled=False, budget_cents=Decimal(0), unit_price_cents=Decimal(0))
 
 
@@ -304,6 +307,80 @@ class TestSubscriptions:
         assert acme.subscription("umbrella") is None
 
 
+class TestGrants:
+    @pytest.mark.parametrize(
+        "grant",
+        [
+            GRANT,
+            replace(
+                GRANT,
+                amount=Decimal("1234567890.1234567890123456789012345678"),
+                priority=255,
+                expires_at=LATER,
+                recurrence=Recurrence(Interval(1, 0), LATER),
+                rollover=Rollover(Decimal("0.10"), Decimal("1E+3")),
+                voided_at=LATER,
+                reason='Zoë’s "株式会社"; --',
+            ),
+            replace(GRANT, recurrence=Recurrence(Interval(0, 30), NOW)),
+        ],
+    )
+    def test_comes_back_as_it_was_added(self, acme: Ledger, ledger_url: str, grant: Grant) -> None:
+        acme.add_grant(grant)
+        assert acme.grants("acme") == (grant,)
+        with closing(SqlLedger.open(ledger_url)) as again:
+            [read] = again.grants("acme")
+        assert read == grant
+        assert read.amount.as_tuple() == grant.amount.as_tuple()
+
+    def test_each_organization_has_its_own_the_oldest_first(self, acme: Ledger) -> None:
+        acme.add_organization(replace(ACME, id="umbrella"))
+        later = replace(GRANT, id="Zebra", created_at=LATER)
+        for grant in (
+            later,
+            replace(GRANT, id="b"),
+            GRANT,
+            replace(GRANT, id="a"),
+            replace(GRANT, organization="umbrella"),
+        ):
+            acme.add_grant(grant)
+        assert [grant.id for grant in acme.grants("acme")] == ["a", "b", "bought", "Zebra"]
+        assert [grant.id for grant in acme.grants("umbrella")] == ["bought"]
+        assert acme.grants("nobody") == ()
+
+    def test_an_id_is_taken_once_and_the_first_stands(self, acme: Ledger) -> None:
+        acme.add_grant(GRANT)
+        with pytest.raises(AlreadyExists, match="another grant 'bought': choose another id"):
+            acme.add_grant(replace(GRANT, amount=Decimal(5)))
+        assert acme.grants("acme") == (GRANT,)
+
+    def test_needs_its_organization(self, acme: Ledger) -> None:
+        with pytest.raises(NotFound, match="no organization 'umbrella': create it"):
+            acme.add_grant(replace(GRANT, organization="umbrella"))
+
+    def test_it_is_voided_once(self, acme: Ledger) -> None:
+        acme.add_grant(GRANT)
+        assert acme.grants("acme") == (GRANT,)
+        acme.void_grant("acme", "bought", LATER)
+        assert acme.grants("acme") == (replace(GRANT, voided_at=LATER),)
+        for named in (("acme", "bought"), ("acme", "another"), ("umbrella", "bought")):
+            with pytest.raises(NotFound, match="voided already"):
+                acme.void_grant(*named, NOW)
+        assert acme.grants("acme") == (replace(GRANT, voided_at=LATER),)
+
+    def test_another_process_sees_its_changes_at_once(self, acme: Ledger, ledger_url: str) -> None:
+        with closing(SharedLedger.open(ledger_url)) as other:
+            assert other.grants("acme") == ()
+            before = other.changed("acme")
+            acme.add_grant(GRANT)
+            assert other.grants("acme") == (GRANT,)
+            assert before < other.changed("acme")
+            before = other.changed("acme")
+            acme.void_grant("acme", "bought", LATER)
+            assert before < other.changed("acme")
+            assert other.grants("acme") == (replace(GRANT, voided_at=LATER),)
+
+
 class TestKeys:
     @pytest.mark.parametrize(
         "key",
@@ -417,7 +494,7 @@ class TestParallel:
 class TestReadsFromMemory:
     @pytest.mark.parametrize(
         ("method", "argument"),
-        [("organization", "acme"), ("subscription", "acme"), ("key_by_hash", KEY.secret_hash)],
+        [("organization", "acme"), ("subscription", "acme"), ("key_by_hash", KEY.secret_hash), ("grants", "acme")],
     )
     def test_the_second_read_asks_no_database(self, acme: Ledger, method: str, argument: str) -> None:
         acme.add_key(KEY)
@@ -430,7 +507,7 @@ class TestReadsFromMemory:
         assert first != []
         assert second == []
 
-    @pytest.mark.parametrize("change", ["delete_organization", "put_subscription", "revoke_key"])
+    @pytest.mark.parametrize("change", ["delete_organization", "put_subscription", "revoke_key", "add_grant"])
     def test_a_read_that_began_before_a_change_is_not_remembered_after_it(self, acme: Ledger, change: str) -> None:
         acme.add_key(KEY)
         acme.put_subscription("acme", MONTHLY)
@@ -443,6 +520,9 @@ class TestReadsFromMemory:
         elif change == "put_subscription":
             read, new = partial(acme.subscription, "acme"), replace(MONTHLY, plan="free")
             write = partial(acme.put_subscription, "acme", new)
+        elif change == "add_grant":
+            read, new = partial(acme.grants, "acme"), (GRANT,)
+            write = partial(acme.add_grant, GRANT)
         else:
             read, new = partial(acme.key_by_hash, KEY.secret_hash), replace(KEY, revoked_at=LATER)
             write = partial(acme.revoke_key, "acme", "key_1", LATER)
@@ -506,6 +586,7 @@ class TestDurability:
         script = """
 import os, signal, sys
 from datetime import UTC, datetime
+from meterhouse.domain.grant import Grant, Recurrence, Rollover
 from meterhouse.domain.organization import Key, Organization
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
 ledger, now = SqlLedger.open(sys.argv[1]), datetime(2026, 1, 1, tzinfo=UTC)
@@ -678,6 +759,8 @@ class TestChanges:
             lambda: ledger.add_organization(ACME),
             lambda: ledger.put_subscription("acme", MONTHLY),
             lambda: ledger.add_key(KEY),
+            lambda: ledger.add_grant(GRANT),
+            lambda: ledger.void_grant("acme", "bought", NOW),
             lambda: ledger.revoke_key("acme", "key_1", NOW),
             lambda: ledger.delete_organization("acme", NOW),
         ]

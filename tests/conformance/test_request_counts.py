@@ -110,12 +110,13 @@ def test_a_ledger_of_the_first_version_is_migrated_with_what_is_in_it(ledger_url
         connection.execute(text("DROP TABLE secrets"))
         connection.execute(text("DROP TABLE turns"))
         connection.execute(text("DROP TABLE shards"))
-        for table in ("organizations", "keys", "subscriptions"):
+        for table in ("organizations", "keys", "subscriptions", "grants"):
             if engine.dialect.name == "postgresql":
                 connection.execute(text(f"DROP TRIGGER {table}_changed ON {table}"))
             else:
                 for change in ("insert", "update", "delete"):
                     connection.execute(text(f"DROP TRIGGER {table}_{change}"))
+        connection.execute(text("DROP TABLE grants"))
         if engine.dialect.name == "postgresql":
             connection.execute(text("DROP FUNCTION count_change"))
         connection.execute(text("DROP TABLE changes"))

@@ -1,1 +1,1 @@
-"""The ledger in SQL: organizations, keys and subscriptions, on SQLite or PostgreSQL."""
+"""The ledger in SQL: organizations, keys, subscriptions and grants, on SQLite or PostgreSQL."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, select
 
+from ...domain.grant import Grant
 from ...domain.organization import Key, Organization
 from ...domain.plan import Subscription
 from ..postgresql.cluster_queries import NEWEST_CHANGE
@@ -61,6 +62,11 @@ class SharedLedger(SqlLedger):
         self._look()
         return super().key_by_hash(secret_hash)
 
+    def grants(self, organization_id: str) -> tuple[Grant, ...]:
+        """See `Ledger.grants`."""
+        self._look()
+        return super().grants(organization_id)
+
     def changes(self) -> int:
         """See `Ledger.changes`."""
         self._look()
@@ -97,7 +103,7 @@ class SharedLedger(SqlLedger):
             change = self._newest()
             if change == self._seen:
                 return
-            for cache in (self._organizations, self._subscriptions, self._deleted, self._keys):
+            for cache in (self._organizations, self._subscriptions, self._deleted, self._keys, self._grants):
                 cache.clear()
             self._others = self._changes.change_all()
             self._seen = change

@@ -17,7 +17,7 @@ from ...ports.chunks import Chunks
 from ..reserved_space import ReservedSpace
 from . import contents
 from .ended_sessions import SqlEndedSessions
-from .keys import SqlKeys
+from .grants import SqlGrants
 from .migrations import migrate
 from .request_counts import SqlRequestCounts
 from .tables import organizations, secrets, shards, turns
@@ -25,7 +25,7 @@ from .tables import organizations, secrets, shards, turns
 _BACKENDS = ("sqlite", "postgresql")
 
 
-class SqlLedger(SqlKeys, SqlRequestCounts, SqlEndedSessions):
+class SqlLedger(SqlGrants, SqlRequestCounts, SqlEndedSessions):
     """A `Ledger` in one database, `sqlite:///…` or `postgresql+psycopg://…`."""
 
     @classmethod

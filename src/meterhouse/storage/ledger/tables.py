@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator
 
+from ...domain.grant import Recurrence, Rollover
 from ...domain.period import Interval
 from ...domain.plan import Addon, Flex
 
@@ -108,6 +109,23 @@ subscriptions = Table(
     Column("flex", Json(Flex)),
 )
 
+grants = Table(
+    "grants",
+    metadata,
+    Column("organization", Text, ForeignKey("organizations.id"), primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("meter", Text, nullable=False),
+    Column("amount", Json(Decimal), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("effective_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("recurrence", Json(Recurrence)),
+    Column("rollover", Json(Rollover)),
+    Column("voided_at", Instant),
+    Column("reason", Text),
+)
+
 request_counts = Table(
     "request_counts",
     metadata,
@@ -151,4 +169,4 @@ changes = Table(
     Column("number", Integer, primary_key=True),  # always 1: there is one row
     Column("change", BigInteger, nullable=False),
 )
-"""Counts what triggers see: every change of organizations, keys and subscriptions."""
+"""Counts what triggers see: every change of organizations, keys, subscriptions and grants."""
