@@ -42,6 +42,7 @@ from .services.enforcement import Enforcement
 from .services.erasures import Erasures
 from .services.event_explanations import EventExplanations
 from .services.forecasts import Forecasts
+from .services.grants import Grants
 from .services.ingest import GroupCommitLimits, Ingest
 from .services.maintenance_thread import MaintenanceThread
 from .services.migration import Migration
@@ -87,6 +88,10 @@ class Meterhouse:
     peers: Peers | None = None
 
 
+def _random_id() -> str:
+    return secrets.token_hex(8)
+
+
 def _policy(catalog: Catalog, contracts: dict[str, Contract]) -> KeyPolicy:
     if catalog.contract is None:
         return _OWN_KEYS
@@ -113,6 +118,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
             data=settings.data,
             admin_key=admin_key,
             accounts=ground.accounts,
+            grants=Grants(ground.accounts, ground.seat, _random_id),
             catalogs=ground.catalogs,
             contracts=ground.contracts,
             verifiers=_token_verifiers(ground.contracts, ground.clock),
@@ -234,7 +240,7 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
             usage=usage,
             catalogs=catalogs,
             clock=clock,
-            random_id=lambda: secrets.token_hex(8),
+            random_id=_random_id,
         ),
         stories=EventExplanations(whole, ledger, catalogs),
         erasures=Erasures(

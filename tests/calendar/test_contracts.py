@@ -107,6 +107,9 @@ class OneSubscription:
     def subscription(self, _organization: str) -> Subscription | None:
         return self.held
 
+    def grants(self, _organization: str) -> tuple[()]:
+        return ()
+
     def keys(self, _organization: str) -> list[Any]:
         return []
 

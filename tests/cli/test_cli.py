@@ -57,9 +57,29 @@ def test_a_whole_day_on_a_folder(tmp_path: Path) -> None:
     usage = meterhouse("usage", "acme", "--json", cwd=tmp_path)
     assert usage.returncode == 0, usage.stderr
     assert json.loads(usage.stdout)["meters"]["credits"]["limit"] == 1.5
+    _grant_and_void(tmp_path)
     table = meterhouse("usage", "acme", cwd=tmp_path).stdout
     assert "credits" in table
     assert "1.5" in table
+
+
+def _grant_and_void(folder: Path) -> None:
+    options = ("--id", "g", "--priority", "3", "--interval", "P1M", "--anchor", "2026-01-31", "--rollover", "0.5..1")
+    made = meterhouse("grant", "add", "acme", "credits", "2.5", *options, "--reason", "a gift", "--json", cwd=folder)
+    assert made.returncode == 0, made.stderr
+    [grant] = json.loads(made.stdout)
+    assert grant["recurrence"] == {"interval": "P1M", "anchor": "2026-01-31T00:00:00Z"}
+    assert grant["rollover"] == {"max": 1, "min": 0.5}
+    assert "a gift" in meterhouse("grant", "list", "acme", cwd=folder).stdout
+    balance = meterhouse("balance", "acme", "credits", "--json", cwd=folder)
+    assert balance.returncode == 0, balance.stderr
+    assert json.loads(balance.stdout)["balance"] == 4
+    assert meterhouse("grant", "void", "acme", "g", cwd=folder).stdout == "voided g\n"
+    assert re.search(r"in all .* 1\.5 ", meterhouse("balance", "acme", "credits", cwd=folder).stdout)
+    wrong = meterhouse("grant", "add", "acme", "credits", "1", "--anchor", "2026-01-31", cwd=folder)
+    assert (wrong.returncode, wrong.stderr) == (1, "error: --anchor is about --interval: give both\n")
+    before = meterhouse("balance", "acme", "credits", "--as-of", "2026-01-01T00:00:00Z", "--json", cwd=folder)
+    assert json.loads(before.stdout)["grants"] == []
 
 
 def test_talks_to_a_running_server(server: Server) -> None:

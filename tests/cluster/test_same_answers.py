@@ -107,6 +107,7 @@ class Life:
         self._random, self._seed = Random(seed), seed
         self._sent: list[Sent] = []
         self._corrections: list[tuple[str, str]] = []
+        self._granted: list[tuple[str, str]] = []
         self._number = 0
 
     def go_on_with(self, both: Both) -> None:
@@ -123,6 +124,8 @@ class Life:
             self.undo,
             self.erase,
             self.delete,
+            self.grant,
+            self.void,
         )
         self._random.choice(happenings)()
 
@@ -198,6 +201,31 @@ class Life:
         if self._both.ask("DELETE", f"/v1/organizations/{organization}")[0] == 204 and self._random.random() < 0.8:
             assert self._both.ask("POST", f"/v1/organizations/{organization}/restore")[0] == 200
 
+    def grant(self) -> None:
+        """An amount, most times for some time only."""
+        namespace = self._random.choice(("unsiloed", "onepin", "autoposting"))
+        organization = self._random.choice(ORGANIZATIONS[namespace])
+        self._number += 1
+        month = self._random.randint(1, 6)
+        body = {
+            "id": f"g-{self._seed}-{self._number}",
+            "meter": "credits",
+            "amount": self._random.randint(1, 500),
+            "priority": self._random.randint(0, 3),
+            "effective_at": f"2026-{month:02}-{self._random.randint(1, 28):02}T07:00:00Z",
+            "expires_at": f"2026-{month + 3:02}-01T00:00:00Z" if self._random.random() < 0.7 else None,
+            "recurrence": {"interval": "P1M", "anchor": "2026-01-31"} if self._random.random() < 0.3 else None,
+        }
+        for status in (201, 200):
+            assert self._both.ask("POST", f"/v1/organizations/{organization}/grants", json=body)[0] == status
+        self._granted.append((organization, body["id"]))
+
+    def void(self) -> None:
+        """A grant of before."""
+        if self._granted:
+            organization, name = self._random.choice(self._granted)
+            assert self._both.ask("POST", f"/v1/organizations/{organization}/grants/{name}/void")[0] == 200
+
     def _post(self, namespace: str, texts: list[str], *, lines: bool = False) -> None:
         content = "\n".join(texts) if lines else f"[{','.join(texts)}]"
         media = "application/x-ndjson" if lines else "application/json"
@@ -215,6 +243,10 @@ class Life:
                 both.ask("GET", f"/v1/organizations/{organization}/usage?as_of=2026-06-15T11:00:00Z")
                 both.ask("GET", f"/v1/query?organization={organization}&{meters}&range=30d&window=day")
                 both.ask("GET", f"/v1/query?organization={organization}&{meters}&window=month")
+                both.ask("GET", f"/v1/organizations/{organization}/grants")
+                balance = f"/v1/organizations/{organization}/balances/{METERS[namespace][0]}"
+                both.ask("GET", balance)
+                both.ask("GET", f"{balance}/history?from=2026-01-01&to=2026-07-01&window=month")
                 path, header, credential = ENDPOINTS[namespace]
                 both.ask_as(organization, path.replace("aitronos-1", organization), header, credential)
         for event in self._random.sample(self._sent, min(len(self._sent), 10)):

@@ -91,6 +91,23 @@ def test_what_the_ledger_is_told_counts_for_every_process_at_once(server: Server
         assert limits == {Decimal(str(meters["credits"]))}
 
 
+def test_grants_and_balances_are_those_of_the_organizations_shard(server: Server) -> None:
+    """Whichever process is asked: what it has read of grants before is not told again."""
+    for shard in range(SHARDS):
+        path = f"/v1/organizations/{OF_SHARD[shard][1]}"
+        before = asked_anew(server, "GET", f"{path}/balances/credits").json()["balance"]
+        for number in range(4):
+            body = {"id": f"g-{number}", "meter": "credits", "amount": 5}
+            made = [asked_anew(server, "POST", f"{path}/grants", json=body).status_code for _ in range(3)]
+            assert made == [201, 200, 200]
+            told = [asked_anew(server, "GET", f"{path}/balances/credits").json()["balance"] for _ in range(6)]
+            assert told == [before + 5 * (number + 1)] * 6
+        assert {len(asked_anew(server, "GET", f"{path}/grants").json()) for _ in range(6)} == {4}
+        assert asked_anew(server, "POST", f"{path}/grants/g-0/void").status_code == 200
+        told = [asked_anew(server, "GET", f"{path}/balances/credits").json()["balance"] for _ in range(6)]
+        assert told == [before + 15] * 6
+
+
 def test_metrics_and_log_lines_name_the_shard(server: Server) -> None:
     text = server.http.get("/metrics").text
     for shard in range(SHARDS):

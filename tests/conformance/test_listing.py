@@ -20,7 +20,7 @@ from meterhouse.domain.listing import CursorSeal
 from meterhouse.domain.organization import Organization
 from meterhouse.domain.period import ALL_TIME, Period
 from meterhouse.ports.event_store import EventStore
-from meterhouse.services.usage import OrganizationUsage
+from meterhouse.services.organization_usage import OrganizationUsage
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from support.depth import by_depth
 from support.reference import ReferenceStore

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from meterhouse.domain.period import MONTHLY, THIRTY_DAYS, Interval, period_at
 from meterhouse.domain.plan import Addon, Flex, Subscription
+from meterhouse.services.grants import GrantDraft
 from support.depth import by_depth
 from support.server import event, serve
 from support.twins import Twins, twins_at
@@ -134,6 +135,28 @@ class World:
             assert end is not None
             self.edges.append(end)
 
+    def grant(self, number: int) -> None:
+        """From now or a little later on; it may end, be given anew, and be voided."""
+        if self.contract == "octolens":
+            return  # a UNIQUE_COUNT is not granted
+        begins = self.now + timedelta(hours=3 * (number % 3))
+        ends = begins + timedelta(hours=5) if number % 2 else None
+        self.twins.grants.grant(
+            self.organization,
+            GrantDraft(
+                METER[self.contract],
+                Decimal(1 + number),
+                effective_at=begins,
+                expires_at=ends,
+                interval=Interval(0, 1) if number % 5 == 0 else None,
+            ),
+        )
+        self.edges += [begins, *([ends] if ends else [])]
+
+    def void(self, number: int) -> None:
+        if made := self.twins.grants.of(self.organization):
+            self.twins.grants.void(self.organization, made[number % len(made)].id)
+
     def new_key(self, number: int) -> None:
         expires_at = self.now + timedelta(hours=7) if number % 3 == 1 else None
         user = ("ada", None, "bob")[number % 3]
@@ -189,7 +212,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
 
 steps = st.tuples(
     st.sampled_from(("ask", "ask", "ask", "send", "send", "subscribe", "new_key", "revoke", "delete", "materialize"))
-    | st.just("move"),
+    | st.sampled_from(("move", "move", "grant", "void")),
     st.integers(0, 200),
 )
 
@@ -211,6 +234,8 @@ def test_no_answer_is_stale(twins: Twins, contract: str) -> None:
     @example(STARTS[0], [("subscribe", 3), ("ask", 0), ("ask", 1), *[("move", number) for number in range(12, 0, -1)]])
     @example(STARTS[0], [("new_key", 1), ("ask", 1), ("ask", 3), *[("move", number) for number in range(12)]])
     @example(STARTS[0], [("new_key", 0), ("ask", 0), ("revoke", 0)])
+    @example(STARTS[0], [("subscribe", 0), ("ask", 0), ("grant", 0), ("ask", 0), ("void", 0)])
+    @example(STARTS[0], [("subscribe", 0), ("grant", 7), ("ask", 0), *[("move", number) for number in range(12)]])
     @example(STARTS[0], [("ask", 0), ("delete", 0)])
     @example(STARTS[0], [("send", 0), ("ask", 0), ("move", -2), ("move", 3)])
     @example(STARTS[0], [("send", 0), ("ask", 0), ("move", -5), ("move", 3)])

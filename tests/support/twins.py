@@ -30,6 +30,7 @@ from meterhouse.services.corrections import Corrections
 from meterhouse.services.erasures import Erasures
 from meterhouse.services.event_explanations import EventExplanations
 from meterhouse.services.forecasts import Forecasts
+from meterhouse.services.grants import Grants
 from meterhouse.services.ingest import Ingest
 from meterhouse.services.migration import Migration
 from meterhouse.services.rate_limits import RateLimits
@@ -60,6 +61,7 @@ class MovableClock:
 class Twins:
     clock: MovableClock
     accounts: Accounts
+    grants: Grants
     store: ClickHouseEventStore
     cached: Client
     plain: Client
@@ -165,12 +167,14 @@ def twins_at(
         back_up_shard=partial(back_up, store, ledger, "0"),
     )
     tokens: dict[str, Mapping[str, Any]] = {}
+    grants = Grants(accounts, Seat(), lambda: f"grant-{next(_numbers)}")
     apps = [
         create_app(
             version="0",
             data=Path(),
             admin_key=ADMIN_KEY,
             accounts=accounts,
+            grants=grants,
             catalogs=catalogs,
             contracts=contracts,
             verifiers={"onepin": tokens.get},
@@ -191,7 +195,7 @@ def twins_at(
     ]
     try:
         with client_of(apps[0], documented=False) as cached, client_of(apps[1], documented=False) as plain:
-            yield Twins(clock, accounts, store, cached, plain, tokens)
+            yield Twins(clock, accounts, grants, store, cached, plain, tokens)
     finally:
         ingest.close()
         store.close()

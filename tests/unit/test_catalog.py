@@ -1,3 +1,4 @@
+import re
 import tomllib
 from decimal import Decimal
 from importlib.resources import files
@@ -6,6 +7,7 @@ import pytest
 
 from meterhouse.domain.catalog import Catalog, CatalogError, parse_catalog
 from meterhouse.domain.meter import Aggregation, Meter, StateWindow
+from meterhouse.domain.pool import Pool
 
 METERS = {
     "autoposting": {
@@ -272,3 +274,53 @@ def test_a_slug_names_one_meter_and_one_plan() -> None:
         parse(SOUND + again)
     with pytest.raises(CatalogError, match=r"demo\.toml: two plans have the slug 'Pro'"):
         plan('slug = "Pro"')
+
+
+def test_a_pool_has_the_rates_of_its_meters() -> None:
+    pool = """
+[pools.credits]
+unit = "credits"
+rates = { calls = "0.001" }
+"""
+    assert parse(SOUND + pool).pools == {"credits": Pool("credits", {"calls": Decimal("0.001")}, "credits")}
+    assert parse(SOUND).pools == {}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("[[pools]]", "pools must be written as"),
+        ("pools = 1", "pools must be written as"),
+        ("[pools]\ncredits = 1", "pools must be written as"),
+        ("[pools.credits]", "pool 'credits': rates must be a table"),
+        ("[pools.credits]\nrates = {}", "pool 'credits': rates must be a table"),
+        ("[pools.credits]\nrates = 1", "pool 'credits': rates must be a table"),
+        ("[pools.credits]\nrates = { texts = 1 }", "pool 'credits': unknown meter 'texts'; this catalog has calls"),
+        ("[pools.credits]\nrates = { calls = true }", "the rate of 'calls' must be a number"),
+        ('[pools.credits]\nrates = { calls = "lots" }', "the rate of 'calls': 'lots' is not a decimal number"),
+        ("[pools.credits]\nrates = { calls = 0 }", "the rate of 'calls' must be more than 0"),
+        ("[pools.credits]\nrates = { calls = -1 }", "the rate of 'calls' must not be negative"),
+        ("[pools.credits]\nrates = { calls = 1 }\ncolour = 1", "pool 'credits' has the key 'colour'"),
+        ("[pools.calls]\nrates = { calls = 1 }", "pool 'calls': a meter has that slug"),
+        ('[pools."a b"]\nrates = { calls = 1 }', "pool must be a name"),
+    ],
+)
+def test_a_pool_that_is_none_is_named(lines: str, message: str) -> None:
+    # What is of the catalog itself comes before its tables.
+    text = f"{lines}\n{SOUND}" if lines.startswith("pools") else f"{SOUND}\n{lines}"
+    with pytest.raises(CatalogError, match=re.escape(message)):
+        parse(text)
+
+
+def test_a_pool_is_of_what_adds_up() -> None:
+    largest = """
+[[meters]]
+slug = "largest"
+event_type = "call"
+aggregation = "MAX"
+value = "size"
+[pools.credits]
+rates = { largest = 1 }
+"""
+    with pytest.raises(CatalogError, match="pool 'credits': 'largest' is a MAX; only COUNT and SUM add up"):
+        parse(SOUND + largest)

@@ -18,7 +18,8 @@ from ..http.query import READS_QUERY
 from ..http.request import HttpRequest
 from ..services.accounts import Accounts
 from ..services.forecasts import Forecasts
-from ..services.usage import OrganizationUsage, Usage
+from ..services.organization_usage import OrganizationUsage
+from ..services.usage import Usage
 from .formats import bar
 from .pages import Answer, Pages, View, Visit
 from .usage_section import UsageSection, events_path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -91,3 +92,20 @@ class Balance:
         if self.allowance is None:
             return None
         return add((self.allowance, self.grants_burned, *(part.left for part in self.parts)))
+
+
+def joined(spans: Sequence[BurnedSpan]) -> BurnedSpan:
+    """Adjoining spans as one."""
+    last = spans[-1]
+    return BurnedSpan(
+        Period(spans[0].span.start, last.span.end),
+        used=add(each.used for each in spans),
+        allowance_burned=add(each.allowance_burned for each in spans),
+        granted=add(each.granted for each in spans),
+        burned=add(each.burned for each in spans),
+        expired=add(each.expired for each in spans),
+        voided=add(each.voided for each in spans),
+        overage=add(each.overage for each in spans),
+        allowance_left=last.allowance_left,
+        grants_left=last.grants_left,
+    )

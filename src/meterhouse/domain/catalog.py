@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
@@ -14,6 +14,7 @@ from .event import SYSTEM_PREFIX
 from .limit_rule import ENFORCED, LimitMode, LimitRule, LimitWindow
 from .meter import Aggregation, Meter, StateWindow
 from .plan import Plan
+from .pool import GRANTED, Pool
 from .quantity import ZERO, parse_quantity
 
 E = TypeVar("E", bound=StrEnum)
@@ -48,6 +49,7 @@ class Catalog:
     """None: the organizations of this namespace use Meterhouse's own API only."""
     meters: dict[str, Meter]
     plans: dict[str, Plan]
+    pools: dict[str, Pool] = field(default_factory=dict)
     unmetered: frozenset[str] = frozenset()
     """Event types that are stored and that no meter is meant to read."""
 
@@ -72,7 +74,7 @@ class CatalogError(Invalid):
 def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
     """A catalog from decoded TOML (numbers as `Decimal` or int). `origin` is what messages call the file."""
     reader = _Reader(origin)
-    reader.known_keys(document, {"namespace", "contract", "unmetered", "meters", "plans"}, "the catalog")
+    reader.known_keys(document, {"namespace", "contract", "unmetered", "meters", "plans", "pools"}, "the catalog")
     namespace = reader.slug(document.get("namespace"), "namespace")
     contract = document.get("contract")
     if contract is not None:
@@ -94,7 +96,7 @@ def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
     unmetered = frozenset(reader.names(document, "unmetered", "the catalog"))
     if read := sorted(unmetered & {meter.event_type for meter in meters.values()}):
         raise reader.error(f"unmetered names {read[0]!r}, which a meter reads; take it out of the list")
-    return Catalog(namespace, contract, meters, plans, unmetered)
+    return Catalog(namespace, contract, meters, plans, reader.pools(document, meters), unmetered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +210,7 @@ class _Reader:
         for meter, value in limits.items():
             for each in value if isinstance(value, list) else [value]:
                 rule = self.rule(meter, each, where, meters)
-                if any(
-                    (rule.meter, rule.per, rule.window) == (known.meter, known.per, known.window) for known in rules
-                ):
+                if any(rule.same_place(known) for known in rules):
                     raise self.error(f"{where}: {meter!r} has two limits of the same property and window")
                 if rule.per is None and rule.window is LimitWindow.PERIOD:
                     amounts[meter] = rule.amount or ZERO
@@ -222,10 +222,10 @@ class _Reader:
     def rule(self, meter: str, value: object, where: str, meters: dict[str, Meter]) -> LimitRule:
         """A limit: a number, or a table with more to say."""
         if not isinstance(value, dict):
-            return LimitRule(meter, self.limit(meter, value, where, meters))
+            return LimitRule(meter, self.amount(meter, value, where, "limit", meters))
         where = f"{where}, a limit of {meter!r}"
         self.known_keys(value, {"amount", "per", "window", "mode"}, where)
-        amount = self.limit(meter, value.get("amount"), where, meters)
+        amount = self.amount(meter, value.get("amount"), where, "limit", meters)
         per = self.text(value, "per", where) or None
         if per is not None and _PATH.fullmatch(per) is None:
             raise self.error(f"{where}: per is {per!r}, which is not a property path like 'team' or 'user.id'")
@@ -239,15 +239,37 @@ class _Reader:
             )
         return rule
 
-    def limit(self, meter: str, value: object, where: str, meters: dict[str, Meter]) -> Decimal:
+    def pools(self, document: dict[str, Any], meters: dict[str, Meter]) -> dict[str, Pool]:
+        tables = document.get("pools", {})
+        if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+            raise self.error("pools must be written as [pools.<slug>]")
+        return {slug: self.pool(self.slug(slug, "pool"), table, meters) for slug, table in tables.items()}
+
+    def pool(self, slug: str, table: dict[str, Any], meters: dict[str, Meter]) -> Pool:
+        where = f"pool {slug!r}"
+        self.known_keys(table, {"rates", "unit", "description"}, where)
+        if slug in meters:
+            raise self.error(f"{where}: a meter has that slug; a slug names one of them")
+        rates = table.get("rates")
+        if not isinstance(rates, dict) or not rates:
+            raise self.error(f"{where}: rates must be a table of meter = how much one unit of it takes")
+        read = {meter: self.amount(meter, value, where, "rate", meters) for meter, value in rates.items()}
+        for meter, rate in read.items():
+            if meters[meter].aggregation not in GRANTED:
+                raise self.error(f"{where}: {meter!r} is a {meters[meter].aggregation}; only COUNT and SUM add up")
+            if not rate:
+                raise self.error(f"{where}: the rate of {meter!r} must be more than 0")
+        return Pool(slug, read, self.text(table, "unit", where), self.text(table, "description", where))
+
+    def amount(self, meter: str, value: object, where: str, what: str, meters: dict[str, Meter]) -> Decimal:
         if meter not in meters:
             raise self.error(f"{where}: unknown meter {meter!r}; this catalog has {', '.join(sorted(meters))}")
-        if isinstance(value, bool) or not isinstance(value, int | Decimal):
-            raise self.error(f"{where}: the limit of {meter!r} must be a number")
+        if isinstance(value, bool) or not isinstance(value, int | Decimal | (str if what == "rate" else Decimal)):
+            raise self.error(f"{where}: the {what} of {meter!r} must be a number")
         try:
             number = parse_quantity(str(value))
         except Invalid as wrong:
-            raise self.error(f"{where}: the limit of {meter!r}: {wrong}") from None
+            raise self.error(f"{where}: the {what} of {meter!r}: {wrong}") from None
         if number < 0:
-            raise self.error(f"{where}: the limit of {meter!r} must not be negative")
+            raise self.error(f"{where}: the {what} of {meter!r} must not be negative")
         return number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -126,6 +126,11 @@ def burn_order(grant: Grant) -> tuple[int, bool, datetime, datetime, str]:
     oldest; among equals by id."""
     never = grant.expires_at is None
     return grant.priority, never, grant.expires_at or grant.created_at, grant.created_at, grant.id
+
+
+def known_grants(grants: Iterable[Grant], instant: datetime) -> tuple[Grant, ...]:
+    """What was known of some grants at an instant."""
+    return tuple(known for grant in grants if (known := grant.known_at(instant)) is not None)
 
 
 def check_grant(grant: Grant) -> None:

@@ -53,7 +53,7 @@ def parse_usage_query(parameters: Sequence[tuple[str, str]], beside: Sequence[st
     if len(group_by) > MOST_GROUP_BYS:
         raise Invalid(f"group_by: there are {len(group_by)} groups; at most {MOST_GROUP_BYS} can be combined")
     zone(_one(given, "timezone", "UTC"))
-    start, end = (_side(name, _one(given, name)) for name in ("from", "to"))
+    start, end = (instant_or_date(name, _one(given, name)) for name in ("from", "to"))
     if start is None and end is not None:
         raise Invalid("from: must be given where to is")
     if start is not None and "range" in given:
@@ -66,12 +66,12 @@ def parse_usage_query(parameters: Sequence[tuple[str, str]], beside: Sequence[st
         start=start,
         end=end,
         range=_one(given, "range", "current_period"),
-        window=_word("window", Window, _one(given, "window", Window.NONE)),
+        window=word_of("window", Window, _one(given, "window", Window.NONE)),
         timezone=_one(given, "timezone", "UTC"),
         group_by=_different("group_by", group_by),
         filters=filters_of(parameters),
         top=_top(_one(given, "top", "20")),
-        compare=_word("compare", Compare, given["compare"][0]) if "compare" in given else None,
+        compare=word_of("compare", Compare, given["compare"][0]) if "compare" in given else None,
         as_of=instant_of("as_of", as_of) if as_of else None,
         at_least=_one(given, "at_least") or None,
     )
@@ -128,7 +128,8 @@ def _different(name: str, texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-def _side(name: str, text: str) -> datetime | date | None:
+def instant_or_date(name: str, text: str) -> datetime | date | None:
+    """The RFC 3339 instant or the date that a parameter has; None for an empty text. Raises `Invalid`, naming it."""
     if not text:
         return None
     if _DATE.fullmatch(text) is None:
@@ -147,7 +148,8 @@ def instant_of(name: str, text: str) -> datetime:
         raise Invalid(f"{name}: {wrong}") from None
 
 
-def _word(name: str, words: type[Word], text: str) -> Word:
+def word_of(name: str, words: type[Word], text: str) -> Word:
+    """The one of some words that a parameter has. Raises `Invalid`, naming it and them."""
     try:
         return words(text)
     except ValueError:

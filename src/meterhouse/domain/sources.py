@@ -53,6 +53,8 @@ def balance_edges(sources: Sources, at: datetime) -> tuple[datetime | None, ...]
 
 def history_edges(sources: Sources, marks: Sequence[datetime]) -> tuple[datetime | None, ...]:
     """The same for the spans between `marks`, ascending instants, which are edges too; they end with the last one."""
+    if len(marks) > MOST_SPANS:
+        raise Invalid(f"window: that is more than {MOST_SPANS:,} windows; narrow from and to, or take longer ones")
     start = _start(sources, marks[0] - _MICROSECOND)  # what ends exactly at the first mark has to be known
     edges, _ = _changes(sources, start, marks[-1] - _MICROSECOND, marks)
     return tuple(edges)

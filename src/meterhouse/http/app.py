@@ -30,6 +30,7 @@ from ..services.enforcement import Enforcement
 from ..services.erasures import Erasures
 from ..services.event_explanations import EventExplanations
 from ..services.forecasts import Forecasts
+from ..services.grants import Grants
 from ..services.ingest import Ingest
 from ..services.migration import Migration
 from ..services.rate_limits import RateLimits
@@ -40,6 +41,7 @@ from . import problems
 from .attempts import Attempts
 from .authentication import Authentication
 from .backup_export import backup_export_router
+from .balances import BalanceEndpoints
 from .bodies import Bodies
 from .browsers import CrossOrigin, Head
 from .contracts import ContractEndpoints
@@ -50,6 +52,7 @@ from .event_explanations import stories_router
 from .events import BodyTaker, IngestEndpoint, events_router
 from .fast_checks import CheckFastPath
 from .forwarding import Forwarding, note_elsewhere
+from .grants import grants_router
 from .health import Health, health_router
 from .holding import WhileHolding
 from .keys import keys_router
@@ -115,6 +118,7 @@ def create_app(
     data: Path,
     admin_key: str,
     accounts: Accounts,
+    grants: Grants,
     catalogs: Catalogs,
     contracts: dict[str, Contract],
     verifiers: Mapping[str, Callable[[str], Mapping[str, Any] | None]],
@@ -141,9 +145,11 @@ def create_app(
     attempts = Attempts(failed_keys_per_minute, tell=peers.tell if peers is not None else None)
     authentication = Authentication(hash_secret(admin_key), accounts, attempts, portal_tokens)
     health = Health(metering.store, metering.whole, metrics, peers, members) if metering is not None else None
+    readers = Readers(accounts, authentication)
     routers = [
         organizations_router(accounts, authentication),
         subscriptions_router(accounts, authentication),
+        grants_router(grants, readers, authentication),
         keys_router(accounts, authentication),
         namespaces_router(catalogs, authentication),
         health_router(accounts.ledger, health, metrics),
@@ -157,7 +163,6 @@ def create_app(
         endpoints = ContractEndpoints(
             contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock, answers, metrics
         )
-        readers = Readers(accounts, authentication)
         usage = UsageEndpoints(readers, contracts, metering.usage, metering.forecasts)
         listing = MeteredEvents(readers, metering.usage)
         ingest_endpoint = IngestEndpoint(metering.intake, metrics)
@@ -173,7 +178,7 @@ def create_app(
             portal_links_router(accounts, portal_tokens, clock, authentication),
             *(pages(authentication, health) if pages is not None and health is not None else ()),
         ]
-        routers += [events, usage.router(), listing.router()]
+        routers += [events, usage.router(), BalanceEndpoints(readers, metering.usage).router(), listing.router()]
         routers += [rollups_router(metering.whole, authentication), endpoints.router()]
         routers.append(backup_export_router(metering.whole, metering.back_up, authentication))
         routers.append(migration_router(metering.migration, authentication))

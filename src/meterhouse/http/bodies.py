@@ -118,5 +118,11 @@ def json_response(body: object) -> Response[bytes]:
 
 
 def exact(value: Decimal | None) -> Plain | None:
-    """A number as it is answered, without exponent. Only an average can have more places than a quantity."""
-    return None if value is None else plain(round_half_even(value, MAX_DECIMAL_PLACES))
+    """A number as it is answered; None where there is none."""
+    return None if value is None else exactly(value)
+
+
+def exactly(value: Decimal) -> Plain:
+    """A number as it is answered, without exponent. Only an average, and what a pool's rates make of usage, can have
+    more places than a quantity."""
+    return plain(round_half_even(value, MAX_DECIMAL_PLACES))

@@ -21,6 +21,7 @@ from ..domain.period import earliest
 from ..domain.shards import Elsewhere
 from ..ports.clock import Clock
 from ..services.accounts import Accounts
+from ..services.balances import next_change
 from ..services.catalogs import Catalogs
 from ..services.migration import Resting
 from ..services.rate_limits import Allowance, RateLimits
@@ -98,7 +99,7 @@ class ContractEndpoints:
                 usage = self.usage.of(organization)
                 answer = encoded(operation.handle(request, caller, usage))
                 if answer.valid_until is not None and caller.key_id is not None:  # a token is verified every time
-                    until = earliest(answer.valid_until, caller.expires_at, usage.period().end)
+                    until = earliest(answer.valid_until, caller.expires_at, usage.period().end, next_change(usage))
                     path = http_request.scope["path_template"]
                     self.answers.keep(
                         key, CachedResponse(answer, path, limit > 0, caller, usage.commit, change, usage.now, until)

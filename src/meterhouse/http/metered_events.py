@@ -20,7 +20,8 @@ from ..domain.meter import Meter
 from ..domain.period import Period, format_instant
 from ..domain.query_parameters import FILTER_PREFIX, filters_of, instant_of
 from ..domain.reading import PropertyReader, groups_of, reading_of
-from ..services.usage import OrganizationUsage, Usage
+from ..services.organization_usage import OrganizationUsage
+from ..services.usage import Usage
 from .bodies import exact, json_response
 from .openapi import described, query_parameter
 from .portal_tokens import TAKES_PORTAL_TOKENS

@@ -9,6 +9,7 @@ from litestar import Response, Router, get
 
 from ..domain.meter import Meter
 from ..domain.plan import Plan
+from ..domain.pool import Pool
 from ..domain.quantity import plain
 from ..services.catalogs import Catalogs
 from .authentication import Authentication
@@ -36,13 +37,23 @@ class PlanBody(msgspec.Struct):
     limits: dict[str, Decimal]
 
 
+class PoolBody(msgspec.Struct):
+    """A pool of a catalog; `rates` say how much one unit of each meter takes."""
+
+    slug: str
+    unit: str
+    description: str
+    rates: dict[str, Decimal]
+
+
 class NamespaceBody(msgspec.Struct):
-    """A namespace: its contract, meters and plans."""
+    """A namespace: its contract, meters, plans and pools."""
 
     namespace: str
     contract: str | None
     meters: list[MeterBody]
     plans: list[PlanBody]
+    pools: list[PoolBody]
 
 
 def namespaces_router(catalogs: Catalogs, authentication: Authentication) -> Router:
@@ -55,7 +66,7 @@ def namespaces_router(catalogs: Catalogs, authentication: Authentication) -> Rou
         opt=described(answers={200: list[NamespaceBody]}),
     )
     async def list_namespaces() -> Response[bytes]:
-        """The catalogs this server runs with: meters and plans by namespace."""
+        """The catalogs this server runs with: meters, plans and pools by namespace."""
         return json_response(
             [
                 NamespaceBody(
@@ -63,6 +74,7 @@ def namespaces_router(catalogs: Catalogs, authentication: Authentication) -> Rou
                     catalog.contract,
                     [_meter(meter) for meter in catalog.meters.values()],
                     [_plan(plan) for plan in catalog.plans.values()],
+                    [_pool(pool) for pool in catalog.pools.values()],
                 )
                 for catalog in catalogs
             ]
@@ -73,6 +85,10 @@ def namespaces_router(catalogs: Catalogs, authentication: Authentication) -> Rou
 
 def _plan(plan: Plan) -> PlanBody:
     return PlanBody(plan.slug, plan.description, {meter: plain(limit) for meter, limit in plan.limits.items()})
+
+
+def _pool(pool: Pool) -> PoolBody:
+    return PoolBody(pool.slug, pool.unit, pool.description, {meter: plain(rate) for meter, rate in pool.rates.items()})
 
 
 def _meter(meter: Meter) -> MeterBody:

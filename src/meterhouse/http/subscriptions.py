@@ -89,28 +89,29 @@ def subscriptions_router(accounts: Accounts, authentication: Authentication) -> 
 def _read_subscription(body: SubscriptionBody) -> Subscription:
     return Subscription(
         plan=body.plan,
-        anchor=_read_anchor(body.anchor),
+        anchor=read_anchor(body.anchor),
         interval=Interval.parse(body.interval) if body.interval is not None else None,
-        limits={meter: _amount(limit, f"limits.{meter}") for meter, limit in body.limits.items()},
+        limits={meter: read_amount(limit, f"limits.{meter}") for meter, limit in body.limits.items()},
         addons={
             meter: Addon(
-                _amount(addon.one_time, f"addons.{meter}.one_time"),
-                _amount(addon.recurring, f"addons.{meter}.recurring"),
+                read_amount(addon.one_time, f"addons.{meter}.one_time"),
+                read_amount(addon.recurring, f"addons.{meter}.recurring"),
                 _read_granted_at(addon, f"addons.{meter}.granted_at"),
             )
             for meter, addon in body.addons.items()
         },
         flex=Flex(
             body.flex.enabled,
-            _amount(body.flex.budget_cents, "flex.budget_cents"),
-            _amount(body.flex.unit_price_cents, "flex.unit_price_cents"),
+            read_amount(body.flex.budget_cents, "flex.budget_cents"),
+            read_amount(body.flex.unit_price_cents, "flex.unit_price_cents"),
         )
         if body.flex is not None
         else None,
     )
 
 
-def _read_anchor(text: str) -> datetime:
+def read_anchor(text: str) -> datetime:
+    """An RFC 3339 instant, or the beginning of a date in UTC. Raises `Invalid`."""
     try:
         return datetime.combine(date.fromisoformat(text), time(), UTC) if len(text) == 10 else parse_instant(text)
     except ValueError:
@@ -128,7 +129,8 @@ def _read_granted_at(addon: AddonBody, place: str) -> datetime | None:
         raise Invalid(f"{place}: {wrong}") from None
 
 
-def _amount(value: Decimal, place: str) -> Decimal:
+def read_amount(value: Decimal, place: str) -> Decimal:
+    """An amount of a body, exactly as it was written; `place` names it. Raises `Invalid`, also for less than 0."""
     try:
         amount = parse_quantity(str(value))
     except Invalid as wrong:

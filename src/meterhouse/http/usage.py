@@ -22,8 +22,9 @@ from ..domain.quantity import parse_quantity, plain, round_half_even
 from ..domain.query_parameters import instant_of
 from ..domain.summary import MeterSummary
 from ..services.forecasts import Forecasts
+from ..services.organization_usage import OrganizationUsage
 from ..services.previous_usage import PreviousUsage, previous_usage
-from ..services.usage import OrganizationUsage, Usage
+from ..services.usage import Usage
 from .bodies import exact, json_response
 from .contracts import response_of
 from .metered_events import first_page

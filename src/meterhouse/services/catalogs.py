@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
 
 from ..domain.catalog import Catalog, CatalogError
-from ..domain.errors import NotFound
+from ..domain.errors import Invalid, NotFound
 from ..domain.meter import Meter
 from ..domain.plan import Plan, Subscription
+from ..domain.pool import GRANTED
 
 
 class Catalogs:
@@ -39,6 +41,22 @@ class Catalogs:
         if slug not in meters:
             raise NotFound(f"unknown meter {slug[:60]!r}; the namespace {namespace} has {', '.join(sorted(meters))}")
         return meters[slug]
+
+    def rates(self, namespace: str, slug: str) -> Mapping[str, Decimal]:
+        """Which meters draw on what grants of a meter or a pool give, and how much one unit of each takes. Raises
+        `NotFound` for an unknown one, and `Invalid` for a meter that does not add up."""
+        catalog = self.get(namespace)
+        if slug in catalog.pools:
+            return catalog.pools[slug].rates
+        if slug not in catalog.meters:
+            known = ", ".join(sorted({*catalog.meters, *catalog.pools}))
+            raise NotFound(f"unknown meter {slug[:60]!r}; the namespace {namespace} has {known}")
+        if (aggregation := catalog.meters[slug].aggregation) not in GRANTED:
+            raise Invalid(
+                f"meter: {slug} is a {aggregation}, which does not add up: there are grants and balances of COUNT and "
+                "SUM meters, and of pools"
+            )
+        return {slug: Decimal(1)}
 
     def plan(self, namespace: str, subscription: Subscription | None) -> Plan | None:
         """The subscription's plan; None when it names none, or one that the catalog no longer has."""

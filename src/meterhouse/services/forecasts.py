@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from ..domain.forecast import HISTORY_HOURS, Forecast, Outlook, forecast, outlook
 from ..domain.meter import Aggregation, Meter
 from ..domain.summary import UsageSummary
-from .usage import OrganizationUsage
+from .organization_usage import OrganizationUsage
 
 _ADDED_UP = (Aggregation.COUNT, Aggregation.SUM)
 _HOUR = timedelta(hours=1)

@@ -15,7 +15,8 @@ from ..domain.plan import limit_of, usage_period
 from ..domain.quantity import divide
 from ..domain.summary import MeterSummary
 from ..domain.usage_query import ORGANIZATION, UsageQuery
-from .usage import OrganizationUsage, Usage
+from .organization_usage import OrganizationUsage
+from .usage import Usage
 from .usage_queries import UsageQueries
 
 ABOVE_PERCENT = 80
@@ -93,5 +94,8 @@ class NearingLimits:
 
     def _limit(self, catalog: Catalog, name: str, slug: str, now: datetime) -> Decimal | None:
         subscription = self._usage.ledger.subscription(name)
+        if any(grant.meter == slug for grant in self._usage.ledger.grants(name)):
+            organization = self._usage.ledger.organization(name)
+            return self._usage_of(organization).limit(slug) if organization is not None else None
         plan = self._usage.catalogs.plan(catalog.namespace, subscription)
         return limit_of(subscription, plan, catalog.meters[slug], usage_period(subscription, now))

@@ -9,7 +9,7 @@ from decimal import Decimal
 from ..domain.period import Period, earliest
 from ..domain.plan import previous_period
 from ..domain.slot import SLOT
-from .usage import OrganizationUsage
+from .organization_usage import OrganizationUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ def previous_usage(usage: OrganizationUsage) -> Mapping[str, PreviousUsage]:
     # Whole slots: rollups have them, and their results are cached for a quarter of an hour.
     elapsed = (earliest(usage.now, period.end) - period.start) // SLOT * SLOT
     until_now = Period(previous.start, earliest(previous.start + elapsed, previous.end))
-    whole, by_now = usage.over(previous).summary(), usage.over(until_now).summary()
+    whole, by_now = usage.over(previous).used(), usage.over(until_now).used()
     return {
-        of_all.meter.slug: PreviousUsage(of_all.used, of_some.used)
-        for of_all, of_some in zip(whole.meters, by_now.meters, strict=True)
-        if not of_all.meter.timeless
+        meter.slug: PreviousUsage(used, used_by_now)
+        for (meter, used), (_, used_by_now) in zip(whole, by_now, strict=True)
+        if not meter.timeless
     }
