@@ -22,20 +22,19 @@ from .cluster.peers import Peers
 from .cluster.spanning_snapshots import SpanningSnapshots
 from .cluster.spanning_store import SpanningStore
 from .contracts import configured, installed, refuse_unknown
-from .contracts.contract import BASE62, Contract, TokenOptions
-from .domain.catalog import Catalog
+from .contracts.contract import Contract, TokenOptions
 from .domain.errors import Invalid, NotFound
 from .domain.listing import CursorSeal
-from .domain.organization import KeyFormat
 from .domain.shards import Seat
 from .http.app import MakePages, Metering, create_app
 from .http.portal_tokens import PortalTokens
+from .key_policies import key_policy
 from .ports.chunks import Chunks
 from .ports.clock import Clock
 from .ports.event_store import EventStore
 from .ports.snapshots import Snapshots
 from .ports.whole_store import WholeStore
-from .services.accounts import EVENTS_WRITE, USAGE_READ, Accounts, KeyPolicy
+from .services.accounts import Accounts
 from .services.catalogs import Catalogs
 from .services.corrections import Corrections
 from .services.enforcement import Enforcement
@@ -60,14 +59,6 @@ from .storage.ledger.sql_ledger import SqlLedger
 
 VERSION = importlib.metadata.version("meterhouse")
 
-_OWN_KEYS = KeyPolicy(
-    KeyFormat("mh_live_", BASE62, 32),
-    default_scopes=frozenset({USAGE_READ}),
-    scopes=frozenset({USAGE_READ, EVENTS_WRITE}),
-    reading=frozenset({USAGE_READ}),
-)
-"""For namespaces whose organizations speak no contract but our own."""
-
 
 @dataclass(frozen=True, slots=True)
 class Meterhouse:
@@ -90,14 +81,6 @@ class Meterhouse:
 
 def _random_id() -> str:
     return secrets.token_hex(8)
-
-
-def _policy(catalog: Catalog, contracts: dict[str, Contract]) -> KeyPolicy:
-    if catalog.contract is None:
-        return _OWN_KEYS
-    contract = contracts[catalog.contract]
-    reading = contract.default_scopes | frozenset(contract.scope_order)
-    return KeyPolicy(contract.key_format, contract.default_scopes, contract.scopes, reading)
 
 
 @contextmanager
@@ -177,7 +160,7 @@ def _open_ground(settings: Settings, place: Place | None, cleanup: ExitStack) ->
             raise NotFound(f"METERHOUSE_RETENTION_DAYS: {unknown}") from None
     contracts = {name: configured(contract, settings.contract_options) for name, contract in installed().items()}
     refuse_unknown(settings.contract_options, contracts.values(), VARIABLES)
-    policies = {catalog.namespace: _policy(catalog, contracts) for catalog in catalogs}
+    policies = {catalog.namespace: key_policy(catalog, contracts) for catalog in catalogs}
     clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
     standing = stand(settings, place)
     cleanup.callback(standing.ground.close)

@@ -21,7 +21,8 @@ from ...domain.reservation import CLOSED, LONGEST, RESERVED, Reservation, close_
 from ...ports.clock import Clock
 from ...ports.event_store import EventStore
 from ..catalogs import Catalogs
-from ..usage import OrganizationUsage, Usage
+from ..organization_usage import OrganizationUsage
+from ..usage import Usage
 from .quota_state import Part, QuotaState, UsedCounter
 
 _MOST_STATES = 10_000
