@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.depth import register_profiles
+from support.depth import DEPTH, register_profiles
 from support.server import CANNOT, Server, serve
 
 register_profiles()
@@ -38,6 +38,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     patient = {"METERHOUSE_FAILED_KEYS_PER_MINUTE": "0"}
     with serve(tmp_path_factory.mktemp("server") / "data", now=NOW, environment=patient) as running:
         yield running
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if DEPTH != "quick":
+        return
+    left = [item for item in items if item.get_closest_marker("thorough")]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in {*left}]
 
 
 def pytest_xdist_auto_num_workers() -> int:

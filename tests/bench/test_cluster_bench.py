@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from bench.cluster import compare
 from bench.run import SIZES
 
 
+@pytest.mark.thorough
 def test_a_node_beside_a_server_of_its_own(tmp_path: Path) -> None:
     own, node = compare(tmp_path, 300)
     assert own.keys() == node.keys() == SIZES.keys()

@@ -9,15 +9,18 @@ import os
 from pathlib import Path
 from random import Random
 
-from cluster.fire import a_node_frozen, a_node_killed, play, shuffled
+import pytest
+
+from cluster.fire import a_node_killed, play, shuffled
 from support.clusters import postgresql
 from support.depth import by_depth
 
 
+@pytest.mark.thorough
 def test_under_fire(tmp_path: Path) -> None:
     seed = int(os.environ.get("FIRE_SEED", "0")) or Random().randrange(1, 10**6)
-    rounds = int(os.environ.get("FIRE_ROUNDS", "0")) or by_depth(quick=0, default=1, deep=5)
-    faults = shuffled(Random(seed), rounds) if rounds else [a_node_killed, a_node_frozen]
+    rounds = int(os.environ.get("FIRE_ROUNDS", "0")) or by_depth(quick=1, default=1, deep=5)
+    faults = shuffled(Random(seed), rounds)
     print(f"FIRE_SEED={seed}")
     with postgresql() as database:
         tally = play(tmp_path, database, "fire", seed, faults)
@@ -26,3 +29,11 @@ def test_under_fire(tmp_path: Path) -> None:
     assert tally.lost == tally.doubled == 0, tally
     assert tally.acknowledged > 0
     assert tally.read > 0
+
+
+def test_a_node_is_killed(tmp_path: Path) -> None:
+    with postgresql() as database:
+        tally = play(tmp_path, database, "killed", 1, [a_node_killed])
+    assert not tally.missed, tally.missed[:5]
+    assert tally.lost == tally.doubled == 0, tally
+    assert min(tally.acknowledged, tally.read) > 0

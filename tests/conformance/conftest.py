@@ -25,6 +25,8 @@ ON_SERVER = {
     *("columns", "engine", "event_store", "identities", "journal", "listing", "mutations", "reducing", "rollups"),
 }
 """The modules whose tests run on a server, too."""
+QUICK_ON_SERVER = {"engine", "journal"}
+"""Those that do so at the quick depth."""
 _SHARE_OF_EXAMPLES = 5
 """On a server a test has this part of its examples: the rest is the store's, wherever its engine is."""
 
@@ -33,7 +35,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     module = metafunc.module.__name__.removeprefix("test_")
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
     if module in ON_SERVER and "embedded" not in marks:
-        metafunc.parametrize("storage", ["embedded", "server"], indirect=True)
+        marks_of_server = [] if module in QUICK_ON_SERVER or os.environ.get(GIVEN) else [pytest.mark.thorough]
+        kinds = ["embedded", pytest.param("server", marks=marks_of_server)]
+        metafunc.parametrize("storage", kinds, indirect=True)
 
 
 @pytest.fixture(scope="session")

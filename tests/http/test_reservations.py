@@ -273,6 +273,21 @@ def test_a_correction_gives_room_back(server: Server) -> None:
     assert left(server, organization) == 100
 
 
+def test_a_grant_is_room_and_its_end_takes_it_away(server: Server) -> None:
+    organization = somebody(server)
+    server.send("shop", [credits(organization, "100")])
+    assert reserve(server, organization, 30).status_code == 402
+    granted = asked(server, organization, "grants", {"id": "extra", "meter": "credits", "amount": 50})
+    assert granted.status_code == 201, granted.text
+    assert left(server, organization) == 50
+    assert reserve(server, organization, 30, id="r").status_code == 201
+    assert reserve(server, organization, 30).status_code == 402
+    assert commit(server, organization, "r", credits(organization, "30")).status_code == 200
+    assert left(server, organization) == 20
+    assert asked(server, organization, "grants/extra/void", {}).status_code == 200
+    assert left(server, organization) == 0
+
+
 def test_many_at_once_are_granted_exactly_what_there_is(server: Server) -> None:
     """Reservations, commits, enforced events and others that nobody asked about, all at once."""
     organization = somebody(server)
