@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .domain.errors import FolderError
+from .domain.loss import Loss
 from .domain.migration import CommitRange, CopiedContent, MigrationState
 from .joining import joined
 from .ports.chunks import Chunks
@@ -57,6 +58,10 @@ class Source(Protocol):
 
     def latest_commit(self) -> int:
         """Raises when the server does not know of the migration any more."""
+        ...
+
+    def losses(self) -> list[Loss]:
+        """Those that were accepted in repairs: answers tell of them."""
         ...
 
     def fitting(self, wanted: CommitRange) -> CommitRange:
@@ -180,7 +185,7 @@ class _Move:
             self._copy(CommitRange(copied, latest))
             rows = self._destination.replace_ledger(_lines(self._source.ledger()))
             self._tell(f"copied {rows:,} rows of the ledger")
-            events = self._destination.ready(migration, latest)
+            events = self._destination.ready(migration, latest, self._source.losses())
             self._source.moved()
         except BaseException:
             self._source.cancel()

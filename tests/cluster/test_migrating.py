@@ -331,6 +331,8 @@ def test_a_pause_lapses_and_nobody_goes_on_with_it(make: Make) -> None:
     move: Move = make(1)
     server = move.server
     [organization] = organizations = [server.organization("unsiloed")]
+    limited = {"authorization": f"Bearer {server.key(server.organization('octolens'))}"}
+    assert server.http.get("/api/v2/org/usage", headers=limited).status_code == 200
     begun = server.admin("POST", "/v1/migration")
     assert (begun.status_code, begun.json()["state"]) == (201, "copying")
     assert server.admin("POST", "/v1/migration").status_code == 409
@@ -342,6 +344,9 @@ def test_a_pause_lapses_and_nobody_goes_on_with_it(make: Make) -> None:
     assert server.admin("GET", "/v1/migration/ledger").status_code == 400, "only while everything rests"
     assert server.admin("PUT", "/v1/migration", change).json()["state"] == "paused"
     paused = time.monotonic()
+    url = f"http://127.0.0.1:{server.port}/api/v2/org/usage"  # no contract has this answer in its document
+    counted = httpx.get(url, headers=limited, trust_env=False)
+    assert (counted.status_code, counted.headers["retry-after"]) == (503, "5"), "what a rate limit counts is a change"
     assert server.admin("PUT", "/v1/migration", {**change, "state": "copying"}).json()["state"] == "paused"
     for method, path in (("POST", "/v1/events?namespace=unsiloed"), ("DELETE", f"/v1/organizations/{organization}")):
         refused = server.admin(method, path, [])

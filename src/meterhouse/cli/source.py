@@ -7,6 +7,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
+import msgspec
+
+from ..domain.loss import Loss
 from ..domain.migration import CommitRange, CopiedContent, MigrationState
 from ..ports.chunks import Chunks
 from .client import Client
@@ -70,6 +73,10 @@ class RunningServer:
         if told["state"] != self._state:
             raise Failed("the server has not paused any more")
         return int(told["latest_commit"])
+
+    def losses(self) -> list[Loss]:
+        """See `Source`."""
+        return msgspec.convert(self._client.call("GET", _PATH)["losses"], list[Loss])
 
     def fitting(self, wanted: CommitRange) -> CommitRange:
         """See `Source`."""

@@ -14,6 +14,7 @@ from litestar.response import Stream
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from ..domain.errors import Unavailable
+from ..domain.loss import Loss
 from ..domain.migration import CommitRange, CopiedContent, MigrationState
 from ..domain.shards import VIRTUAL_SHARDS, ShardMap
 from ..services.migration import Migration, MigrationStatus
@@ -61,11 +62,13 @@ class WhileServing:
 
 
 class MigrationBody(msgspec.Struct):
-    """A migration: `id` is empty while there is none, and `latest_commit` is the server's newest."""
+    """A migration: `id` is empty while there is none, `latest_commit` is the newest, and `losses` are those that were
+    accepted in repairs."""
 
     id: str
     state: MigrationState
     latest_commit: int
+    losses: list[Loss]
 
 
 class MigrationChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -95,7 +98,7 @@ def migration_router(migration: Migration, authentication: Authentication) -> Ro
 
     async def told(ask: Callable[..., MigrationStatus], *arguments: Any) -> MigrationBody:
         status = await asyncio.to_thread(ask, *arguments)
-        return MigrationBody(status.id, status.state, status.latest_commit)
+        return MigrationBody(status.id, status.state, status.latest_commit, status.losses)
 
     @get(_PATH, operation_id="getMigration", tags=["Moving"])
     async def get_migration() -> MigrationBody:

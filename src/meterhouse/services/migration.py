@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from ..domain.errors import AlreadyExists, Invalid, NotFound, Unavailable
+from ..domain.loss import Loss
 from ..domain.migration import MigrationState
 from ..ports.chunks import Chunks
 from ..ports.copying import CopiedLedger, Copying
@@ -52,6 +53,8 @@ class MigrationStatus:
     id: str
     state: MigrationState
     latest_commit: int
+    losses: list[Loss]
+    """What was lost before, and accepted as lost."""
 
 
 class Migration:
@@ -95,7 +98,7 @@ class Migration:
             self._lapse()
             pausing = self._state is MigrationState.PAUSED and self._paused_at is None
             state = MigrationState.COPYING if pausing else self._state
-            return MigrationStatus(self._id, state, self._store.latest_commit())
+            return MigrationStatus(self._id, state, self._store.latest_commit(), self._store.losses())
 
     def begin(self) -> MigrationStatus:
         """Begins one; from now on nothing is changed in place. Raises `AlreadyExists` where one is under way, `Invalid`

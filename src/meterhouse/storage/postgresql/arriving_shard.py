@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 
 from ...domain.errors import FolderError
+from ...domain.loss import Loss
 from ...domain.migration import CommitRange, CopiedContent
 from ..clickhouse.engine.engine import EngineUnavailable
 from ..clickhouse.engine.tables import prepare_tables
@@ -80,10 +81,11 @@ class ArrivingShard:
         """See `ports.Copying`."""
         return StoredCommits(self._engine).content(commits)
 
-    def finish(self, commit: int) -> int:
-        """Writes down that the commits up to one are there; answers how many events they have."""
+    def finish(self, commit: int, losses: list[Loss]) -> int:
+        """Writes down that the commits up to one are there, and what was lost before; answers how many events they
+        have."""
         [[events]] = self._engine.rows(COUNT_EVENTS, {})
-        self._manifest.update(commit=commit, events=int(events))
+        self._manifest.update(commit=commit, events=int(events), losses=losses)
         return int(events)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from ...domain.errors import FolderError
+from ...domain.loss import Loss
 from ...domain.migration import CommitRange, CopiedContent
 from ..ledger.sql_ledger import SqlLedger
 from . import cluster_queries
@@ -69,10 +70,10 @@ class Destination:
         with closing(self._ledger()) as ledger:
             return ledger.replace(lines, allowed)
 
-    def ready(self, migration: str, commit: int) -> int:
+    def ready(self, migration: str, commit: int, losses: list[Loss]) -> int:
         """Everything up to a commit is there, and has arrived as soon as the server says that it moved. Answers how
         many events there are."""
-        events = sum(shard.finish(commit) for shard in self.shards)
+        events = sum(shard.finish(commit, losses) for shard in self.shards)
         assert self._at is not None  # it has begun
         self._write(msgspec.structs.replace(self._at, step=Step.READY, migration=migration))
         return events

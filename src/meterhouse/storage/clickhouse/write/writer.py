@@ -19,7 +19,7 @@ from ..corrections.dirty_slots import DirtySlots
 from ..dedup.identity_hash import Hashes, identity_hashes
 from ..dedup.known_events import KnownEvents
 from ..engine import native
-from ..engine.engine import Engine
+from ..engine.engine import NO_PARAMETERS, Engine
 from ..engine.event_rows import columns_of
 from ..engine.instants import instant
 from ..journal.journal import Journal
@@ -71,6 +71,8 @@ class Writer:
         self._commit = latest_commit
         self._latest_commit = latest_commit
         [[stored_at]] = engine.rows(commit_queries.STORED_AT, {"commit": latest_commit})
+        if not stored_at:  # the commit had events of other shards alone, before these were divided
+            [[stored_at]] = engine.rows(commit_queries.NEWEST_STORED_AT, NO_PARAMETERS)
         self._stored_at = instant(stored_at)
         self.certain = True
         """Whether it is known of every commit if it was stored. After a failure only the next start can tell."""

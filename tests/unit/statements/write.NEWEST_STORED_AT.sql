@@ -1,0 +1,2 @@
+SELECT toUnixTimestamp64Micro(max(stored_at))
+FROM events
