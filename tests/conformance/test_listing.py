@@ -54,6 +54,7 @@ def usage_of(store: EventStore, org: str, seal: CursorSeal = SEAL) -> Organizati
         incomplete={},
         organization=Organization(org, org, "ns", T0),
         subscription=None,
+        grants=(),
         now=T0,
         commit=store.latest_commit(),
     )

@@ -299,6 +299,28 @@ def test_the_meters_of_a_page_are_those_of_the_usage(server: Server, operator: h
     assert f"limit reached {day.day} {day:%b %Y}" in row[5]["text"]
 
 
+def test_the_balances_of_a_page_are_those_of_the_api(server: Server, operator: httpx.Client) -> None:
+    acme = server.organization("unsiloed", {"plan": "Free", "anchor": "2026-03-01T00:00:00Z", "interval": "P1M"})
+    server.send("unsiloed", [event("credit.used", acme, {"amount": "1070.5"}, at="2026-03-12T06:00:00Z")])
+    assert "Balances" not in operator.get(f"/organizations/{acme}").text
+    for body in (
+        {"id": "a", "amount": 1000, "expires_at": "2026-05-01T00:00:00Z", "reason": "Order <7>"},
+        {"id": "b", "amount": 5, "recurrence": {"interval": "P1M"}},
+    ):
+        granted = body | {"meter": "credits", "effective_at": "2026-03-01T00:00:00Z"}
+        assert server.admin("POST", f"/v1/organizations/{acme}/grants", granted).status_code == 201
+    with visitor(server, server.key(acme)) as itself:
+        pages = [browser.get(f"/organizations/{acme}").text for browser in (operator, itself)]
+    for page in pages:
+        [rows] = [table for table in Read(page).tables if table[0][0]["text"] == "Burns in this order"]
+        assert [[cell["text"] for cell in row] for row in rows[1:]] == [
+            ["Plan", "100", "100", "0", "1 Apr 2026"],
+            ["Order <7> a", "1,000", "970.5", "29.5", "1 May 2026"],
+            ["b", "5", "0", "5", "given anew, P1M"],
+        ]
+        assert "credits: 34.5 left" in page
+
+
 def test_each_number_leads_to_its_events_and_each_event_to_its_story(operator: httpx.Client, acme: str) -> None:
     page = operator.get(f"/organizations/{acme}?meter=neurons&range=30d&window=day&group_by=model&top=10")
     followed = 0

@@ -1,4 +1,4 @@
-"""The page of an organization: what it has used and has left, a chart, its subscription, keys and corrections."""
+"""The page of an organization: its meters and balances, a chart, its subscription, keys and corrections."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ..domain.organization import Organization
 from ..http.query import READS_QUERY
 from ..http.request import HttpRequest
 from ..services.accounts import Accounts
+from ..services.balances import balance_of, granted_slugs
 from ..services.forecasts import Forecasts
 from ..services.organization_usage import OrganizationUsage
 from ..services.usage import Usage
@@ -67,6 +68,7 @@ class OrganizationPages:
             "section": "organizations",
             **overview_of(reader, self.forecasts, events=True),
             "usage": self.section.of(organization, visit.query, path, events=True),
+            "balances": [(slug, balance_of(reader, slug)) for slug in granted_slugs(reader)],
         }
         if visit.viewer.is_operator:
             told["keys"] = self.accounts.keys(organization.id)

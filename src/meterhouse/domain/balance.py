@@ -79,11 +79,15 @@ class Balance:
     """When the next of all that it is made of begins, is given anew, or ends."""
 
     @property
+    def allowance_left(self) -> Decimal | None:
+        """What can still be used of what the plan allows; None: any amount."""
+        return None if self.allowance is None else subtract(self.allowance, self.allowance_burned)
+
+    @property
     def left(self) -> Decimal | None:
         """What can still be used in all; None: any amount."""
-        if self.allowance is None:
-            return None
-        return add((subtract(self.allowance, self.allowance_burned), *(part.left for part in self.parts)))
+        left = self.allowance_left
+        return None if left is None else add((left, *(part.left for part in self.parts)))
 
     @property
     def limit(self) -> Decimal | None:

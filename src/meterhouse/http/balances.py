@@ -12,11 +12,10 @@ import msgspec
 from litestar import Response, Router, get
 from litestar.params import FromPath, Parameter, QueryParameter
 
-from ..domain.balance import Balance, BurnedSpan, Part
+from ..domain.balance import BurnedSpan, Part
 from ..domain.local_time import zone
 from ..domain.period import format_instant
 from ..domain.position import format_position
-from ..domain.quantity import subtract
 from ..domain.query_parameters import instant_of, instant_or_date, word_of
 from ..domain.span import span_between, windows_of
 from ..domain.usage_query import Window, WindowSpan
@@ -188,7 +187,9 @@ class BalanceEndpoints:
                 position=format_position({self.usage.seat.number: reader.commit}),
                 balance=exact(found.left),
                 period=period_body(found.period),
-                allowance=_allowance(found),
+                allowance=AllowanceBody(
+                    exact(found.allowance), exactly(found.allowance_burned), exact(found.allowance_left)
+                ),
                 grants=[_part(part) for part in found.parts],
                 overage=exactly(found.overage),
                 until=written(found.until),
@@ -235,11 +236,6 @@ def _windows(
         start = begun if begun is not None and begun < reader.now else reader.now - _WITHOUT_A_PERIOD
     period = span_between(start, end or reader.now, tz).period
     return windows_of(period, window, tz) or (WindowSpan(period, ""),)
-
-
-def _allowance(found: Balance) -> AllowanceBody:
-    left = None if found.allowance is None else subtract(found.allowance, found.allowance_burned)
-    return AllowanceBody(exact(found.allowance), exactly(found.allowance_burned), exact(left))
 
 
 def _part(part: Part) -> PartBody:

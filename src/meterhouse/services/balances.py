@@ -60,6 +60,13 @@ def sources_of(usage: OrganizationUsage, slug: str) -> Sources:
     return Sources(subscription, allowance, tuple(granted))
 
 
+def granted_slugs(usage: OrganizationUsage) -> list[str]:
+    """The meters and pools that the organization has grants of, add-ons aside, as far as the catalog has them still."""
+    catalog = usage.catalogs.get(usage.organization.namespace)
+    known = {slug for slug, meter in catalog.meters.items() if meter.aggregation in GRANTED} | catalog.pools.keys()
+    return sorted({grant.meter for grant in usage.grants} & known)
+
+
 def next_change(usage: OrganizationUsage) -> datetime | None:
     """When the next grant begins, is given anew, or ends: limits may be others then."""
     return min((at for grant in usage.grants if (at := next(grant.changes(usage.now), None)) is not None), default=None)
