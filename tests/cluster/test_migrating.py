@@ -250,6 +250,7 @@ def test_a_server_that_moves_answers_and_takes_events_and_nothing_is_lost(make: 
     assert str(move.server.data / "moved") in again.stderr
 
 
+@pytest.mark.thorough
 def test_whenever_it_is_killed_it_can_be_repeated(make: Make) -> None:
     """Killed at one step after the other, until there is none left."""
     move: Move = make(2)
