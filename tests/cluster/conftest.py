@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support.clusters import Front, PostgreSQL, front, postgresql
+from support.clusters import PostgreSQL, postgresql
+from support.engines import RunningFront, running_front
 
 _numbers = count()
 
@@ -26,8 +27,8 @@ def new_database(database_server: PostgreSQL) -> Callable[[], str]:
 
 
 @pytest.fixture(scope="session")
-def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    with front(Path(tmp_path_factory.mktemp("clickhouse"))) as started:
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFront]:
+    with running_front(Path(tmp_path_factory.mktemp("clickhouse"))) as started:
         yield started
 
 

@@ -22,7 +22,8 @@ from typing import Any
 import httpx
 
 from support.books import ANCHOR, NOW, PAIRS, Batch, Books, Sent, observed, some_event, unequal
-from support.clusters import Cluster, Front, PostgreSQL, front, processes_of, signal_all
+from support.clusters import Cluster, PostgreSQL, processes_of, signal_all
+from support.engines import RunningFront, running_front
 from support.proxies import Proxy, proxies
 from support.server import ADMIN_KEY, Server, free_port
 
@@ -71,7 +72,7 @@ class Tally:
 class Fire:
     """One run."""
 
-    def __init__(self, cluster: Cluster, database: PostgreSQL, fronts: list[Front], seed: int):
+    def __init__(self, cluster: Cluster, database: PostgreSQL, fronts: list[RunningFront], seed: int):
         self.cluster, self.database, self.fronts = cluster, database, fronts
         self.tally = Tally()
         self.random = Random(f"{seed}/faults")
@@ -383,7 +384,7 @@ FAULTS: list[Callable[[Fire], None]] = [
 def play(folder: Path, database: PostgreSQL, name: str, seed: int, faults: list[Callable[[Fire], None]]) -> Tally:
     """A cluster of three nodes and four shards on two servers, from its start to its end."""
     with ExitStack() as stack:
-        fronts = [stack.enter_context(front(folder / f"clickhouse-{number}")) for number in range(2)]
+        fronts = [stack.enter_context(running_front(folder / f"clickhouse-{number}")) for number in range(2)]
         urls = [f"{fronts[shard % 2].url}/meterhouse_{shard}" for shard in range(SHARDS)]
         made = Cluster(folder, database.database(name), urls, {"METERHOUSE_NOW": NOW.isoformat()})
         made.environment = {**made.environment, "METERHOUSE_LEASE_SECONDS": str(LEASE_S)}

@@ -26,8 +26,9 @@ import pytest
 from test_same_answers import ORGANIZATIONS, Life, open_accounts
 
 from support.books import ENVIRONMENT, NOW
-from support.clusters import Cluster, Front, cluster
+from support.clusters import Cluster, cluster
 from support.depth import by_depth
+from support.engines import RunningFront
 from support.pages import visitor
 from support.server import ADMIN_KEY, Server, event, serve
 
@@ -120,7 +121,7 @@ Make = Callable[..., Any]
 
 
 @pytest.fixture
-def make(tmp_path: Path, new_database: Callable[[], str], clickhouse: Front, prefix: str) -> Iterator[Make]:
+def make(tmp_path: Path, new_database: Callable[[], str], clickhouse: RunningFront, prefix: str) -> Iterator[Make]:
     """Makes a move: a server, whose settings may be given, and an empty cluster of so many shards."""
     with ExitStack() as stack:
 

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from support.clusters import Cluster, Front, cluster
+from support.clusters import Cluster, cluster
+from support.engines import RunningFront
 from support.pages import visitor
 from support.processes import run_meterhouse
 from support.server import ADMIN_KEY, Server, event, free_port
@@ -21,7 +22,7 @@ SHARDS = 2
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, database_server: Any, clickhouse: Front) -> Iterator[Cluster]:
+def made(tmp_path_factory: pytest.TempPathFactory, database_server: Any, clickhouse: RunningFront) -> Iterator[Cluster]:
     """Two nodes with a shard each."""
     urls = [f"{clickhouse.url}/nodes_{shard}" for shard in range(SHARDS)]
     with cluster(tmp_path_factory.mktemp("nodes"), database_server.database("nodes"), urls) as nodes:
@@ -91,13 +92,15 @@ def test_a_node_with_other_settings_is_refused(made: Cluster, tmp_path: Path, va
     assert text not in told or variable != "METERHOUSE_ADMIN_KEY"
 
 
-def test_a_node_of_another_cluster_is_refused(made: Cluster, clickhouse: Front, tmp_path: Path) -> None:
+def test_a_node_of_another_cluster_is_refused(made: Cluster, clickhouse: RunningFront, tmp_path: Path) -> None:
     """Two clusters on one database."""
     told = refused(made, tmp_path, METERHOUSE_CLICKHOUSE_URLS=f"{clickhouse.url}/others_0 {clickhouse.url}/others_1")
     assert "METERHOUSE_CLICKHOUSE_URLS" in told
 
 
-def test_a_node_with_another_number_of_shards_is_refused(made: Cluster, clickhouse: Front, tmp_path: Path) -> None:
+def test_a_node_with_another_number_of_shards_is_refused(
+    made: Cluster, clickhouse: RunningFront, tmp_path: Path
+) -> None:
     told = refused(made, tmp_path, METERHOUSE_CLICKHOUSE_URLS=f"{clickhouse.url}/nodes_0")
     assert "shards" in told
 

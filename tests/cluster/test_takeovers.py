@@ -21,7 +21,7 @@ from meterhouse.storage.manifest import Batch
 from meterhouse.storage.postgresql.ground import ClusterGround, ShardOfNode
 from meterhouse.storage.postgresql.membership import Membership
 from meterhouse.storage.postgresql.session import Session
-from support.clusters import Front
+from support.engines import RunningFront
 
 METERS = meters_by_namespace(load_catalogs(()))
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -63,7 +63,11 @@ class Owners:
 
 @pytest.fixture
 def owners(
-    new_database: Callable[[], str], clickhouse: Front, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    new_database: Callable[[], str],
+    clickhouse: RunningFront,
+    prefix: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Owners]:
     monkeypatch.setattr(journal, "_STORE_AFTER_SECONDS", 600)  # stored only when asked
     made = Owners(new_database(), f"{clickhouse.url}/{prefix}", tmp_path)

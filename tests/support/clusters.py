@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -14,57 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 
 from support.server import ADMIN_KEY, Server, free_port, serve
-
-TESTS = Path(__file__).parents[1]
-
-
-@dataclass
-class Front:
-    """A ClickHouse front over a folder; see `clickhouse_front`."""
-
-    data: Path
-    port: int
-    process: subprocess.Popen[bytes]
-
-    @property
-    def url(self) -> str:
-        return f"http://default@127.0.0.1:{self.port}"
-
-    def control(self, action: str, **fields: str) -> None:
-        httpx.post(f"http://127.0.0.1:{self.port}/control/{action}", params=fields, trust_env=False).raise_for_status()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def start(self) -> None:
-        """Again, at the same address."""
-        self.process, self.port = _front_process(self.data, self.port)
-
-
-def _front_process(data: Path, port: int) -> tuple[subprocess.Popen[bytes], int]:
-    """A front, and the port that it has, when it answers."""
-    command = [sys.executable, "-m", "support.clickhouse_front", "--data", str(data), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=TESTS)
-    assert process.stdout is not None
-    with process.stdout as told:
-        return process, int(told.readline())
-
-
-@contextmanager
-def front(data: Path) -> Iterator[Front]:
-    """Starts one; ends it."""
-    data.mkdir(parents=True, exist_ok=True)
-    process, port = _front_process(data, 0)
-    started = Front(data, port, process)
-    try:
-        yield started
-    finally:
-        started.kill()
 
 
 @dataclass

@@ -112,7 +112,13 @@ class RunningFront:
     """A front in a process of its own, over one folder."""
 
     def __init__(self, data: Path, *options: str):
-        command = [sys.executable, "-m", "tests.support.clickhouse_front", "--data", str(data), *options]
+        self._command = [sys.executable, "-m", "tests.support.clickhouse_front", "--data", str(data), *options]
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        """Again, at the same address, after it was killed."""
+        command = [*self._command, "--port", str(self.port)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
@@ -123,14 +129,12 @@ class RunningFront:
 
     def control(self, action: str) -> None:
         """Makes it fail, or not: see `clickhouse_front`."""
-        httpx.post(f"http://127.0.0.1:{self.port}/control/{action}").raise_for_status()
+        httpx.post(f"http://127.0.0.1:{self.port}/control/{action}", trust_env=False).raise_for_status()
 
     def kill(self) -> None:
         """Ends it as a machine that is switched off."""
         self._process.kill()
-        self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._process.communicate()
 
 
 @contextmanager

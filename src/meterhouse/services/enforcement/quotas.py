@@ -108,6 +108,8 @@ class Quotas:
             raise NotInMemory
         state = self.state(organization.namespace, organization.id)
         reader = self._usage.reader(organization, at or now, self._store.latest_commit(), self._store.measure)
+        if from_memory and any(grant.meter == meter.slug for grant in reader.grants):
+            raise NotInMemory  # what is left of grants depends on all usage since they began
         limits = []
         for rule in self.rules(organization, meter):
             text = "" if rule.per is None else properties.get(rule.per)
