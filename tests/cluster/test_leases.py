@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -169,3 +170,15 @@ def test_a_commit_that_may_have_come_through_is_taken_back(owner: Owner, monkeyp
     owner.append(4, b"again")
     assert [record.commit for record in owner.journal.left()] == [1, 4]
     assert owner.session.rows(APPEND, late) == []  # what was still on its way comes too late
+
+
+def test_a_clock_that_is_an_hour_off_is_told_and_changes_no_lease(
+    session: Session, owner: Owner, take: Callable[[str], Owner | None]
+) -> None:
+    late = Membership(session, "late:1", SECONDS)
+    late.join("id", {"version": "1", "shards": "1"}, SystemClock().now() + timedelta(hours=1))
+    assert 3_590_000 < late.nodes()["late:1"] < 3_610_000
+    assert take("late") is None
+    assert owner.lease.holds()
+    time.sleep(SECONDS)
+    assert take("late") is not None
