@@ -413,9 +413,13 @@ def test_organizations_are_searched_filtered_sorted_and_paged(many: Server) -> N
 
 
 def test_the_overview_tells_who_is_near_a_limit_and_what_was_refused(many: Server) -> None:
-    near, far = "other", "org-001"
+    near, far, granted, rich = "other", "org-001", "org-002", "org-004"
     many.subscribe(near, {"plan": None, "anchor": "2026-03-01", "interval": "P1M", "limits": {"mentions": 2}})
     many.subscribe(far, {"plan": "Free", "anchor": "2026-03-01", "interval": "P1M"})
+    for organization, amount in ((granted, 10), (rich, 1000)):
+        many.subscribe(organization, {"plan": None, "anchor": "2026-03-01", "interval": "P1M"})
+        body = {"meter": "credits", "amount": amount, "effective_at": "2026-03-01T00:00:00Z"}
+        assert many.admin("POST", f"/v1/organizations/{organization}/grants", body).status_code == 201
     many.send(
         "octolens", [event("mention.found", near, {"mention_id": n}, at="2026-03-02T00:00:00Z") for n in ("a", "b")]
     )
@@ -424,6 +428,8 @@ def test_the_overview_tells_who_is_near_a_limit_and_what_was_refused(many: Serve
         [
             event("credit.used", far, {"amount": 79}, at="2026-03-02T00:00:00Z"),
             event("credit.used", far, {"amount": 10}, at="2026-02-27T00:00:00Z"),  # not of this usage period
+            event("credit.used", granted, {"amount": 9}, at="2026-03-02T00:00:00Z"),
+            event("credit.used", rich, {"amount": 9}, at="2026-03-02T00:00:00Z"),
             event("credit.used", far, {"amount": "much"}),
         ],
     )
@@ -431,7 +437,8 @@ def test_the_overview_tells_who_is_near_a_limit_and_what_was_refused(many: Serve
         html = operator.get("/?namespace=unsiloed&meter=credits").text
     [nearing] = [table for table in Read(html).tables if table[0][1]["text"] == "Meter"]
     assert [(row[0]["text"], row[1]["text"], row[4]["text"]) for row in nearing[1:]] == [
-        ("100% Other_", "mentions", "100.0 %")
+        ("100% Other_", "mentions", "100.0 %"),
+        ("Ünique 2", "credits", "90.0 %"),
     ]
     [refused] = report["errors"]
     assert f"<strong>{refused['id']}</strong>" in html

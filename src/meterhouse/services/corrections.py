@@ -205,13 +205,13 @@ class Corrections:
             for (name, period), moment in places.items():
                 organization = Organization(name, name, rows[0].namespace, moment)
                 before, after = (
-                    self._usage.reader(organization, moment, commit, measuring).summary().meters
+                    self._usage.reader(organization, moment, commit, measuring).used()
                     for measuring in (self._store.measure, supposed)
                 )
                 changed = {
-                    then.meter.slug: (then.used, now.used)
-                    for then, now in zip(before, after, strict=True)
-                    if then.used != now.used
+                    meter.slug: (then, now)
+                    for (meter, then), (_, now) in zip(before, after, strict=True)
+                    if then != now
                 }
                 effects.append(Effect(name, period, changed))
         return effects
