@@ -27,6 +27,7 @@ from meterhouse.http.app import Metering, create_app
 from meterhouse.http.portal_tokens import PortalTokens
 from meterhouse.services.accounts import Accounts, KeyPolicy
 from meterhouse.services.corrections import Corrections
+from meterhouse.services.enforcement import Enforcement
 from meterhouse.services.erasures import Erasures
 from meterhouse.services.event_explanations import EventExplanations
 from meterhouse.services.forecasts import Forecasts
@@ -34,6 +35,7 @@ from meterhouse.services.grants import Grants
 from meterhouse.services.ingest import Ingest
 from meterhouse.services.migration import Migration
 from meterhouse.services.rate_limits import RateLimits
+from meterhouse.services.reservations import Reservations
 from meterhouse.services.snapshots import LocalSnapshots
 from meterhouse.services.usage import Usage
 from meterhouse.services.usage_queries import UsageQueries
@@ -122,8 +124,9 @@ def twins_at(
     ledger = SqlLedger.open(f"sqlite:///{folder / 'ledger.db'}")
     store = open_store(folder, {each.namespace: tuple(each.meters.values()) for each in catalogs})
     accounts = Accounts(ledger, catalogs, policies, clock, os.urandom)
-    ingest = Ingest(store, catalogs, clock, deleted=ledger.deleted, shard=shard)
     usage = Usage(store, ledger, catalogs, clock, CursorSeal(b"twins"), seat=Seat(shard))
+    enforcement = Enforcement(store, usage, catalogs, clock)
+    ingest = Ingest(store, catalogs, clock, deleted=ledger.deleted, shard=shard, enforcement=enforcement)
     corrections = Corrections(
         store=store,
         log=store,
@@ -156,6 +159,8 @@ def twins_at(
         corrections=corrections,
         stories=EventExplanations(store, ledger, catalogs),
         erasures=erasures,
+        enforcement=enforcement,
+        reservations=Reservations(enforcement, ingest, catalogs, clock, lambda: f"r-{next(_numbers)}"),
         migration=Migration(
             store,
             ledger,
