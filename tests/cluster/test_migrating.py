@@ -193,6 +193,7 @@ def test_every_answer_is_as_it_was(make: Make) -> None:
         assert server.key("onepin-2") != server.key("onepin-2"), "keys are numbered on"
 
 
+@pytest.mark.thorough
 def test_a_server_that_moves_answers_and_takes_events_and_nothing_is_lost(make: Make) -> None:
     move: Move = make(now=None)
     organizations = [move.server.organization("unsiloed") for _ in range(5)]
@@ -259,7 +260,7 @@ def test_whenever_it_is_killed_it_can_be_repeated(make: Make) -> None:
     sent, moved, died = 1, False, []
     spend(move.server, organizations)
     with standing_by(move, "a") as starting:
-        for number in count(1, by_depth(4, 1, 1)):
+        for number in count(1, by_depth(4, 3, 1)):
             for when in ("before", "after"):
                 if (run := move.die(number, when)).returncode != -signal.SIGKILL:
                     break
@@ -313,6 +314,7 @@ def answering(node: Server) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.thorough
 def test_what_ended_after_the_server_had_moved_is_said_later(make: Make) -> None:
     """Also when the server has been stopped meanwhile."""
     move: Move = make(2)
@@ -329,6 +331,7 @@ def test_what_ended_after_the_server_had_moved_is_said_later(make: Make) -> None
     assert used(move.cluster.start("a"), organizations[0]) == 1
 
 
+@pytest.mark.thorough
 def test_a_pause_lapses_and_nobody_goes_on_with_it(make: Make) -> None:
     move: Move = make(1)
     server = move.server

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from cluster.fire import a_node_killed, play, shuffled
+from cluster.fire import play, shuffled
 from support.clusters import postgresql
 from support.depth import by_depth
 
@@ -29,11 +29,3 @@ def test_under_fire(tmp_path: Path) -> None:
     assert tally.lost == tally.doubled == 0, tally
     assert tally.acknowledged > 0
     assert tally.read > 0
-
-
-def test_a_node_is_killed(tmp_path: Path) -> None:
-    with postgresql() as database:
-        tally = play(tmp_path, database, "killed", 1, [a_node_killed])
-    assert not tally.missed, tally.missed[:5]
-    assert tally.lost == tally.doubled == 0, tally
-    assert min(tally.acknowledged, tally.read) > 0
