@@ -37,6 +37,7 @@ RESERVED = (
     "/v1/erasures",
     "/v1/events",
     "/v1/export",
+    "/v1/migration",
     "/v1/namespaces",
     "/v1/organizations",
     "/v1/query",
