@@ -24,7 +24,7 @@ from support.server import ADMIN_KEY, Server, serve
 
 SHARDS = 3
 SEED = int(os.environ.get("SHARDS_SEED", "1"))
-STEPS = by_depth(8, 30, 600)
+STEPS = by_depth(8, 12, 600)
 ORGANIZATIONS = {namespace: [f"{namespace}-{number}" for number in range(1, 6)] for namespace in METERS}
 QUERIES = (
     "range=30d&group_by=organization",
