@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 import zstandard
 
 from meterhouse.clocks import SystemClock
+from meterhouse.domain.shards import ShardMap
 from meterhouse.storage.clickhouse.journal.segment import Record
+from meterhouse.storage.ledger.shared_ledger import SharedLedger
 from meterhouse.storage.manifest import Manifest
 from meterhouse.storage.postgresql.cluster_queries import APPEND
 from meterhouse.storage.postgresql.journal_table import JournalTable
@@ -182,3 +185,13 @@ def test_a_clock_that_is_an_hour_off_is_told_and_changes_no_lease(
     assert owner.lease.holds()
     time.sleep(SECONDS)
     assert take("late") is not None
+
+
+def test_nodes_that_found_a_cluster_at_the_same_time_agree_on_its_shards(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    ledgers = [SharedLedger.open(url) for _ in range(6)]
+    with ThreadPoolExecutor(len(ledgers)) as pool:
+        [*pool.map(lambda ledger: ledger.set_shard_map(ShardMap.even(4)), ledgers)]
+    assert ledgers[0].shard_map() == ShardMap.even(4)
+    for ledger in ledgers:
+        ledger.close()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, delete, insert, select
+from sqlalchemy import URL, Connection, delete, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -111,7 +111,8 @@ class SqlLedger(SqlGrants, SqlRequestCounts, SqlEndedSessions):
             connection.execute(delete(shards))
             connection.execute(delete(turns))
             if shard_map.count > 1:
-                connection.execute(insert(shards), rows)
+                # Nodes that found a cluster at the same time write the same.
+                connection.execute(self._insert(shards).on_conflict_do_nothing(), rows)
 
     def _check(self) -> None:
         """Raises `StorageDamaged` for a file that is."""
