@@ -1,6 +1,6 @@
 """Nothing acknowledged is lost, nothing counts twice, and no answer misses what was acknowledged before, whatever dies.
 
-By hand: `FIRE_ROUNDS=20 FIRE_SEED=7 pytest -s tests/cluster/test_under_fire.py`.
+By hand: `TEST_DEPTH=deep FIRE_ROUNDS=20 FIRE_SEED=7 pytest -s tests/cluster/test_under_fire.py`.
 """
 
 from __future__ import annotations
