@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from .clocks import SystemClock
@@ -39,13 +39,9 @@ def joined(settings: Settings, version: str, name: str = "") -> Iterator[Members
         raise FolderError(f"a cluster needs {missing.name}: pip install 'meterhouse[cluster]'") from None
 
     check_url(settings.cluster_url)
-    with ExitStack() as stack:
-        session = Session(settings.cluster_url)
-        stack.callback(session.close)
+    with closing(Session(settings.cluster_url)) as session:
         membership = Membership(session, name or node_name(settings), settings.lease_seconds)
-        ledger = SharedLedger.open(settings.cluster_url)
-        with ExitStack() as closing_ledger:
-            closing_ledger.callback(ledger.close)
+        with closing(SharedLedger.open(settings.cluster_url)) as ledger:
             if ledger.turn() is not None:
                 raise FolderError(
                     "METERHOUSE_CLUSTER_URL is the ledger of a data folder: name another database, and bring the "

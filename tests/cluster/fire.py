@@ -83,11 +83,8 @@ class Fire:
         self._events: dict[tuple[str, str], Sent] = {}
         self._over = threading.Event()
         self._keys: dict[str, str] = {}
-        self._ports = {name: self._free_ports() for name in NODES}
+        self._ports = {name: free_port() for name in NODES}
         self._proxies: dict[str, list[Proxy]] = {}
-
-    def _free_ports(self) -> int:
-        return free_port()
 
     def begin(self) -> None:
         """Starts the nodes. Other nodes reach each of them through a network that can be cut."""

@@ -8,7 +8,6 @@ which is why inserts have tokens besides.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from ..rollups import table_queries
 from ..rollups.coverage import RollupCoverage
 from . import takeover_queries
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,100}")
-"""What the databases of a shard may be called."""
 _ATTEMPTS = 5
 
 Connect: TypeAlias = Callable[[str], Engine]
@@ -39,7 +36,7 @@ class Takeover:
 
     connect: Connect
     prefix: str
-    """What the names of the shard's databases begin with; see `NAME`."""
+    """What the names of the shard's databases begin with: letters, digits and _, as the settings have it."""
     epoch: int
     owner: str
     """Whose databases these are, as they say of themselves: a text without quotes."""

@@ -1,4 +1,5 @@
-"""The SQL of taking a shard's databases over. Names are put in by `takeover`, which has checked them."""
+"""The SQL of taking a shard's databases over. Names are put in by `takeover`: the settings take none but of letters,
+digits and _."""
 
 from __future__ import annotations
 
