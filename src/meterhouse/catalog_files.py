@@ -1,16 +1,16 @@
-"""Catalogs, read from their files."""
+"""Catalogs, read from their files and from stored versions."""
 
 from __future__ import annotations
 
-import tomllib
-from decimal import Decimal
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 from .contracts import installed
-from .domain.catalog import Catalog, CatalogError, parse_catalog
-from .domain.meter import Meter
-from .services.catalogs import Catalogs
+from .domain.catalog import Catalog, CatalogError
+from .domain.catalog_parser import parse_catalog
+from .domain.catalog_version import CatalogFormat, CatalogVersion, decode_catalog
+from .services.catalogs import BaseCatalog, Catalogs
 
 
 def load_catalogs(paths: tuple[Path, ...]) -> Catalogs:
@@ -21,23 +21,30 @@ def load_catalogs(paths: tuple[Path, ...]) -> Catalogs:
         if paths
         else {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".toml")}
     )
-    return Catalogs(_load_catalog(name, source) for name, source in sorted(sources.items()))
+    return Catalogs(_load_catalog(name, source, named=bool(paths)) for name, source in sorted(sources.items()))
 
 
-def _load_catalog(name: str, source: Path | resources.abc.Traversable) -> Catalog:
+def _load_catalog(name: str, source: Path | resources.abc.Traversable, *, named: bool) -> BaseCatalog:
     try:
-        document = tomllib.loads(source.read_text("utf-8"), parse_float=Decimal)
+        text = source.read_text("utf-8")
     except OSError as wrong:
         raise CatalogError(f"{name}: cannot be read: {wrong.strerror}; see --catalog and METERHOUSE_CATALOGS") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+    except UnicodeDecodeError as wrong:
         raise CatalogError(f"{name}: not TOML: {wrong}") from None
-    catalog = parse_catalog(document, name)
+    return BaseCatalog(_read_catalog(text, CatalogFormat.TOML, name), text, name if named else None)
+
+
+def read_version(version: CatalogVersion) -> Catalog:
+    """A stored version. Raises `CatalogError`."""
+    origin = f"version {version.number} of the catalog of {version.namespace!r}" if version.number else "the catalog"
+    catalog = _read_catalog(version.text, version.format, origin)
+    meters = {slug: replace(meter, earlier=version.earlier.get(slug, ())) for slug, meter in catalog.meters.items()}
+    return replace(catalog, meters=meters)
+
+
+def _read_catalog(text: str, written: CatalogFormat, origin: str) -> Catalog:
+    catalog = parse_catalog(decode_catalog(text, written, origin), origin)
     if catalog.contract is not None and catalog.contract not in installed():
         known = ", ".join(installed())
-        raise CatalogError(f"{name}: the contract {catalog.contract!r} is not installed; there is {known}")
+        raise CatalogError(f"{origin}: the contract {catalog.contract!r} is not installed; there is {known}")
     return catalog
-
-
-def meters_by_namespace(catalogs: Catalogs) -> dict[str, tuple[Meter, ...]]:
-    """The meters of all catalogs."""
-    return {catalog.namespace: tuple(catalog.meters.values()) for catalog in catalogs}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
 from .contracts.contract import BASE62, Contract
 from .domain.catalog import Catalog
 from .domain.organization import KeyFormat
 from .services.accounts import EVENTS_WRITE, USAGE_READ, KeyPolicy
+from .services.catalogs import Catalogs
 
 _OWN_KEYS = KeyPolicy(
     KeyFormat("mh_live_", BASE62, 32),
@@ -16,8 +20,30 @@ _OWN_KEYS = KeyPolicy(
 """For namespaces whose organizations speak no contract but our own."""
 
 
-def key_policy(catalog: Catalog, contracts: dict[str, Contract]) -> KeyPolicy:
-    """That of a catalog's namespace."""
+@dataclass(frozen=True, slots=True)
+class KeyPolicies(Mapping[str, KeyPolicy]):
+    """Those of all namespaces that there are at the moment."""
+
+    catalogs: Catalogs
+    contracts: dict[str, Contract]
+
+    def __getitem__(self, namespace: str) -> KeyPolicy:
+        """Raises `KeyError` for an unknown one."""
+        catalog = self.catalogs.find(namespace)
+        if catalog is None:
+            raise KeyError(namespace)
+        return _key_policy(catalog, self.contracts)
+
+    def __iter__(self) -> Iterator[str]:
+        """All namespaces."""
+        return (catalog.namespace for catalog in self.catalogs)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return sum(1 for _ in self.catalogs)
+
+
+def _key_policy(catalog: Catalog, contracts: dict[str, Contract]) -> KeyPolicy:
     if catalog.contract is None:
         return _OWN_KEYS
     contract = contracts[catalog.contract]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from .catalog_files import load_catalogs, meters_by_namespace
+from .catalog_files import load_catalogs
 from .clocks import SystemClock
 from .domain.errors import FolderError
 from .settings import Settings
@@ -57,7 +57,7 @@ def verify(path: Path, settings: Settings) -> list[str]:
             restore(source, Path(folder) / "data")
             return verify(Path(folder) / "data", replace(settings, ledger_url=None))
     with closing(DataFolder(path, repairing=True)) as data:
-        meters = meters_by_namespace(load_catalogs(settings.catalogs))
+        meters = load_catalogs(settings.catalogs).meters()
         return list(verify_folder(data, settings.ledger_url, meters))
 
 
@@ -67,7 +67,7 @@ def reshard(path: Path, settings: Settings, count: int) -> Resharded:
 
     if not path.is_dir():
         raise FolderError(f"{path} is no data folder")
-    meters = meters_by_namespace(load_catalogs(settings.catalogs))
+    meters = load_catalogs(settings.catalogs).meters()
     return reshard_folder(path, count, settings.ledger_url, meters)
 
 
@@ -77,7 +77,7 @@ def repair(path: Path, settings: Settings, *, accept_loss: bool) -> Report:
 
     if not path.is_dir():
         raise FolderError(f"{path} is no data folder")
-    meters = meters_by_namespace(load_catalogs(settings.catalogs))
+    meters = load_catalogs(settings.catalogs).meters()
     with closing(DataFolder(path, repairing=True)) as folder:
         try:
             return FolderRepair(folder, settings.ledger_url, meters, SystemClock().now()).run(accept_loss=accept_loss)

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from litestar.types import ASGIApp
 
-from .catalog_files import load_catalogs, meters_by_namespace
+from .catalog_files import load_catalogs, read_version
 from .clocks import FrozenClock, SystemClock
 from .cluster.divided_ingest import divided
 from .cluster.peers import Peers
@@ -28,13 +28,14 @@ from .domain.listing import CursorSeal
 from .domain.shards import Seat
 from .http.app import MakePages, Metering, create_app
 from .http.portal_tokens import PortalTokens
-from .key_policies import key_policy
+from .key_policies import KeyPolicies
 from .ports.chunks import Chunks
 from .ports.clock import Clock
 from .ports.event_store import EventStore
 from .ports.snapshots import Snapshots
 from .ports.whole_store import WholeStore
 from .services.accounts import Accounts
+from .services.catalog_changes import CatalogChanges
 from .services.catalogs import Catalogs
 from .services.corrections import Corrections
 from .services.enforcement import Enforcement
@@ -48,7 +49,7 @@ from .services.migration import Migration
 from .services.purging import Purging
 from .services.rate_limits import RateLimits
 from .services.reservations import Reservations
-from .services.retention import Retention
+from .services.retention import Completeness, Retention
 from .services.rollup_worker import RollupWorker
 from .services.snapshots import LocalSnapshots
 from .services.usage import Usage
@@ -103,6 +104,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
             accounts=ground.accounts,
             grants=Grants(ground.accounts, ground.seat, _random_id),
             catalogs=ground.catalogs,
+            catalog_changes=CatalogChanges(ground.catalogs, ground.ledger, read_version, ground.clock),
             contracts=ground.contracts,
             verifiers=_token_verifiers(ground.contracts, ground.clock),
             rate_limits=RateLimits(ground.ledger, metering.migration.changing if metering is not None else nullcontext),
@@ -153,22 +155,22 @@ class _Ground:
 
 def _open_ground(settings: Settings, place: Place | None, cleanup: ExitStack) -> _Ground:
     catalogs = load_catalogs(settings.catalogs)
+    contracts = {name: configured(contract, settings.contract_options) for name, contract in installed().items()}
+    refuse_unknown(settings.contract_options, contracts.values(), VARIABLES)
+    clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
+    standing = stand(settings, place)
+    cleanup.callback(standing.ground.close)
+    ledger, seat, peers = standing.ground.ledger, standing.ground.seat, None
+    catalogs.follow(ledger, read_version)
     for namespace in settings.retention_days:
         try:
             catalogs.get(namespace)
         except NotFound as unknown:
             raise NotFound(f"METERHOUSE_RETENTION_DAYS: {unknown}") from None
-    contracts = {name: configured(contract, settings.contract_options) for name, contract in installed().items()}
-    refuse_unknown(settings.contract_options, contracts.values(), VARIABLES)
-    policies = {catalog.namespace: key_policy(catalog, contracts) for catalog in catalogs}
-    clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
-    standing = stand(settings, place)
-    cleanup.callback(standing.ground.close)
-    ledger, seat, peers = standing.ground.ledger, standing.ground.seat, None
     if standing.addresses is not None:
         peers = Peers(standing.addresses, seat, ledger.secret("node", os.urandom(32)))
     grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
-    accounts = Accounts(ledger, catalogs, policies, clock, os.urandom, grace)
+    accounts = Accounts(ledger, catalogs, KeyPolicies(catalogs, contracts), clock, os.urandom, grace)
     return _Ground(settings, catalogs, contracts, clock, standing, ledger, accounts, grace, seat, peers)
 
 
@@ -178,18 +180,18 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
 
     settings, catalogs, clock = ground.settings, ground.catalogs, ground.clock
     ledger, seat, peers = ground.ledger, ground.seat, ground.peers
-    store = ground.standing.ground.open_store(meters_by_namespace(catalogs))
+    store = ground.standing.ground.open_store(catalogs.meters())
     whole: WholeStore = store if peers is None else SpanningStore(store, seat, peers)
-    cleanup.callback(RollupWorker(store, settings.materialize_interval_seconds).close)
+    cleanup.callback(RollupWorker(store, catalogs.meters, settings.materialize_interval_seconds).close)
     limits = GroupCommitLimits(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
     seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))
-    incomplete: dict[tuple[str, str], datetime] = {}
-    usage = Usage(store, ledger, catalogs, clock, seal, incomplete, seat)
+    completeness = Completeness(store)
+    completeness.warn(catalogs)
+    usage = Usage(store, ledger, catalogs, clock, seal, completeness.since, seat)
     enforcement = Enforcement(store, usage, catalogs, clock)
     ingest = Ingest(store, catalogs, clock, limits, ledger.deleted, shard=seat.number, enforcement=enforcement)
     cleanup.callback(ingest.close)
-    retention = Retention(store, ingest, catalogs, clock, settings.retention_days)
-    incomplete |= retention.incomplete()
+    retention = Retention(store, ingest, catalogs, clock, completeness, settings.retention_days)
     migration = _migration(ground, store)
     upkeep = [migration.at_rest(retention.redact_due)]
     if ground.grace is not None:
@@ -213,7 +215,7 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
         ingest=ingest,
         intake=ingest if peers is None else divided(ingest, seat, peers, catalogs),
         usage=usage,
-        queries=UsageQueries(snapshots, store, ledger, catalogs, clock, incomplete, seat),
+        queries=UsageQueries(snapshots, store, ledger, catalogs, clock, completeness.since, seat),
         forecasts=Forecasts(),
         corrections=Corrections(
             store=store,

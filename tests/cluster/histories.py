@@ -17,7 +17,7 @@ from meterhouse.cluster.spanning_reader import SpanningReader
 from meterhouse.domain.correction import RESTORE, VOID
 from meterhouse.domain.event import Event
 from meterhouse.domain.event_parser import parse_event
-from meterhouse.domain.meter import BY_ORGANIZATION, Aggregation, GroupSet, Meter, MeterQuery, StateWindow
+from meterhouse.domain.meter import BY_ORGANIZATION, Aggregation, GroupSet, Meter, MeterQuery, StateWindow, redefined
 from meterhouse.domain.shards import ShardMap
 from support.reference import ReferenceStore
 
@@ -25,6 +25,7 @@ NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 STORED = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 ORGANIZATIONS = tuple(f"org-{number}" for number in range(10))
+WHERE = (("state", ("on",)),)
 SINGLE = (
     Meter("count", "thing", Aggregation.COUNT, group_by=("group",)),
     Meter("sum", "thing", Aggregation.SUM, values=("n", "m"), optional=True, group_by=("group",)),
@@ -34,6 +35,12 @@ SINGLE = (
     Meter("newest", "thing", Aggregation.LATEST, values=("n",), group_by=("group",)),
     Meter("unique", "thing", Aggregation.UNIQUE_COUNT, values=("name",), group_by=("group",)),
     Meter("others", "other", Aggregation.UNIQUE_COUNT, values=("state",), group_by=("group",)),
+    Meter("some", "thing", Aggregation.UNIQUE_COUNT, values=("name",), group_by=("group",), where=WHERE),
+    redefined(
+        Meter("then", "thing", Aggregation.SUM, values=("n",), group_by=("group",), where=WHERE),
+        Meter("then", "thing", Aggregation.SUM, values=("m",), optional=True, group_by=("group",)),
+        NOON,
+    ),
 )
 STATES = Meter("states", "thing", Aggregation.STATE_COUNT, entity="name", state="state", group_by=("group",))
 STATES_NOW = Meter(

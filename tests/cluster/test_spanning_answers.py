@@ -20,7 +20,7 @@ from meterhouse.domain.shards import ShardMap
 from meterhouse.domain.usage_query import Compare, UsageQuery, Window
 from meterhouse.ports.snapshots import Snapshot, Snapshots
 from meterhouse.services import usage_parts, usage_queries
-from meterhouse.services.catalogs import Catalogs
+from meterhouse.services.catalogs import BaseCatalog, Catalogs
 from meterhouse.services.snapshots import LocalSnapshots
 from meterhouse.services.usage_queries import UsageQueries
 from support.depth import by_depth
@@ -56,7 +56,7 @@ class SpanningSnapshots:
 
 
 def queries_over(snapshots: Snapshots) -> UsageQueries:
-    return UsageQueries(snapshots, None, None, Catalogs([CATALOG]), Clock())  # type: ignore[arg-type]
+    return UsageQueries(snapshots, None, None, Catalogs([BaseCatalog(CATALOG, "")]), Clock())  # type: ignore[arg-type]
 
 
 @st.composite

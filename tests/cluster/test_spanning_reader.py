@@ -38,7 +38,7 @@ from support.different_values import hold_different_values
 from support.reference import ReferenceStore
 from support.stores import open_store
 
-COUNT, _, _, MOST, _, NEWEST, UNIQUE, _ = SINGLE
+COUNT, _, _, MOST, _, NEWEST, UNIQUE, *_ = SINGLE
 RANKED = ("COUNT", "SUM", "MIN", "MAX", "UNIQUE_COUNT")
 SHARDS = st.integers(1, 4).map(ShardMap.even)
 KNOWN_AT = st.none() | INSTANTS

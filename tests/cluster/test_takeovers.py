@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from meterhouse.catalog_files import load_catalogs, meters_by_namespace
+from meterhouse.catalog_files import load_catalogs
 from meterhouse.clocks import SystemClock
 from meterhouse.domain.errors import FolderError
 from meterhouse.domain.event import Event, Outcome
@@ -23,7 +23,7 @@ from meterhouse.storage.postgresql.membership import Membership
 from meterhouse.storage.postgresql.session import Session
 from support.engines import RunningFront
 
-METERS = meters_by_namespace(load_catalogs(()))
+METERS = load_catalogs(()).meters()
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 

@@ -23,7 +23,16 @@ from hypothesis import strategies as st
 from meterhouse.domain.correction import RESTORE, VOID
 from meterhouse.domain.event import Event
 from meterhouse.domain.event_parser import parse_event
-from meterhouse.domain.meter import BY_ORGANIZATION, Aggregation, GroupSet, Measure, Meter, MeterQuery, StateWindow
+from meterhouse.domain.meter import (
+    BY_ORGANIZATION,
+    Aggregation,
+    GroupSet,
+    Measure,
+    Meter,
+    MeterQuery,
+    StateWindow,
+    redefined,
+)
 from meterhouse.domain.partial_aggregate import value_of
 from meterhouse.storage.clickhouse.engine.engine import NO_PARAMETERS, EngineError, Parameters
 from meterhouse.storage.clickhouse.rollups import rollups, table_queries
@@ -38,6 +47,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
+WHERE = (("group", ("a", "it's")), ("state", ("", "on")))
 METERS = {
     "ns": [
         Meter("count", "thing", Aggregation.COUNT, group_by=("group", "user.id")),
@@ -50,6 +60,22 @@ METERS = {
         Meter("newest", "thing", Aggregation.LATEST, values=("n",), group_by=("group",)),
         Meter("unique", "thing", Aggregation.UNIQUE_COUNT, values=("name",), group_by=("group",)),
         Meter("other", "other", Aggregation.COUNT),
+        Meter("some", "thing", Aggregation.COUNT, group_by=("group",), where=WHERE),
+        Meter("part", "thing", Aggregation.SUM, values=("n",), group_by=("group",), where=WHERE),
+        Meter("least of some", "thing", Aggregation.MIN, values=("m",), optional=True, where=WHERE),
+        Meter("unique of some", "thing", Aggregation.UNIQUE_COUNT, values=("name",), where=WHERE),
+        *(
+            redefined(
+                Meter(f"now {aggregation}", "thing", aggregation, values=("n",), group_by=("group",)),
+                redefined(
+                    Meter("x", "thing", aggregation, values=("m",), optional=True, where=WHERE, group_by=("group",)),
+                    Meter("x", "thing", aggregation, values=("m",), group_by=("group",)),
+                    NOON - 3 * 60 * MINUTE,
+                ),
+                NOON + 7 * MINUTE,
+            )
+            for aggregation in (Aggregation.SUM, Aggregation.LATEST)
+        ),
         Meter("states", "thing", Aggregation.STATE_COUNT, entity="name", state="state", group_by=("group",)),
     ]
 }

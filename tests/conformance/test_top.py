@@ -18,7 +18,19 @@ from support.reference import ReferenceStore
 from support.stores import open_store
 
 COUNT, SUM, BOTH, ANY = METERS["ns"][:4]
-ASKED = [(SUM, COUNT), (COUNT, SUM), (BOTH, SUM, COUNT), (BOTH,), (COUNT,), (ANY, COUNT), (STRANGER, SUM)]
+[SOME] = [meter for meter in METERS["ns"] if meter.slug == "some"]
+[THEN] = [meter for meter in METERS["ns"] if meter.slug == "now SUM"]
+ASKED = [
+    (SUM, COUNT),
+    (COUNT, SUM),
+    (BOTH, SUM, COUNT),
+    (BOTH,),
+    (COUNT,),
+    (ANY, COUNT),
+    (STRANGER, SUM),
+    (SOME, SUM),
+    (THEN, COUNT),
+]
 EDGES = [(None, None), (NOON + MINUTE, None), (None, NOON + 100 * MINUTE), (NOON, NOON + 60 * MINUTE), (NOON, NOON)]
 NUMBERS = [
     0,

@@ -24,12 +24,12 @@ from meterhouse.domain.plan import Subscription
 from meterhouse.domain.quantity import ZERO, add
 from meterhouse.domain.usage_query import Compare, UsageAnswer, UsageFigures, UsageQuery, Window
 from meterhouse.services import usage_parts
-from meterhouse.services.catalogs import Catalogs
+from meterhouse.services.catalogs import BaseCatalog, Catalogs
 from meterhouse.services.snapshots import LocalSnapshots
 from meterhouse.services.usage_queries import UsageQueries
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from support.depth import by_depth
-from support.reference import ReferenceStore, Row, aggregate, grouped_text, measure_states
+from support.reference import ReferenceStore, Row, aggregate, grouped_text, measure_states, reads
 from support.stores import open_store
 
 # Around changes of the clocks, of which one skips midnight and one comes at 24:00.
@@ -162,7 +162,7 @@ def ask(
     store: ClickHouseEventStore, reference: ReferenceStore, query: UsageQuery, organizations: tuple[str, ...]
 ) -> None:
     catalog = Catalog("ns", None, {meter.slug: meter for meter in METERS}, {})
-    queries = UsageQueries(LocalSnapshots(store), store, Ledger(), Catalogs([catalog]), Clock())  # type: ignore[arg-type]
+    queries = UsageQueries(LocalSnapshots(store), store, Ledger(), Catalogs([BaseCatalog(catalog, "")]), Clock())  # type: ignore[arg-type]
     answer = queries.answer(query, "ns", organizations)
     told = [row.commit for row in reference.rows if query.as_of is None or row.stored_at <= query.as_of]
     rows = [
@@ -187,7 +187,7 @@ class Check:
             if meter.aggregation is Aggregation.STATE_COUNT:
                 self.states(each)
                 continue
-            events = [row.event for row in self.rows if row.event.type == meter.event_type and self.keeps(row.event)]
+            events = [row.event for row in self.rows if reads(meter, row.event) and self.keeps(row.event)]
             inside = [one for one in events if self.inside(one)]
             before = [one for one in events if self.inside_compared(one)]
             self.figures(meter, each.figures, inside, before)

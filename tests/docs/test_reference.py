@@ -17,7 +17,7 @@ from walkthrough import DOCS, File, steps
 
 from meterhouse import cli
 from meterhouse.contracts import installed
-from meterhouse.domain import catalog
+from meterhouse.domain import catalog_parser
 from meterhouse.domain.meter import Aggregation, StateWindow
 from meterhouse.http.observability import Metrics
 from meterhouse.settings import Settings
@@ -110,7 +110,7 @@ def undocumented_metrics(docs: Path) -> list[str]:
 
 def undocumented_catalog_keys(docs: Path) -> list[str]:
     text = (docs / "reference/catalogs.md").read_text("utf-8")
-    keys = {*catalog._METER_KEYS, *Aggregation, "slug", "description", "limits", "namespace", "contract"}
+    keys = {*catalog_parser._METER_KEYS, *Aggregation, "slug", "description", "limits", "namespace", "contract"}
     missing = [key for key in ("[[meters]]", "[[plans]]", *sorted(keys)) if not row(text, key)]
     return missing + [each for each in StateWindow if f"`{each}`" not in row(text, "window")]
 
@@ -180,9 +180,9 @@ def test_every_link_leads_to_something() -> None:
 def test_the_example_catalog_can_be_used_and_has_every_key() -> None:
     [example] = [step for step in steps(DOCS / "reference/catalogs.md") if isinstance(step, File)]
     document = tomllib.loads(example.content, parse_float=Decimal)
-    parsed = catalog.parse_catalog(document, "the example")
+    parsed = catalog_parser.parse_catalog(document, "the example")
     assert {meter.aggregation for meter in parsed.meters.values()} == set(Aggregation)
-    assert {key for meter in document["meters"] for key in meter} == catalog._METER_KEYS
+    assert {key for meter in document["meters"] for key in meter} == catalog_parser._METER_KEYS
 
 
 @pytest.mark.parametrize(

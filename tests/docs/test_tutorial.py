@@ -12,6 +12,7 @@ PAGES = [
     "how-to/ask-about-usage.md",
     "how-to/operate-a-server.md",
     "how-to/correct-the-past.md",
+    "how-to/change-a-catalog.md",
     "how-to/sell-credits.md",
     "how-to/back-up-and-move.md",
 ]

@@ -32,6 +32,9 @@ class _Store:
     def stored_events(self) -> int:
         return self.waiting * (len(self.folds) + 1)
 
+    def define(self, meters: object) -> None:
+        pass
+
     def materialize(self, settled_commit: int) -> bool:
         time.sleep(FOLD_SECONDS)
         self.folds.append(settled_commit)
@@ -45,7 +48,7 @@ class _Store:
 
 
 def folds_of(store: _Store) -> list[int]:
-    folding = RollupWorker(cast("EventStore", store), 0)
+    folding = RollupWorker(cast("EventStore", store), dict, 0)
     time.sleep(15 * FOLD_SECONDS)
     folding.close()
     return store.folds
@@ -67,7 +70,7 @@ def test_a_few_events_wait_until_they_are_old(monkeypatch: pytest.MonkeyPatch) -
 
 def test_once_no_more_come_the_newest_are_folded() -> None:
     store = _Store(busy=True)
-    folding = RollupWorker(cast("EventStore", store), 0)
+    folding = RollupWorker(cast("EventStore", store), dict, 0)
     time.sleep(2 * FOLD_SECONDS)
     store.busy = False
     time.sleep(2.5 * FOLD_SECONDS)

@@ -131,7 +131,7 @@ class ReferenceStore:
             for row in self.counted(query.as_of_commit)
             if row.event.namespace == query.namespace
             and query.organization in (None, row.event.organization)
-            and row.event.type == meter.event_type
+            and reads(meter, row.event)
         ]
 
     def _cells(self, query: MeterQuery) -> dict[PartialKey, list[Row]]:
@@ -260,7 +260,10 @@ def aggregate(meter: Meter, events: list[Event]) -> Decimal | None:
     measured = [event for event in events if measured_by(meter, event)]
     if not measured:
         return None
-    numbers = [sum((Fraction(event.numbers.get(name, 0)) for name in meter.values), Fraction()) for event in measured]
+    numbers = [
+        sum((Fraction(event.numbers.get(name, 0)) for name in meaning(meter, event).values), Fraction())
+        for event in measured
+    ]
     match meter.aggregation:
         case Aggregation.SUM:
             return decimal(sum(numbers, Fraction()))
@@ -275,8 +278,23 @@ def aggregate(meter: Meter, events: list[Event]) -> Decimal | None:
     raise AssertionError(meter.aggregation)
 
 
+def meaning(meter: Meter, event: Event) -> Meter:
+    """What a meter meant at the time of an event."""
+    for earlier in meter.earlier:  # the oldest first
+        if event.time < earlier.until:
+            return earlier.meter
+    return meter
+
+
+def reads(meter: Meter, event: Event) -> bool:
+    """Whether an event is one of those that a meter is about."""
+    where = meaning(meter, event).where
+    return event.type == meter.event_type and all(text(event, path) in texts for path, texts in where)
+
+
 def measured_by(meter: Meter, event: Event) -> bool:
     """Whether a meter has what it needs of an event of its type."""
+    meter = meaning(meter, event)
     return not meter.aggregation.numeric or meter.optional or all(name in event.numbers for name in meter.values)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from meterhouse.catalog_files import load_catalogs
+from meterhouse.catalog_files import load_catalogs, read_version
 from meterhouse.contracts import configured, installed
 from meterhouse.contracts.contract import Contract
 from meterhouse.domain.event_parser import parse_event
@@ -26,6 +26,7 @@ from meterhouse.domain.shards import Seat
 from meterhouse.http.app import Metering, create_app
 from meterhouse.http.portal_tokens import PortalTokens
 from meterhouse.services.accounts import Accounts, KeyPolicy
+from meterhouse.services.catalog_changes import CatalogChanges
 from meterhouse.services.corrections import Corrections
 from meterhouse.services.enforcement import Enforcement
 from meterhouse.services.erasures import Erasures
@@ -181,6 +182,7 @@ def twins_at(
             accounts=accounts,
             grants=grants,
             catalogs=catalogs,
+            catalog_changes=CatalogChanges(catalogs, ledger, read_version, clock),
             contracts=contracts,
             verifiers={"onepin": tokens.get},
             rate_limits=RateLimits(ledger),

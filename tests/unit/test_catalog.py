@@ -1,12 +1,14 @@
 import re
 import tomllib
+from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.resources import files
 
 import pytest
 
-from meterhouse.domain.catalog import Catalog, CatalogError, parse_catalog
-from meterhouse.domain.meter import Aggregation, Meter, StateWindow
+from meterhouse.domain.catalog import Catalog, CatalogError
+from meterhouse.domain.catalog_parser import parse_catalog
+from meterhouse.domain.meter import Aggregation, Meter, StateWindow, redefined
 from meterhouse.domain.pool import Pool
 
 METERS = {
@@ -141,6 +143,22 @@ def test_one_name_needs_no_list() -> None:
     )
 
 
+def test_filters_are_in_the_order_of_their_paths() -> None:
+    filtered = meter('aggregation = "COUNT"\nwhere = { z = "1", "user.tier" = ["free", "paid"] }')
+    assert filtered.where == (("user.tier", ("free", "paid")), ("z", ("1",)))
+
+
+def test_what_a_meter_meant_is_told_by_time() -> None:
+    first, second, third = (Meter("m", "e", Aggregation.SUM, values=(name,)) for name in "abc")
+    days = [datetime(2026, 1, day, tzinfo=UTC) for day in range(1, 9)]
+    changed = redefined(third, redefined(second, first, days[2]), days[5])
+    assert [changed.meant_at(day).values for day in days] == [("a",)] * 2 + [("b",)] * 3 + [("c",)] * 3
+    # What is said of an earlier time takes the place of what was said of it.
+    again = redefined(first, changed, days[4])
+    assert [again.meant_at(day).values for day in days] == [("a",)] * 2 + [("b",)] * 2 + [("a",)] * 4
+    assert [meaning.values for meaning in again.meanings] == [("a",), ("a",), ("b",)]
+
+
 def test_limits_are_exact() -> None:
     limits = plan('slug = "Big"\nlimits = { calls = 12345678901234567890.123456789 }').plans["Big"].limits
     assert limits == {"calls": Decimal("12345678901234567890.123456789")}
@@ -187,6 +205,15 @@ def test_limits_are_exact() -> None:
         ('aggregation = "COUNT"\ngroup_by = ["a", "a"]', "meter 'm'", "group_by names something twice"),
         ('aggregation = "COUNT"\ndescription = 1', "meter 'm'", "description must be a text"),
         ('aggregation = "COUNT"\nunit = []', "meter 'm'", "unit must be a text"),
+        ('aggregation = "COUNT"\nwhere = "ok"', "meter 'm'", "where must be a table"),
+        ('aggregation = "COUNT"\nwhere = { status = 200 }', "meter 'm', where", "status must be a name or a list"),
+        ('aggregation = "COUNT"\nwhere = { status = [] }', "meter 'm'", "a list of 1 to 100 texts"),
+        ('aggregation = "COUNT"\nwhere = { "a..b" = "x" }', "meter 'm'", "'a..b', which is not a property path"),
+        (
+            'aggregation = "STATE_COUNT"\nentity = "e"\nstate = "s"\nwhere = { a = "b" }',
+            "meter 'm'",
+            "where does not belong to STATE_COUNT",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_meter_is_said_with_its_place(lines: str, place: str, message: str) -> None:

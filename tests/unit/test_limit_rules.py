@@ -8,7 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from meterhouse.domain.catalog import Catalog, CatalogError, parse_catalog
+from meterhouse.domain.catalog import Catalog, CatalogError
+from meterhouse.domain.catalog_parser import parse_catalog
 from meterhouse.domain.decision import LimitState, decide, window_at
 from meterhouse.domain.limit_rule import LimitMode, LimitRule, LimitWindow
 from meterhouse.domain.period import MONTHLY, Period

@@ -14,7 +14,7 @@ from meterhouse.domain.catalog import Catalog
 from meterhouse.domain.organization import KeyFormat
 from meterhouse.http.problems import Forbidden
 from meterhouse.services.accounts import USAGE_READ, Accounts, KeyPolicy
-from meterhouse.services.catalogs import Catalogs
+from meterhouse.services.catalogs import BaseCatalog, Catalogs
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
@@ -40,7 +40,7 @@ def clock() -> MovableClock:
 def accounts(tmp_path: Path, clock: MovableClock) -> Accounts:
     reading = frozenset({USAGE_READ})
     policy = KeyPolicy(KeyFormat("mh_", BASE62, 32), reading, reading, reading)
-    catalogs = Catalogs([Catalog("acme", None, {}, {})])
+    catalogs = Catalogs([BaseCatalog(Catalog("acme", None, {}, {}), "")])
     ledger = SqlLedger.open(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     made = Accounts(ledger, catalogs, {"acme": policy}, clock, os.urandom)
     made.create_organization("initech", "Initech", "acme")

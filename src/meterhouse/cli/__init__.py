@@ -12,6 +12,7 @@ from ..settings import from_environment
 from . import (
     accounts,
     backup_export,
+    catalog_versions,
     catalogs,
     corrections,
     events,
@@ -51,6 +52,7 @@ for module in (
     accounts,
     grants,
     catalogs,
+    catalog_versions,
     rollups,
     backup_export,
     integrity,

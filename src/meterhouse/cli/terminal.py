@@ -28,10 +28,14 @@ def fail(message: str) -> None:
     errors.print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
+def encode_json(value: object) -> str:
+    """A JSON value on one line."""
+    return msgspec.json.Encoder(decimal_format="number", enc_hook=json_number).encode(value).decode()
+
+
 def print_json(value: object) -> None:
     """One JSON value on standard output."""
-    encoded = msgspec.json.Encoder(decimal_format="number", enc_hook=json_number).encode(value)
-    sys.stdout.write(msgspec.json.format(encoded).decode() + "\n")
+    sys.stdout.write(msgspec.json.format(encode_json(value)) + "\n")
 
 
 def draws_blocks() -> bool:

@@ -131,7 +131,9 @@ class EventPages:
 
 def _line(meter: Meter, event: Event) -> EventLine:
     properties = PropertyReader(event)
-    return EventLine(event, reading_of(meter, properties), groups_of(meter, properties), story_path(event))
+    return EventLine(
+        event, reading_of(meter.meant_at(event.time), properties), groups_of(meter, properties), story_path(event)
+    )
 
 
 def _legible(data: msgspec.Raw) -> str:

@@ -1,43 +1,15 @@
-"""Catalogs: one namespace's meters and plans, written in TOML."""
+"""Catalogs: one namespace's meters and plans."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from enum import StrEnum
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
 
 from .errors import Invalid
-from .event import SYSTEM_PREFIX
-from .limit_rule import ENFORCED, LimitMode, LimitRule, LimitWindow
-from .meter import Aggregation, Meter, StateWindow
+from .meter import Meter
+from .meter_needs import Needs, needs_of
 from .plan import Plan
-from .pool import GRANTED, Pool
-from .quantity import ZERO, parse_quantity
-
-E = TypeVar("E", bound=StrEnum)
-
-_SLUG = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
-_PATH = re.compile(r"[^.\0]{1,128}(\.[^.\0]{1,128}){0,4}")
-_METER_KEYS = frozenset(
-    (
-        "slug",
-        "event_type",
-        "aggregation",
-        "description",
-        "unit",
-        "value",
-        "optional",
-        "entity",
-        "state",
-        "states",
-        "counted_states",
-        "window",
-        "group_by",
-    )
-)
+from .pool import Pool
 
 
 @dataclass(frozen=True)
@@ -64,212 +36,13 @@ class Catalog:
         types = {meter.event_type for meter in self.meters.values()}
         return {each: tuple(meter for meter in self.meters.values() if meter.event_type == each) for each in types}
 
+    @cached_property
+    def needs(self) -> dict[str, Needs]:
+        """What events of each type need to have."""
+        return {event_type: needs_of(meters) for event_type, meters in self.meters_by_event_type.items()}
+
 
 class CatalogError(Invalid):
     """A catalog that cannot be used; the message names the file and the place."""
 
     code = "catalog"
-
-
-def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
-    """A catalog from decoded TOML (numbers as `Decimal` or int). `origin` is what messages call the file."""
-    reader = _Reader(origin)
-    reader.known_keys(document, {"namespace", "contract", "unmetered", "meters", "plans", "pools"}, "the catalog")
-    namespace = reader.slug(document.get("namespace"), "namespace")
-    contract = document.get("contract")
-    if contract is not None:
-        contract = reader.slug(contract, "contract")
-    meters: dict[str, Meter] = {}
-    for number, table in enumerate(reader.tables(document, "meters"), 1):
-        meter = reader.meter(table, f"meter {number}")
-        if meter.slug in meters:
-            raise reader.error(f"two meters have the slug {meter.slug!r}; a slug names one meter")
-        meters[meter.slug] = meter
-    if not meters:
-        raise reader.error("no [[meters]]: a catalog needs at least one meter")
-    plans: dict[str, Plan] = {}
-    for number, table in enumerate(reader.tables(document, "plans"), 1):
-        plan = reader.plan(table, f"plan {number}", meters)
-        if plan.slug in plans:
-            raise reader.error(f"two plans have the slug {plan.slug!r}; a slug names one plan")
-        plans[plan.slug] = plan
-    unmetered = frozenset(reader.names(document, "unmetered", "the catalog"))
-    if read := sorted(unmetered & {meter.event_type for meter in meters.values()}):
-        raise reader.error(f"unmetered names {read[0]!r}, which a meter reads; take it out of the list")
-    return Catalog(namespace, contract, meters, plans, reader.pools(document, meters), unmetered)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    origin: str
-
-    def error(self, message: str) -> CatalogError:
-        return CatalogError(f"{self.origin}: {message}")
-
-    def known_keys(self, table: dict[str, Any], known: set[str] | frozenset[str], where: str) -> None:
-        for key in table.keys() - known:
-            raise self.error(f"{where} has the key {key!r}, which is not one of {', '.join(sorted(known))}")
-
-    def slug(self, value: object, where: str) -> str:
-        if not isinstance(value, str) or _SLUG.fullmatch(value) is None:
-            raise self.error(f"{where} must be a name of letters, digits, _ and -, not {value!r}")
-        return value
-
-    def text(self, table: dict[str, Any], key: str, where: str, default: str | None = "") -> str:
-        value = table.get(key, default)
-        if not isinstance(value, str) or (default is None and not value):
-            raise self.error(f"{where}: {key} must be a text" + (" that is not empty" if default is None else ""))
-        return value
-
-    def names(self, table: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
-        value = table.get(key, [])
-        listed = [value] if isinstance(value, str) else value
-        if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
-            raise self.error(f"{where}: {key} must be a name or a list of names")
-        if len(set(listed)) != len(listed):
-            raise self.error(f"{where}: {key} names something twice")
-        return tuple(listed)
-
-    def tables(self, document: dict[str, Any], key: str) -> list[dict[str, Any]]:
-        tables = document.get(key, [])
-        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            raise self.error(f"{key} must be written as [[{key}]]")
-        return tables
-
-    def meter(self, table: dict[str, Any], where: str) -> Meter:
-        self.known_keys(table, _METER_KEYS, where)
-        slug = self.slug(table.get("slug"), f"{where}: slug")
-        where = f"meter {slug!r}"
-        aggregation = self.choice(table, "aggregation", Aggregation, where)
-        event_type = self.text(table, "event_type", where, None)
-        if event_type.startswith(SYSTEM_PREFIX):
-            raise self.error(f"{where}: event types that begin with {SYSTEM_PREFIX!r} are Meterhouse's own")
-        values = self.values(table, aggregation, where)
-        self.check_state_keys(table, aggregation is Aggregation.STATE_COUNT, where)
-        meter = Meter(
-            slug=slug,
-            event_type=event_type,
-            aggregation=aggregation,
-            description=self.text(table, "description", where),
-            unit=self.text(table, "unit", where),
-            values=values,
-            optional=table.get("optional", False),
-            entity=self.text(table, "entity", where),
-            state=self.text(table, "state", where),
-            states=self.names(table, "states", where),
-            counted_states=self.names(table, "counted_states", where),
-            window=self.choice(table, "window", StateWindow, where, StateWindow.CHANGED),
-            group_by=self.names(table, "group_by", where),
-        )
-        if unknown := set(meter.counted_states) - set(meter.states or meter.counted_states):
-            raise self.error(f"{where}: counted_states names {sorted(unknown)[0]!r}, which is not in states")
-        paths = meter.group_by if aggregation.numeric else (*meter.group_by, *meter.values, meter.entity, meter.state)
-        for path in filter(None, paths):
-            if _PATH.fullmatch(path) is None:
-                raise self.error(f"{where}: {path!r} is not a property path like 'model' or 'user.id'")
-        return meter
-
-    def values(self, table: dict[str, Any], aggregation: Aggregation, where: str) -> tuple[str, ...]:
-        values = self.names(table, "value", where)
-        if aggregation in (Aggregation.COUNT, Aggregation.STATE_COUNT):
-            if values:
-                raise self.error(f"{where}: {aggregation} reads no value; remove `value`")
-        elif not values:
-            raise self.error(f"{where}: {aggregation} needs `value`, the property it reads")
-        elif len(values) > 1 and aggregation is not Aggregation.SUM:
-            raise self.error(f"{where}: only SUM adds several values; name one")
-        if not isinstance(table.get("optional", False), bool):
-            raise self.error(f"{where}: optional must be true or false")
-        if table.get("optional") and not (aggregation.numeric or aggregation is Aggregation.UNIQUE_COUNT):
-            raise self.error(f"{where}: optional is about a value that may be absent; {aggregation} needs none or all")
-        return values
-
-    def check_state_keys(self, table: dict[str, Any], is_state: bool, where: str) -> None:
-        for key in ("entity", "state"):
-            if is_state != bool(table.get(key)):
-                raise self.error(f"{where}: `{key}` " + ("is missing" if is_state else "belongs to STATE_COUNT only"))
-        if not is_state and any(key in table for key in ("states", "counted_states", "window")):
-            raise self.error(f"{where}: states, counted_states and window belong to STATE_COUNT only")
-
-    def choice(self, table: dict[str, Any], key: str, choices: type[E], where: str, default: E | None = None) -> E:
-        value = table.get(key, default)
-        try:
-            return choices(str(value))
-        except ValueError:
-            raise self.error(f"{where}: {key} is {value!r}; it must be one of {', '.join(choices)}") from None
-
-    def plan(self, table: dict[str, Any], where: str, meters: dict[str, Meter]) -> Plan:
-        self.known_keys(table, {"slug", "description", "limits"}, where)
-        slug = self.slug(table.get("slug"), f"{where}: slug")
-        where = f"plan {slug!r}"
-        limits = table.get("limits", {})
-        if not isinstance(limits, dict):
-            raise self.error(f"{where}: limits must be a table of meter = number")
-        amounts: dict[str, Decimal] = {}
-        rules: list[LimitRule] = []
-        for meter, value in limits.items():
-            for each in value if isinstance(value, list) else [value]:
-                rule = self.rule(meter, each, where, meters)
-                if any(rule.same_place(known) for known in rules):
-                    raise self.error(f"{where}: {meter!r} has two limits of the same property and window")
-                if rule.per is None and rule.window is LimitWindow.PERIOD:
-                    amounts[meter] = rule.amount or ZERO
-                    rule = replace(rule, amount=None)
-                rules.append(rule)
-        told = tuple(rule for rule in rules if rule != LimitRule(rule.meter))
-        return Plan(slug, amounts, self.text(table, "description", where), told)
-
-    def rule(self, meter: str, value: object, where: str, meters: dict[str, Meter]) -> LimitRule:
-        """A limit: a number, or a table with more to say."""
-        if not isinstance(value, dict):
-            return LimitRule(meter, self.amount(meter, value, where, "limit", meters))
-        where = f"{where}, a limit of {meter!r}"
-        self.known_keys(value, {"amount", "per", "window", "mode"}, where)
-        amount = self.amount(meter, value.get("amount"), where, "limit", meters)
-        per = self.text(value, "per", where) or None
-        if per is not None and _PATH.fullmatch(per) is None:
-            raise self.error(f"{where}: per is {per!r}, which is not a property path like 'team' or 'user.id'")
-        window = self.choice(value, "window", LimitWindow, where, LimitWindow.PERIOD)
-        rule = LimitRule(meter, amount, per, window, self.choice(value, "mode", LimitMode, where, LimitMode.HARD))
-        if meters[meter].aggregation not in ENFORCED and rule != LimitRule(meter, amount):
-            raise self.error(f"{where}: only {' and '.join(sorted(ENFORCED))} can have more than a number")
-        if per is not None and per not in meters[meter].group_by:
-            raise self.error(
-                f"{where}: per names {per!r}, which is not in the meter's group_by: it would read every event"
-            )
-        return rule
-
-    def pools(self, document: dict[str, Any], meters: dict[str, Meter]) -> dict[str, Pool]:
-        tables = document.get("pools", {})
-        if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
-            raise self.error("pools must be written as [pools.<slug>]")
-        return {slug: self.pool(self.slug(slug, "pool"), table, meters) for slug, table in tables.items()}
-
-    def pool(self, slug: str, table: dict[str, Any], meters: dict[str, Meter]) -> Pool:
-        where = f"pool {slug!r}"
-        self.known_keys(table, {"rates", "unit", "description"}, where)
-        if slug in meters:
-            raise self.error(f"{where}: a meter has that slug; a slug names one of them")
-        rates = table.get("rates")
-        if not isinstance(rates, dict) or not rates:
-            raise self.error(f"{where}: rates must be a table of meter = how much one unit of it takes")
-        read = {meter: self.amount(meter, value, where, "rate", meters) for meter, value in rates.items()}
-        for meter, rate in read.items():
-            if meters[meter].aggregation not in GRANTED:
-                raise self.error(f"{where}: {meter!r} is a {meters[meter].aggregation}; only COUNT and SUM add up")
-            if not rate:
-                raise self.error(f"{where}: the rate of {meter!r} must be more than 0")
-        return Pool(slug, read, self.text(table, "unit", where), self.text(table, "description", where))
-
-    def amount(self, meter: str, value: object, where: str, what: str, meters: dict[str, Meter]) -> Decimal:
-        if meter not in meters:
-            raise self.error(f"{where}: unknown meter {meter!r}; this catalog has {', '.join(sorted(meters))}")
-        if isinstance(value, bool) or not isinstance(value, int | Decimal | (str if what == "rate" else Decimal)):
-            raise self.error(f"{where}: the {what} of {meter!r} must be a number")
-        try:
-            number = parse_quantity(str(value))
-        except Invalid as wrong:
-            raise self.error(f"{where}: the {what} of {meter!r}: {wrong}") from None
-        if number < 0:
-            raise self.error(f"{where}: the {what} of {meter!r} must not be negative")
-        return number

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import msgspec
 
 from .errors import Invalid
@@ -40,8 +42,9 @@ def word_for(random: str) -> str:
 
 def check_property(path: str, meters: list[Meter]) -> None:
     """Raises `Invalid` for a property that totals are made of."""
-    for meter in meters:
-        if path == meter.state or (meter.aggregation.numeric and path in meter.values):
+    for meter in chain.from_iterable(each.meanings for each in meters):
+        filtered = any(path == filter_path for filter_path, _ in meter.where)
+        if path == meter.state or (meter.aggregation.numeric and path in meter.values) or filtered:
             raise Invalid(f"property: the meter {meter.slug!r} counts what {path!r} says; amend or void its events")
 
 

@@ -6,7 +6,7 @@ Only events that are regular in every respect are read here. Whatever is unusual
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -15,12 +15,11 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from .catalog import Catalog
 from .envelope import Envelope, quotes_around_data
 from .event import MAX_DATA_BYTES, OWN_SOURCES, SYSTEM_PREFIX, Event
 from .event_sequence import LazyEvents
 from .json_reading import MAX_DEPTH, NUMBER_STARTS, Property, fewest_quotes, numbers_in
-from .meter import Meter
-from .meter_needs import needs_of
 from .period import parse_instant
 from .quantity import from_units, units, units_of_text
 
@@ -38,7 +37,8 @@ _all_members = msgspec.json.Decoder(list[dict[str, Any]], float_hook=Decimal)
 class UnreadEvents(msgspec.Struct, frozen=True):
     """The events of one request, read as far as their envelopes."""
 
-    namespace: str
+    catalog: Catalog
+    """What they are read by."""
     envelopes: list[Envelope]
     quotes: int
     """How many quotation marks the request's body has."""
@@ -92,73 +92,63 @@ class EventColumns(LazyEvents):
         )
 
 
-class ColumnReader:
-    """Reads events of any namespace, each checked against the meters of its type."""
+def read_columns(requests: Sequence[UnreadEvents]) -> EventColumns | None:
+    """All events of all requests, in their order, each checked against the meters of its type. None when one of them
+    takes a closer look.
 
-    def __init__(self, meters: Mapping[str, Mapping[str, Sequence[Meter]]]):
-        """`meters` by namespace and event type."""
-        self._needs = {
-            namespace: {event_type: needs_of(reading) for event_type, reading in by_type.items()}
-            for namespace, by_type in meters.items()
-        }
-
-    def read(self, requests: Sequence[UnreadEvents]) -> EventColumns | None:
-        """All events of all requests, in their order. None when one of them takes a closer look.
-
-        Times are not checked: their texts may be no instants.
-        """
-        envelopes = [*chain.from_iterable(request.envelopes for request in requests)]
-        sources = tuple([each.source for each in envelopes])
-        ids = tuple([each.id for each in envelopes])
-        types = tuple([each.type for each in envelopes])
-        organizations = tuple([each.subject for each in envelopes])
-        data = tuple([bytes(each.data) for each in envelopes])
-        if not _are_plain(sources, types) or not "".join(chain(sources, ids, types, organizations)).isprintable():
-            return None
-        if not all(map(_is_shallow, data)) or (members := _decode_members(data)) is None:
-            return None
-        numbers = self._numbers(requests, iter(members))
-        return (
-            None
-            if numbers is None
-            else EventColumns(
-                namespaces=tuple([request.namespace for request in requests for _ in request.envelopes]),
-                sources=sources,
-                ids=ids,
-                types=types,
-                organizations=organizations,
-                times=tuple(
-                    [
-                        request.received_at if each.time is None else each.time
-                        for request in requests
-                        for each in request.envelopes
-                    ]
-                ),
-                data=data,
-                numbers=tuple(numbers),
-            )
+    Times are not checked: their texts may be no instants.
+    """
+    envelopes = [*chain.from_iterable(request.envelopes for request in requests)]
+    sources = tuple([each.source for each in envelopes])
+    ids = tuple([each.id for each in envelopes])
+    types = tuple([each.type for each in envelopes])
+    organizations = tuple([each.subject for each in envelopes])
+    data = tuple([bytes(each.data) for each in envelopes])
+    if not _are_plain(sources, types) or not "".join(chain(sources, ids, types, organizations)).isprintable():
+        return None
+    if not all(map(_is_shallow, data)) or (members := _decode_members(data)) is None:
+        return None
+    numbers = _numbers(requests, iter(members))
+    return (
+        None
+        if numbers is None
+        else EventColumns(
+            namespaces=tuple([request.catalog.namespace for request in requests for _ in request.envelopes]),
+            sources=sources,
+            ids=ids,
+            types=types,
+            organizations=organizations,
+            times=tuple(
+                [
+                    request.received_at if each.time is None else each.time
+                    for request in requests
+                    for each in request.envelopes
+                ]
+            ),
+            data=data,
+            numbers=tuple(numbers),
         )
+    )
 
-    def _numbers(
-        self, requests: Sequence[UnreadEvents], members: Iterator[dict[str, Property]]
-    ) -> list[Numbers] | None:
-        """The quantities of each event; None when a meter may not find what it needs, or a name may be repeated."""
-        every: list[Numbers] = []
-        quotes = 0
-        for request in requests:
-            quotes += quotes_around_data(request.envelopes)
-            needs_of_type = self._needs[request.namespace]
-            for each, values in zip(request.envelopes, members, strict=False):
-                if (found := _numbers_and_quotes(values)) is None:
-                    return None
-                numbers, of_data = found
-                needs = needs_of_type.get(each.type)
-                if needs is not None and not needs.met(values, numbers):
-                    return None
-                quotes += of_data
-                every.append(numbers)
-        # No event has fewer, so that with as many in all none has more, and no object has a name twice.
-        return every if quotes == sum(request.quotes for request in requests) else None
+
+def _numbers(requests: Sequence[UnreadEvents], members: Iterator[dict[str, Property]]) -> list[Numbers] | None:
+    """The quantities of each event; None when a meter may not find what it needs, or a name may be repeated."""
+    every: list[Numbers] = []
+    quotes = 0
+    for request in requests:
+        quotes += quotes_around_data(request.envelopes)
+        needs_of_type = request.catalog.needs
+        for each, values in zip(request.envelopes, members, strict=False):
+            if (found := _numbers_and_quotes(values)) is None:
+                return None
+            numbers, of_data = found
+            needs = needs_of_type.get(each.type)
+            if needs is not None and not needs.met(values, numbers):
+                return None
+            quotes += of_data
+            every.append(numbers)
+    # No event has fewer, so that with as many in all none has more, and no object has a name twice.
+    return every if quotes == sum(request.quotes for request in requests) else None
 
 
 def _are_plain(sources: Iterable[str], types: Iterable[str]) -> bool:

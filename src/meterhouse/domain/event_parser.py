@@ -119,8 +119,9 @@ class EventParser:
             data, values = _data(envelope)
             _check_names(raw)
             numbers = numbers_in(values)
+            time = received_at if envelope.time is None else _time(envelope.time)
             for meter in self._meters.get(event_type, ()):
-                check_meter(meter, values, numbers)
+                check_meter(meter.meant_at(time), values, numbers)
             try:
                 data = readable(data)
             except Invalid as wrong:
@@ -131,7 +132,7 @@ class EventParser:
                 id=_attribute("id", envelope.id),
                 type=event_type,
                 organization=organization,
-                time=received_at if envelope.time is None else _time(envelope.time),
+                time=time,
                 data=data,
                 numbers=numbers,
             )

@@ -9,6 +9,7 @@ from enum import StrEnum
 from .event import Event
 from .json_reading import decode_data, read_text
 from .meter import Aggregation, Meter
+from .meter_needs import counts_where
 from .quantity import ZERO, add
 
 ENFORCED = frozenset({Aggregation.SUM, Aggregation.COUNT})
@@ -56,7 +57,8 @@ class LimitRule:
 
 def contribution(meter: Meter, event: Event) -> Decimal:
     """What an event adds to a meter of `ENFORCED`; 0 where it does not count."""
-    if event.type != meter.event_type:
+    meter = meter.meant_at(event.time)
+    if event.type != meter.event_type or (meter.where and not counts_where(meter.where, decode_data(event.data))):
         return ZERO
     if meter.aggregation is Aggregation.COUNT:
         return Decimal(1)

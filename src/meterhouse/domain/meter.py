@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -48,6 +48,10 @@ class StateWindow(StrEnum):
     """none: every entity counts, by the state it is in now"""
 
 
+Where: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
+"""Property paths, each with the texts of which an event must have one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Meter:
     """One thing that is counted. Property names may be dotted paths (`user.id`), see `json_reading.value_at`."""
@@ -72,6 +76,27 @@ class Meter:
     window: StateWindow = StateWindow.CHANGED
     """STATE_COUNT: the moment that `used` goes by."""
     group_by: tuple[str, ...] = ()
+    where: Where = ()
+    """Only these events count; all of the type when it is empty."""
+    earlier: tuple[EarlierMeaning, ...] = ()
+    """What the meter meant before, the oldest first."""
+
+    @property
+    def meaning(self) -> tuple[object, ...]:
+        """What decides which number its events become: two meters of the same meaning always tell the same."""
+        return (
+            *(self.event_type, self.aggregation, self.values, self.optional, self.where),
+            *(self.entity, self.state, self.counted_states, self.window),
+        )
+
+    @property
+    def meanings(self) -> tuple[Meter, ...]:
+        """All that it means or meant, each on its own."""
+        return (replace(self, earlier=()), *(each.meter for each in self.earlier)) if self.earlier else (self,)
+
+    def meant_at(self, instant: datetime) -> Meter:
+        """What it means for events of that time."""
+        return next((each.meter for each in self.earlier if instant < each.until), self)
 
     @property
     def timeless(self) -> bool:
@@ -95,6 +120,24 @@ class Meter:
         if self.aggregation is Aggregation.UNIQUE_COUNT:
             return self.values
         return (self.entity, self.state) if self.aggregation is Aggregation.STATE_COUNT else ()
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierMeaning:
+    """What a meter meant up to an instant."""
+
+    until: datetime
+    meter: Meter
+    """As it was defined then, without what was before that."""
+
+
+def redefined(meter: Meter, before: Meter, since: datetime) -> Meter:
+    """A meter that means something else from an instant on, and until then what it meant before."""
+    starts = (None, *(each.until for each in before.earlier))
+    meters = (*(each.meter for each in before.earlier), replace(before, earlier=()))
+    begun = [each for start, each in zip(starts, meters, strict=True) if start is None or start < since]
+    ends = [*(each.until for each in before.earlier[: len(begun) - 1]), since]
+    return replace(meter, earlier=tuple(map(EarlierMeaning, ends, begun)))
 
 
 BY_ORGANIZATION = "\0organization"

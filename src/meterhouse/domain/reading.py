@@ -56,7 +56,10 @@ _COUNTED = Reading(_ONE)
 
 
 def reading_of(meter: Meter, properties: PropertyReader) -> Reading:
-    """What the meter reads from an event of its type."""
+    """What the meter reads from an event of its type; it has one meaning."""
+    for path, wanted in meter.where:
+        if (found := properties.text(path)) not in wanted:
+            return Reading(reason=f"data.{path} is {found[:60]!r}" if found else f"data.{path} is absent")
     if meter.aggregation is Aggregation.COUNT:
         return _COUNTED
     if not meter.aggregation.numeric:

@@ -39,8 +39,12 @@ class Record(msgspec.Struct, frozen=True):
 
 
 def read_by(meter: Meter) -> RetainedFields:
-    """What the meter reads of its events, as a whole and by each of its groups."""
-    return RetainedFields(tuple(sorted(meter.numbers)), tuple(sorted({*meter.group_by, *meter.texts})))
+    """What the meter reads of its events, as a whole and by each of its groups, by whatever it means or meant."""
+    numbers, texts = set[str](), set[str]()
+    for meaning in meter.meanings:
+        numbers |= {*meaning.numbers}
+        texts |= {*meaning.group_by, *meaning.texts, *(path for path, _ in meaning.where)}
+    return RetainedFields(tuple(sorted(numbers)), tuple(sorted(texts)))
 
 
 def retained_by_type(meters: Iterable[Meter]) -> dict[str, RetainedFields]:

@@ -24,6 +24,7 @@ from ..ports.event_store import EventStore
 from ..ports.members import Members
 from ..ports.whole_store import WholeStore
 from ..services.accounts import Accounts
+from ..services.catalog_changes import CatalogChanges
 from ..services.catalogs import Catalogs
 from ..services.corrections import Corrections
 from ..services.enforcement import Enforcement
@@ -44,6 +45,7 @@ from .backup_export import backup_export_router
 from .balances import BalanceEndpoints
 from .bodies import Bodies
 from .browsers import CrossOrigin, Head
+from .catalogs import catalogs_router
 from .contracts import ContractEndpoints
 from .corrections import corrections_router
 from .documents import documents_router, openapi_config
@@ -120,6 +122,7 @@ def create_app(
     accounts: Accounts,
     grants: Grants,
     catalogs: Catalogs,
+    catalog_changes: CatalogChanges,
     contracts: dict[str, Contract],
     verifiers: Mapping[str, Callable[[str], Mapping[str, Any] | None]],
     portal_tokens: PortalTokens,
@@ -145,13 +148,14 @@ def create_app(
     attempts = Attempts(failed_keys_per_minute, tell=peers.tell if peers is not None else None)
     authentication = Authentication(hash_secret(admin_key), accounts, attempts, portal_tokens)
     health = Health(metering.store, metering.whole, metrics, peers, members) if metering is not None else None
-    readers = Readers(accounts, authentication)
+    readers, bodies = Readers(accounts, authentication), Bodies(max_body_bytes, decoding_bytes)
     routers = [
         organizations_router(accounts, authentication),
         subscriptions_router(accounts, authentication),
         grants_router(grants, readers, authentication),
         keys_router(accounts, authentication),
         namespaces_router(catalogs, authentication),
+        catalogs_router(catalog_changes, authentication, bodies),
         health_router(accounts.ledger, health, metrics),
         documents_router(version, contracts),
     ]
@@ -166,7 +170,6 @@ def create_app(
         usage = UsageEndpoints(readers, contracts, metering.usage, metering.forecasts)
         listing = MeteredEvents(readers, metering.usage)
         ingest_endpoint = IngestEndpoint(metering.intake, metrics)
-        bodies = Bodies(max_body_bytes, decoding_bytes)
         events = events_router(ingest_endpoint, authentication, metrics, bodies)
         reservations = ReservationEndpoints(metering.reservations, metering.enforcement, accounts, authentication)
         routers += [

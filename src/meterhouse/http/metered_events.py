@@ -195,7 +195,7 @@ def _known(meter: Meter, path: str) -> str:
 
 def _metered(meter: Meter, event: Event) -> MeteredEvent:
     properties = PropertyReader(event)
-    reading = reading_of(meter, properties)
+    reading = reading_of(meter.meant_at(event.time), properties)
     place = (quote(part, safe="") for part in (event.namespace, "events", event.source, event.id))
     return MeteredEvent(
         source=event.source,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from .catalog_versions import CatalogVersions
 from .ended_sessions import EndedSessions
 from .grants import Grants
 from .keys import Keys
@@ -12,8 +13,8 @@ from .organizations import Organizations
 from .request_counts import RequestCounts
 
 
-class Ledger(Organizations, Keys, Grants, RequestCounts, EndedSessions, LedgerChanges, Protocol):
-    """Organizations, their keys, subscriptions and grants, and the server's secrets."""
+class Ledger(Organizations, Keys, Grants, CatalogVersions, RequestCounts, EndedSessions, LedgerChanges, Protocol):
+    """Organizations, their keys, subscriptions and grants, catalogs, and the server's secrets."""
 
     def secret(self, name: str, candidate: bytes) -> bytes:
         """The secret of that name: the one that is kept, or else `candidate`, which is kept from then on."""

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Protocol
+
+from ..domain.meter import Meter
 
 
 class Rollups(Protocol):
     """Materializes rollups. They change no answer, only what it costs."""
+
+    def define(self, meters: Mapping[str, Iterable[Meter]]) -> None:
+        """Has the rollups of these meters, by namespace, materialized, and no others from now on."""
+        ...
 
     def materialize(self, settled_commit: int) -> bool:
         """Materializes some of the commits up to `settled_commit`; answers whether any are left. Queries as of earlier

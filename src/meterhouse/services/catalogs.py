@@ -2,38 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
+from threading import Lock
+from typing import TypeAlias
 
 from ..domain.catalog import Catalog, CatalogError
+from ..domain.catalog_version import CatalogVersion
 from ..domain.errors import Invalid, NotFound
 from ..domain.meter import Meter
 from ..domain.plan import Plan, Subscription
 from ..domain.pool import GRANTED
+from ..ports.catalog_versions import CatalogVersions
+
+ReadCatalog: TypeAlias = Callable[[CatalogVersion], Catalog]
+"""Raises `CatalogError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaseCatalog:
+    """What a namespace has before its catalog is changed while the server runs."""
+
+    catalog: Catalog
+    text: str
+    """In TOML."""
+    file: str | None = None
+    """The file that was named to the server, which stays the truth: nothing stored is read instead."""
 
 
 class Catalogs:
-    """Looks up namespaces, meters and plans."""
+    """Looks up namespaces, meters and plans. A `Catalog` never changes; a namespace has another one from the moment
+    that a version of it is stored, by whatever process."""
 
-    def __init__(self, catalogs: Iterable[Catalog]):
+    def __init__(self, bases: Iterable[BaseCatalog]):
         """Raises `CatalogError` when two catalogs claim one namespace."""
-        self._by_namespace: dict[str, Catalog] = {}
-        for catalog in catalogs:
-            if catalog.namespace in self._by_namespace:
-                raise CatalogError(f"two catalogs have the namespace {catalog.namespace!r}; load only one of them")
-            self._by_namespace[catalog.namespace] = catalog
+        self.bases: dict[str, BaseCatalog] = {}
+        for base in bases:
+            if base.catalog.namespace in self.bases:
+                raise CatalogError(f"two catalogs have the namespace {base.catalog.namespace!r}; load only one of them")
+            self.bases[base.catalog.namespace] = base
+        self._by_namespace = {namespace: base.catalog for namespace, base in self.bases.items()}
+        self._numbers: Mapping[str, int] = {}
+        self._versions: CatalogVersions | None = None
+        self._read: ReadCatalog | None = None
+        self._updating = Lock()
+
+    def follow(self, versions: CatalogVersions, read: ReadCatalog) -> None:
+        """Reads stored versions from now on. Raises `CatalogError` for one that cannot be used."""
+        self._versions, self._read = versions, read
+        self._current()
 
     def __iter__(self) -> Iterator[Catalog]:
-        """All catalogs, in the order they were loaded."""
-        return iter(self._by_namespace.values())
+        """All catalogs: those of the server in the order they were loaded, then the others."""
+        return iter(self._current().values())
+
+    def find(self, namespace: str) -> Catalog | None:
+        """The namespace's catalog, if it has one."""
+        return self._current().get(namespace)
 
     def get(self, namespace: str) -> Catalog:
         """The namespace's catalog; raises `NotFound`."""
-        catalog = self._by_namespace.get(namespace)
+        catalog = self.find(namespace)
         if catalog is None:
-            known = ", ".join(sorted(self._by_namespace))
+            known = ", ".join(sorted(self._current()))
             raise NotFound(f"unknown namespace {namespace[:60]!r}; this server has {known}")
         return catalog
+
+    def meters(self) -> dict[str, tuple[Meter, ...]]:
+        """All meters, by namespace."""
+        return {catalog.namespace: tuple(catalog.meters.values()) for catalog in self}
+
+    def _current(self) -> Mapping[str, Catalog]:
+        if self._versions is not None and (numbers := self._versions.newest_catalogs()) is not self._numbers:
+            with self._updating:
+                self._update(numbers)
+        return self._by_namespace
+
+    def _update(self, numbers: Mapping[str, int]) -> None:
+        """Reads what is newer. A catalog that is not stays the same object: what is derived from it stays as well."""
+        assert self._versions is not None
+        assert self._read is not None
+        found = dict(self._by_namespace)
+        for namespace, number in numbers.items():
+            base = self.bases.get(namespace)
+            if (base is None or base.file is None) and self._numbers.get(namespace, 0) < number:
+                version = self._versions.catalog_version(namespace, number)
+                assert version is not None  # versions stay
+                found[namespace] = self._read(version)
+        self._by_namespace, self._numbers = found, numbers
 
     def meter(self, namespace: str, slug: str) -> Meter:
         """A meter of the namespace; raises `NotFound`."""

@@ -91,7 +91,7 @@ class EventExplanations:
             known_organization=organization is not None and organization.namespace == namespace,
             period=usage_period(self.ledger.subscription(event.organization), event.time),
             meters=[
-                MeterStory(meter, reading_of(meter, properties), groups_of(meter, properties))
+                MeterStory(meter, reading_of(meter.meant_at(event.time), properties), groups_of(meter, properties))
                 for meter in catalog.meters_by_event_type.get(event.type, ())
             ],
             known_types=sorted(catalog.meters_by_event_type),

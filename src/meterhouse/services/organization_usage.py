@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeAlias
 
 from ..domain.grant import Grant
 from ..domain.listing import CursorSeal, EventPage, EventQuery, PagePosition, StoredEvent
@@ -22,6 +23,8 @@ from ..ports.meter_reader import MeasureFunction
 from .balances import limit_in_period
 from .catalogs import Catalogs
 
+CompleteSince: TypeAlias = Callable[[str, Meter], datetime | None]
+"""Answers, for a namespace and a meter of it, from when on events have what it reads; None where all have it."""
 MOST_GROUPS = 10_000
 """That an answer lists; `top` ranks any number."""
 
@@ -35,7 +38,7 @@ class OrganizationUsage:
     ledger: Ledger
     catalogs: Catalogs
     seal: CursorSeal
-    incomplete: Mapping[tuple[str, str], datetime]
+    complete_since: CompleteSince
     organization: Organization
     subscription: Subscription | None
     grants: tuple[Grant, ...]
@@ -192,7 +195,7 @@ class OrganizationUsage:
 
     def _complete_from(self, meter: Meter) -> datetime | None:
         """Where events of the meter in the summary begin to be all there, if not at its beginning."""
-        instant, start = self.incomplete.get((self.organization.namespace, meter.slug)), self.span(meter).start
+        instant, start = self.complete_since(self.organization.namespace, meter), self.span(meter).start
         return instant if instant is not None and (start is None or start < instant) else None
 
     def _used(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,8 +10,10 @@ import msgspec
 import structlog
 import xxhash
 
+from ..domain.catalog import Catalog
 from ..domain.event import Event
 from ..domain.listing import EventQuery
+from ..domain.meter import Meter
 from ..domain.retention import EVERYONE, RETENTION, SOURCE, Record, Redaction, complete_from, retained_by_type
 from ..ports.clock import Clock
 from ..ports.event_store import EventStore
@@ -23,6 +25,42 @@ _MOST_RECORDS = 100_000
 _log = structlog.get_logger(__name__)
 
 
+class Completeness:
+    """Knows which meters were added after events had been reduced without what they read."""
+
+    def __init__(self, store: EventStore):
+        self._store = store
+        self._records: dict[str, list[Record]] = {}
+
+    def since(self, namespace: str, meter: Meter) -> datetime | None:
+        """The instant from which events have what the meter reads; None where all have it."""
+        records = self._records.get(namespace)
+        if records is None:
+            records = self._records[namespace] = self._read(namespace)
+        return complete_from(meter, records) if records else None
+
+    def reduced(self, namespace: str) -> None:
+        """Events of the namespace were reduced."""
+        self._records.pop(namespace, None)
+
+    def warn(self, catalogs: Iterable[Catalog]) -> None:
+        """Logs the meters that have an incomplete past."""
+        for catalog in catalogs:
+            for meter in catalog.meters.values():
+                if (instant := self.since(catalog.namespace, meter)) is not None:
+                    _log.warning(
+                        "events before this were reduced without what the meter reads",
+                        namespace=catalog.namespace,
+                        meter=meter.slug,
+                        complete_from=instant,
+                    )
+
+    def _read(self, namespace: str) -> list[Record]:
+        commit = self._store.latest_commit()
+        query = EventQuery(namespace, EVERYONE, RETENTION, None, None, commit, _MOST_RECORDS, {})
+        return [msgspec.json.decode(found.event.data, type=Record) for found in self._store.list_events(query)]
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
     """Reduces events once a day, by namespace."""
@@ -31,6 +69,7 @@ class Retention:
     ingest: Ingest
     catalogs: Catalogs
     clock: Clock
+    completeness: Completeness
     days: Mapping[str, int]
     """How many days events of a namespace stay whole; those of others always do."""
 
@@ -45,30 +84,9 @@ class Retention:
             if events := self.store.redactable(reduction):
                 # First: whatever was reduced, it is known what a meter that is added later will not find.
                 self.ingest.record([_record(reduction, now)])
+                self.completeness.reduced(namespace)
                 self.store.redact(reduction)
                 _log.warning("old events reduced", namespace=namespace, before=reduction.before, events=events)
-
-    def incomplete(self) -> dict[tuple[str, str], datetime]:
-        """The meters, by namespace and slug, that were added after events had been reduced without what they read; and
-        the instant from which events have it."""
-        found = {}
-        for catalog in self.catalogs:
-            records = self._records(catalog.namespace)
-            for meter in catalog.meters.values():
-                if (instant := complete_from(meter, records)) is not None:
-                    found[catalog.namespace, meter.slug] = instant
-                    _log.warning(
-                        "events before this were reduced without what the meter reads",
-                        namespace=catalog.namespace,
-                        meter=meter.slug,
-                        complete_from=instant,
-                    )
-        return found
-
-    def _records(self, namespace: str) -> list[Record]:
-        commit = self.store.latest_commit()
-        query = EventQuery(namespace, EVERYONE, RETENTION, None, None, commit, _MOST_RECORDS, {})
-        return [msgspec.json.decode(found.event.data, type=Record) for found in self.store.list_events(query)]
 
 
 def _record(reduction: Redaction, now: datetime) -> Event:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
+from ..domain.meter import Meter
 from ..ports.event_store import EventStore
 
 _SECOND_NS = 1_000_000_000
@@ -43,9 +45,10 @@ class RollupWorker:
     wait and for how long; meanwhile reads take them from memory.
     """
 
-    def __init__(self, store: EventStore, interval_seconds: int):
-        """Begins at once."""
+    def __init__(self, store: EventStore, meters: Callable[[], Mapping[str, tuple[Meter, ...]]], interval_seconds: int):
+        """Begins at once. `meters` tells, by namespace, what there are rollups for."""
         self._store = store
+        self._meters = meters
         self._interval_seconds = interval_seconds
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._materialize, name="meterhouse-rollups", daemon=True)
@@ -80,6 +83,7 @@ class RollupWorker:
                     continue
             began_ns = time.monotonic_ns()
             try:
+                self._store.define(self._meters())
                 more = self._store.materialize(settled.commit)
                 done, oldest_ns = settled.events, settled.at_ns
             except Exception as failure:  # noqa: BLE001 - answers stay right without; the gauge shows what waits

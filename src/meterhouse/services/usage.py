@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -17,7 +16,7 @@ from ..ports.event_store import EventStore
 from ..ports.ledger import Ledger
 from ..ports.meter_reader import MeasureFunction
 from .catalogs import Catalogs
-from .organization_usage import OrganizationUsage
+from .organization_usage import CompleteSince, OrganizationUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +28,8 @@ class Usage:
     catalogs: Catalogs
     clock: Clock
     seal: CursorSeal
-    incomplete: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
-    """See `Retention.incomplete`."""
+    complete_since: CompleteSince = lambda _namespace, _meter: None
+    """See `Completeness.since`."""
     seat: Seat = field(default_factory=Seat)
 
     def of(self, organization: Organization, as_of: datetime | None = None) -> OrganizationUsage:
@@ -54,7 +53,7 @@ class Usage:
             ledger=self.ledger,
             catalogs=self.catalogs,
             seal=self.seal,
-            incomplete=self.incomplete,
+            complete_since=self.complete_since,
             organization=organization,
             subscription=self.ledger.subscription(organization.id),
             grants=self.ledger.grants(organization.id),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -35,6 +34,7 @@ from ..ports.ledger import Ledger
 from ..ports.meter_reader import MeterReader
 from ..ports.snapshots import Snapshots
 from .catalogs import Catalogs
+from .organization_usage import CompleteSince
 from .usage_parts import PartsReader, Series, UsageParts, absent_series
 
 MOST_POINTS = 100_000
@@ -53,8 +53,8 @@ class UsageQueries:
     ledger: Ledger
     catalogs: Catalogs
     clock: Clock
-    incomplete: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
-    """See `Retention.incomplete`."""
+    complete_since: CompleteSince = lambda _namespace, _meter: None
+    """See `Completeness.since`."""
     seat: Seat = field(default_factory=Seat)
 
     def answer(self, query: UsageQuery, namespace: str, organizations: tuple[str, ...]) -> UsageAnswer:
@@ -105,7 +105,7 @@ class UsageQueries:
         )
 
     def _complete_from(self, namespace: str, meter: Meter, span: Period) -> datetime | None:
-        instant = self.incomplete.get((namespace, meter.slug))
+        instant = self.complete_since(namespace, meter)
         return instant if instant is not None and (span.start is None or span.start < instant) else None
 
     def _wait_for(self, position: str) -> None:

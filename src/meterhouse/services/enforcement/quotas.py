@@ -126,7 +126,7 @@ class Quotas:
 
     def _used(self, state: QuotaState, part: Part, meter: Meter, reader: OrganizationUsage, window: Period) -> Decimal:
         counter = state.counters.get((part, window.start))
-        if counter is None or counter.window != window:
+        if counter is None or counter.window != window or counter.meter != meter:
             _, per, text = part
             used = reader.total(meter.slug, window, None if per is None else {per: text})
             counter = UsedCounter(meter, per, text, window, used)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from ...domain import correction
+from ...domain.catalog import Catalog
 from ...domain.event import SYSTEM_PREFIX, Event, Rejected
 from ...domain.event_columns import UnreadEvents
 from ...domain.event_parser import EventParser
@@ -29,11 +30,8 @@ class Acceptance:
     def __init__(self, catalogs: Catalogs, deleted: Callable[[], Set[tuple[str, str]]]):
         """`deleted` answers the namespace and id of every deleted organization: they take no events any more."""
         self._catalogs = catalogs
-        self._parsers = {
-            (each.namespace, own): EventParser(each.namespace, each.meters_by_event_type, own=own)
-            for each in catalogs
-            for own in (False, True)
-        }
+        self._parsers: dict[tuple[str, bool], tuple[Catalog, EventParser]] = {}
+        """By namespace and whether Meterhouse's own types pass, with the catalog that each reads by."""
         self._deleted = deleted
         self._told_unmatched: set[tuple[str, str]] = set()
 
@@ -46,7 +44,7 @@ class Acceptance:
         types are taken too, as they are when an export is read again. Raises `NotFound` for an unknown namespace.
         """
         catalog = self._catalogs.get(namespace)
-        parse = self._parsers[namespace, organization is None].parse
+        parse = self._parser(catalog, own=organization is None).parse
         received_at = submission.received_at
         latest, deleted = received_at + MAX_AHEAD, self._deleted()
         events: list[Event] = []
@@ -74,6 +72,13 @@ class Acceptance:
                 indexes.append(index)
         submission.events, submission.indexes, submission.unmatched = events, indexes, unmatched
 
+    def _parser(self, catalog: Catalog, *, own: bool) -> EventParser:
+        known = self._parsers.get((catalog.namespace, own))
+        if known is None or known[0] is not catalog:
+            known = catalog, EventParser(catalog.namespace, catalog.meters_by_event_type, own=own)
+            self._parsers[catalog.namespace, own] = known
+        return known[1]
+
     def takes_all(self, events: UnreadEvents, organization: str | None) -> bool:
         """Whether none of the events is refused for its type or its organization, and none is Meterhouse's own. Their
         times are not looked at."""
@@ -81,14 +86,14 @@ class Acceptance:
         if organization is not None and organizations != {organization}:
             return False
         deleted = self._deleted()
-        return not deleted or not any((events.namespace, each) in deleted for each in organizations)
+        return not deleted or not any((events.catalog.namespace, each) in deleted for each in organizations)
 
     def unmatched_in(self, events: UnreadEvents) -> list[int]:
         """Which of the events have a type that no meter reads; each such type is told once in the log."""
-        expected = self._catalogs.get(events.namespace).expected_types
+        expected = events.catalog.expected_types
         odd = {each.type for each in events.envelopes} - expected
         for event_type in sorted(odd):
-            self.tell_unmatched(events.namespace, event_type)
+            self.tell_unmatched(events.catalog.namespace, event_type)
         return [row for row, each in enumerate(events.envelopes) if each.type in odd] if odd else []
 
     def tell_unmatched(self, namespace: str, event_type: str) -> None:

@@ -15,7 +15,7 @@ from ...domain.decision import LimitState
 from ...domain.envelope import decode_envelopes
 from ...domain.errors import NotRecorded
 from ...domain.event import Event, Outcome, Rejected
-from ...domain.event_columns import ColumnReader, UnreadEvents
+from ...domain.event_columns import UnreadEvents, read_columns
 from ...domain.event_sequence import ChainedEvents, EventRange
 from ...domain.position import format_position
 from ...ports.clock import Clock
@@ -65,7 +65,6 @@ class Ingest:
         self._catalogs = catalogs
         self._clock = clock
         self._acceptance = Acceptance(catalogs, deleted)
-        self._reader = ColumnReader({each.namespace: each.meters_by_event_type for each in catalogs})
         self.on_commit: Callable[[int, int], None] = lambda _events, _nanoseconds: None
         """Is told of each commit, failed ones too: how many events, and how long it took."""
         self._group = GroupCommit(limits or GroupCommitLimits(), self._commit)
@@ -80,7 +79,7 @@ class Ingest:
         Waits for nothing. Raises `Invalid` when the body is no JSON or has too many events, `NotFound` for an unknown
         namespace and `Overloaded` when too much waits already; then nothing is stored and `done` is not called.
         """
-        self._catalogs.get(body.namespace)
+        catalog = self._catalogs.get(body.namespace)
         self._group.refuse_overload(1, len(body.content))  # before any work is put into it
         envelopes = decode_envelopes(body.content, lines=body.lines)
         submission = Submission(self._clock.now(), len(body.content), done)
@@ -91,7 +90,7 @@ class Ingest:
             self._put(submission)
             return
         if envelopes and len(envelopes) <= MAX_EVENTS_PER_REQUEST:
-            unread = UnreadEvents(body.namespace, envelopes, body.content.count(b'"'), submission.received_at)
+            unread = UnreadEvents(catalog, envelopes, body.content.count(b'"'), submission.received_at)
             if self._acceptance.takes_all(unread, body.organization):
                 submission.body, submission.unread, submission.count = body, unread, len(envelopes)
                 if len(body.content) > _READ_ALONE_BYTES:
@@ -259,7 +258,7 @@ class Ingest:
 
     def _encoded(self, submissions: Sequence[Submission]) -> Sequence[Event] | None:
         """All of their events, as the store takes them; None when one of them takes a closer look."""
-        columns = self._reader.read([each.unread for each in submissions if each.unread is not None])
+        columns = read_columns([each.unread for each in submissions if each.unread is not None])
         latest = min(each.received_at for each in submissions) + MAX_AHEAD
         return None if columns is None else self._store.encode(columns, latest)
 

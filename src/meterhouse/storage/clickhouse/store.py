@@ -212,6 +212,10 @@ class ClickHouseEventStore:
         """See `ports.EventMutations`."""
         self._erasing.redact(redaction)
 
+    def define(self, meters: Mapping[str, Iterable[Meter]]) -> None:
+        """See `ports.Rollups`."""
+        self._rollups.define(meters)
+
     def materialize(self, settled_commit: int) -> bool:
         """See `ports.Rollups`."""
         return self._rollups.materialize(settled_commit)

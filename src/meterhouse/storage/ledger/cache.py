@@ -58,7 +58,7 @@ class Changes:
 
     def __init__(self, places: int):
         """Begins with change 0, of everything."""
-        self._newest = 0
+        self._newest = self._everything = 0
         self._of_place = [0] * places
         self._lock = Lock()
 
@@ -68,13 +68,21 @@ class Changes:
 
     def newest_of(self, organization_id: str) -> int:
         """The number of the newest change that may be the organization's."""
-        return self._of_place[hash(organization_id) % len(self._of_place)]
+        return max(self._everything, self._of_place[hash(organization_id) % len(self._of_place)])
 
-    def change_all(self) -> int:
+    def change_all(self) -> None:
         """Numbers a change of everything."""
         with self._lock:
             self._newest += 1
-            return self._newest
+            self._everything = self._newest
+
+    @contextmanager
+    def changing_all(self) -> Iterator[None]:
+        """Wraps a change of everything, as `changing` does."""
+        try:
+            yield
+        finally:
+            self.change_all()
 
     @contextmanager
     def changing(self, organization_id: str) -> Iterator[None]:

@@ -20,7 +20,7 @@ _CACHED = 10_000
 _ALL = ""
 """What stands for every organization in a cache of one value."""
 _ORGANIZATIONS = query_of(organizations, Organization)
-_SUBSCRIPTIONS = query_of(subscriptions, Subscription)
+SUBSCRIPTIONS = query_of(subscriptions, Subscription)
 
 
 class SqlOrganizations(Database):
@@ -151,5 +151,5 @@ class SqlOrganizations(Database):
         """See `Ledger.subscription`."""
         return self._subscriptions.get(
             organization_id,
-            lambda: self._read_one(Subscription, _SUBSCRIPTIONS.where(subscriptions.c.organization == organization_id)),
+            lambda: self._read_one(Subscription, SUBSCRIPTIONS.where(subscriptions.c.organization == organization_id)),
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, select
 
@@ -15,6 +15,7 @@ from ...domain.organization import Key, Organization
 from ...domain.plan import Subscription
 from ..postgresql.cluster_queries import NEWEST_CHANGE
 from ..reserved_space import ReservedSpace
+from .cache import ReadCache
 from .sql_ledger import SqlLedger
 from .tables import changes
 
@@ -28,10 +29,12 @@ class SharedLedger(SqlLedger):
 
     def __init__(self, url: str | URL, reserved: ReservedSpace | None = None):
         super().__init__(url, reserved)
+        self._caches: tuple[ReadCache[Any], ...] = (
+            *(self._organizations, self._subscriptions, self._deleted),
+            *(self._keys, self._grants, self._newest_catalogs),
+        )
         self._looking = Lock()
         self._seen: int | None = None
-        self._others = 0
-        """The newest change, by this process's numbers, that another process may have made."""
         self._file: sqlite3.Connection | None = None
         self._file_version = -1
         self._session: Session | None = None
@@ -67,6 +70,11 @@ class SharedLedger(SqlLedger):
         self._look()
         return super().grants(organization_id)
 
+    def newest_catalogs(self) -> Mapping[str, int]:
+        """See `Ledger.newest_catalogs`."""
+        self._look()
+        return super().newest_catalogs()
+
     def changes(self) -> int:
         """See `Ledger.changes`."""
         self._look()
@@ -75,7 +83,7 @@ class SharedLedger(SqlLedger):
     def changed(self, organization_id: str) -> int:
         """See `Ledger.changed`."""
         self._look()
-        return max(self._others, super().changed(organization_id))
+        return super().changed(organization_id)
 
     def close(self) -> None:
         """See `Ledger.close`."""
@@ -103,7 +111,7 @@ class SharedLedger(SqlLedger):
             change = self._newest()
             if change == self._seen:
                 return
-            for cache in (self._organizations, self._subscriptions, self._deleted, self._keys, self._grants):
+            for cache in self._caches:
                 cache.clear()
-            self._others = self._changes.change_all()
+            self._changes.change_all()
             self._seen = change

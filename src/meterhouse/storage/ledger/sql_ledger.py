@@ -16,8 +16,8 @@ from ...domain.shards import VIRTUAL_SHARDS, ShardMap
 from ...ports.chunks import Chunks
 from ..reserved_space import ReservedSpace
 from . import contents
+from .catalog_versions import SqlCatalogVersions
 from .ended_sessions import SqlEndedSessions
-from .grants import SqlGrants
 from .migrations import migrate
 from .request_counts import SqlRequestCounts
 from .tables import organizations, secrets, shards, turns
@@ -25,7 +25,7 @@ from .tables import organizations, secrets, shards, turns
 _BACKENDS = ("sqlite", "postgresql")
 
 
-class SqlLedger(SqlGrants, SqlRequestCounts, SqlEndedSessions):
+class SqlLedger(SqlCatalogVersions, SqlRequestCounts, SqlEndedSessions):
     """A `Ledger` in one database, `sqlite:///…` or `postgresql+psycopg://…`."""
 
     @classmethod

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy.types import TypeDecorator
 
+from ...domain.catalog_version import CatalogFormat
 from ...domain.grant import Recurrence, Rollover
+from ...domain.meter import EarlierMeaning
 from ...domain.period import Interval
 from ...domain.plan import Addon, Flex
 
@@ -46,6 +49,26 @@ class IsoInterval(TypeDecorator[Interval]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Interval | None:
         """Reads the text."""
         return None if value is None else Interval.parse(value)
+
+
+class Word(TypeDecorator[Any]):
+    """One of some words, as its text."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]):
+        """`kind` has the words."""
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
+        """Writes the text."""
+        return None if value is None else value.value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        """Reads the text."""
+        return None if value is None else self.kind(value)
 
 
 class Json(TypeDecorator[Any]):
@@ -126,6 +149,20 @@ grants = Table(
     Column("reason", Text),
 )
 
+catalog_versions = Table(
+    "catalog_versions",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("format", Word(CatalogFormat), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text),
+    Column("restored", Integer),
+    Column("earlier", Json(dict[str, tuple[EarlierMeaning, ...]]), nullable=False),
+)
+
 request_counts = Table(
     "request_counts",
     metadata,
@@ -169,4 +206,4 @@ changes = Table(
     Column("number", Integer, primary_key=True),  # always 1: there is one row
     Column("change", BigInteger, nullable=False),
 )
-"""Counts what triggers see: every change of organizations, keys, subscriptions and grants."""
+"""Counts what triggers see: every change of organizations, keys, subscriptions, grants and catalogs."""

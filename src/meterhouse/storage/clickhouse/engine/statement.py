@@ -104,6 +104,10 @@ class Statement:
     def _has(self, names: Sequence[str]) -> list[str]:
         return [f"mapContains(numbers, {self._parameter('String', name)})" for name in names]
 
+    def _where_any(self, filters: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+        """The conditions on properties, each of which must have one of some texts."""
+        return [f"{self._text(path)} IN {self._parameter('Array(String)', texts)}" for path, texts in filters]
+
     def _aggregate(self, function: str, value: str, measured: str) -> str:
         """Aggregates the measured events: "count", or the "sum", "min", "max" or "latest" of a quantity."""
         if function == "count":

@@ -105,7 +105,7 @@ def _organizations(engine: Engine, meters: Meters) -> Iterator[str]:
         return
     counting: dict[tuple[str, str], RollupDefinition] = {}
     for definition in all_definitions(meters):
-        if definition.kind in (Kind.COUNT, Kind.SUM) and not definition.group:
+        if definition.kind in (Kind.COUNT, Kind.SUM) and not (definition.group or definition.where):
             counting.setdefault((definition.namespace, definition.event_type), definition)
     lacking: Counter[str] = Counter()
     for definition in counting.values():

@@ -124,9 +124,9 @@ class MeasureQuery(MeterStatement):
         of_type = f"type = {self._parameter('String', meter.event_type)}"
         if meter.aggregation is Aggregation.UNIQUE_COUNT:
             [text] = map(self._text, meter.texts)
-            measured = f"{of_type} AND {text} != ''"
+            measured = " AND ".join([of_type, *self._where_any(meter.where), f"{text} != ''"])
             return f"[toString(uniqExactIf({text}, {measured}))]", f"countIf({measured})"
-        measured = " AND ".join([of_type, *self._has(meter.required_numbers)])
+        measured = " AND ".join([of_type, *self._where_any(meter.where), *self._has(meter.required_numbers)])
         function = _FUNCTIONS.get(meter.aggregation, "sum")
         aggregates = [self._aggregate(function, value, measured) for value in meter.numbers or ("",)]
         terms = latest_terms(aggregates[0]) if function == "latest" else [f"toString({each})" for each in aggregates]

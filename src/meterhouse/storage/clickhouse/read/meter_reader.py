@@ -14,7 +14,9 @@ from ....domain.meter import Aggregation, Measure, MeterQuery, Ranking, Top
 from ....domain.partial_aggregate import Partial, PartialKey, check_groups, check_values
 from ..engine.engine import DamagedStorage
 from ..rollups.rollups import Rollups
+from .earlier_meanings import EarlierMeanings
 from .entity_states import EntityStates
+from .partial_aggregates import ranked
 from .single_events import SingleEvents
 from .sources import Sources
 from .unique_values import UniqueValues
@@ -33,16 +35,17 @@ class MeterReader:
         self._single_events = SingleEvents(sources)
         self._unique_values = UniqueValues(sources)
         self._entity_states = EntityStates(sources)
+        self._earlier = EarlierMeanings(self._partials, self._measure)
         for reader in (self._single_events, self._unique_values, self._entity_states):
             self._rollups.on_rebuild.append(reader.cache.clear)
 
     def measure(self, query: MeterQuery) -> list[Measure]:
         """See `ports.MeterReader`."""
-        return self._answer(self._measure, query)
+        return self._answer(self._earlier.measure if _meant_else(query) else self._measure, query)
 
     def partials(self, query: MeterQuery) -> Mapping[PartialKey, Partial]:
         """See `ports.MeterReader`."""
-        return self._answer(self._partials, query)
+        return self._answer(self._earlier.partials if _meant_else(query) else self._partials, query)
 
     def distinct(self, query: MeterQuery) -> Mapping[PartialKey, Set[str]]:
         """See `ports.MeterReader`."""
@@ -50,10 +53,14 @@ class MeterReader:
 
     def top(self, query: MeterQuery, count: int) -> list[Top]:
         """See `ports.MeterReader`."""
+        if _meant_else(query):
+            return ranked(self.measure(query), len(query.meters), count)
         return self._answer(lambda asked: self._single_events.top(asked, count), query)
 
     def rank(self, query: MeterQuery, count: int) -> Ranking:
         """See `ports.MeterReader`."""
+        if _meant_else(query):
+            return self._answer(lambda asked: self._earlier.rank(asked, count), query)
         unique = query.meters[0].aggregation is Aggregation.UNIQUE_COUNT
         reader = self._unique_values if unique else self._single_events
         return self._answer(lambda asked: reader.rank(asked, count), query)
@@ -109,4 +116,12 @@ class MeterReader:
         """What `measure` would answer of the events and the drafts of a preview together."""
         if query.meters[0].aggregation is Aggregation.STATE_COUNT:
             return self._entity_states.measure_drafts(query)
+        if _meant_else(query):
+            with_drafts = EarlierMeanings(self._single_events.partials_with_drafts, self._single_events.measure_drafts)
+            return with_drafts.measure(query)
         return self._single_events.measure_drafts(query)
+
+
+def _meant_else(query: MeterQuery) -> bool:
+    """Whether one of the meters has meant something else before."""
+    return any(meter.earlier for meter in query.meters)

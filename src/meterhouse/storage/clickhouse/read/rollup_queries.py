@@ -94,6 +94,7 @@ class TopQuery(SlotStatement):
             *self._kept(self._group),
             f"type = {self._parameter('String', meter.event_type)}",
             *self._time_conditions("time", self._query.edges[0], self._query.edges[-1]),
+            *self._where_any(meter.where),
             *self._has(meter.required_numbers),
         ]
         return [

@@ -148,6 +148,13 @@ class SingleEvents:
 
     def measure_drafts(self, query: MeterQuery) -> list[Measure]:
         """What the events and the drafts of a preview come to together."""
+        return self._with_drafts(query).measures()
+
+    def partials_with_drafts(self, query: MeterQuery) -> Mapping[PartialKey, Partial]:
+        """The same as partial aggregates."""
+        return self._with_drafts(query).sums()
+
+    def _with_drafts(self, query: MeterQuery) -> PartialAggregates:
         partials = PartialAggregates(query.meters)
         self.add_events(partials, query, range(len(query.meters)), ALL, EVENTS_AND_DRAFTS)
-        return partials.measures()
+        return partials

@@ -26,6 +26,7 @@ class UniqueQuery(SlotStatement):
         super().__init__(query, corrected=corrected)
         text, of_type = self._text(definition.value), f"type = {self._parameter('String', definition.event_type)}"
         within = self._time_conditions("time", query.edges[0], query.edges[-1])
+        within += self._where_any(definition.where)
         slots = f"SELECT {self._window_of('slot')} AS window, key AS value, events FROM rollups WHERE"
         sources = [f"{slots} {self._rows_of([definition])} AND ({self._in_slot_ranges(slot_ranges) or '0'})"]
         for scan in scans:
@@ -97,6 +98,7 @@ class _Values(SlotStatement):
         sources = [source for each in definitions for source in self._of_slots(each, plan)]
         text, of_type = self._text(meter.texts[0]), f"type = {self._parameter('String', meter.event_type)}"
         within = self._time_conditions("time", query.edges[0], query.edges[-1])
+        within += self._where_any(meter.where)
         columns = [f"{self._group(path)} AS g{n}" for n, path in enumerate(query.group_by)]
         for scan in scans:
             conditions = [*self._events(scan), of_type, *within, *self._kept(self._group), "value != ''"]

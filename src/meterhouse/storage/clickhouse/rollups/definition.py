@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import msgspec
 import xxhash
@@ -55,11 +55,14 @@ class RollupDefinition:
     state: str = ""
     group: str = ""
     """The property that it is broken down by; "" for the whole."""
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The properties of which an event must have one of these texts."""
 
     @cached_property
     def id(self) -> int:
         """The hash of the definition, the same in every process."""
-        return xxhash.xxh3_64_intdigest(msgspec.json.encode(astuple(self)))
+        *fields, where = astuple(self)
+        return xxhash.xxh3_64_intdigest(msgspec.json.encode([*fields, *([where] if where else [])]))
 
     def counting(self, kind: Kind, group: str) -> RollupDefinition:
         """The definition that counts the entities of this one; both are materialized together."""
@@ -82,9 +85,10 @@ def definitions_of(namespace: str, meter: Meter, group: str = "") -> tuple[Rollu
         return ()
     event_type = meter.event_type
     if meter.aggregation is Aggregation.COUNT:
-        return (RollupDefinition(namespace, Kind.COUNT, event_type, group=group),)
+        return (RollupDefinition(namespace, Kind.COUNT, event_type, group=group, where=meter.where),)
     if meter.aggregation is Aggregation.UNIQUE_COUNT:
-        return () if group else (RollupDefinition(namespace, Kind.UNIQUE, event_type, meter.texts[0]),)
+        unique = RollupDefinition(namespace, Kind.UNIQUE, event_type, meter.texts[0], where=meter.where)
+        return () if group else (unique,)
     if meter.aggregation is Aggregation.STATE_COUNT:
         # What an entity said of a group is kept beside its state: one series tells both. The value tells apart the
         # counts of meters that have the same entities and another group: each is materialized on its own.
@@ -92,7 +96,10 @@ def definitions_of(namespace: str, meter: Meter, group: str = "") -> tuple[Rollu
         of = RollupDefinition(namespace, Kind.STATE, event_type, f"by {group}", entity=meter.entity, state=meter.state)
         return (replace(of, group=group),)
     kind, needed = _OF_NUMBERS[meter.aggregation], meter.required_numbers
-    return tuple(RollupDefinition(namespace, kind, event_type, value, needed, group=group) for value in meter.numbers)
+    return tuple(
+        RollupDefinition(namespace, kind, event_type, value, needed, group=group, where=meter.where)
+        for value in meter.numbers
+    )
 
 
 def all_definitions(meters: Mapping[str, Iterable[Meter]]) -> tuple[RollupDefinition, ...]:
@@ -100,7 +107,7 @@ def all_definitions(meters: Mapping[str, Iterable[Meter]]) -> tuple[RollupDefini
     found: dict[RollupDefinition, None] = {}
     for namespace, each in meters.items():
         found[RollupDefinition(namespace, Kind.FIRST)] = None
-        for meter in each:
+        for meter in chain.from_iterable(meter.meanings for meter in each):
             for group in ("", *meter.group_by):
                 found |= dict.fromkeys(definitions_of(namespace, meter, group))
     return tuple(found)

@@ -198,7 +198,7 @@ class MaterializeSteps(Statement):
 
     def _added_up(self, one: RollupDefinition) -> str:
         """What the events of a slot come to."""
-        measured = " AND ".join(self._has(one.needed)) or "1"
+        measured = " AND ".join([*self._where_any(one.where), *self._has(one.needed)]) or "1"
         aggregate = self._aggregate(one.kind.lower(), one.value, measured)
         return f"toInt64({aggregate})" if one.kind is Kind.COUNT else aggregate
 
@@ -207,7 +207,7 @@ class MaterializeSteps(Statement):
         When it turns up in another slot it is taken off that count, and gets a row of its own in each of its slots."""
         for one in definition:
             text = self._text(one.value)
-            where = self._where(one, f"{text} != ''")
+            where = self._where(one, *self._where_any(one.where), f"{text} != ''")
             self._insert(
                 f"fresh_values SELECT {self._id(one)}, organization, {text} AS value,"
                 f" groupUniqArray({_SLOT_OF_EVENT}) FROM events {where} GROUP BY organization, value"

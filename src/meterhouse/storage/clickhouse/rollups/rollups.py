@@ -79,6 +79,11 @@ class Rollups:
         if max(self._watermarks.values(), default=0) > latest_commit:
             self.rebuild()  # they are of events that are not here: the events are of another time
 
+    def define(self, meters: Mapping[str, Iterable[Meter]]) -> None:
+        """Has the rollups of these meters materialized from now on; new ones begin with the first event there is."""
+        with self._materializing:
+            self._definitions = all_definitions(meters)
+
     def materialize(self, settled_commit: int) -> bool:
         """Materializes some of the commits up to `settled_commit`, those of the definitions that are furthest behind
         first; answers whether there are more. Raises `EngineError`; what was materialized stays so."""
