@@ -10,6 +10,7 @@ from .meter import Meter
 from .meter_needs import Needs, needs_of
 from .plan import Plan
 from .pool import Pool
+from .rate_card import RateCards
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Catalog:
     pools: dict[str, Pool] = field(default_factory=dict)
     unmetered: frozenset[str] = frozenset()
     """Event types that are stored and that no meter is meant to read."""
+    prices: dict[str, RateCards] = field(default_factory=dict)
+    """By meter."""
 
     @cached_property
     def expected_types(self) -> frozenset[str]:

@@ -16,6 +16,7 @@ from .meter import Aggregation, Meter, StateWindow, Where
 from .plan import Plan
 from .pool import GRANTED, Pool
 from .quantity import ZERO, parse_quantity
+from .rate_card_parser import parse_rate_cards
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -47,7 +48,9 @@ def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
     """A catalog from decoded TOML or JSON (numbers as `Decimal` or int). `origin` is what messages call it. Raises
     `CatalogError`."""
     reader = _Reader(origin)
-    reader.known_keys(document, {"namespace", "contract", "unmetered", "meters", "plans", "pools"}, "the catalog")
+    reader.known_keys(
+        document, {"namespace", "contract", "unmetered", "meters", "plans", "pools", "prices"}, "the catalog"
+    )
     namespace = reader.slug(document.get("namespace"), "namespace")
     contract = document.get("contract")
     if contract is not None:
@@ -70,7 +73,8 @@ def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
     unmetered = frozenset(reader.names(document, "unmetered", "the catalog"))
     if read := sorted(unmetered & {meter.event_type for meter in meters.values()}):
         raise reader.error(f"unmetered names {read[0]!r}, which a meter reads; take it out of the list")
-    return Catalog(namespace, contract, meters, plans, reader.pools(document, meters), unmetered)
+    prices = parse_rate_cards(reader.tables(document, "prices"), meters, reader.error)
+    return Catalog(namespace, contract, meters, plans, reader.pools(document, meters), unmetered, prices)
 
 
 @dataclass(frozen=True, slots=True)

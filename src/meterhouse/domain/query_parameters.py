@@ -27,6 +27,7 @@ REPEATABLE = {
     "compare": False,
     "as_of": False,
     "at_least": False,
+    "costs": False,
 }
 """The parameters beside filters, and whether each may be given more than once."""
 MOST_METERS = 20
@@ -74,6 +75,7 @@ def parse_usage_query(parameters: Sequence[tuple[str, str]], beside: Sequence[st
         compare=word_of("compare", Compare, given["compare"][0]) if "compare" in given else None,
         as_of=instant_of("as_of", as_of) if as_of else None,
         at_least=_one(given, "at_least") or None,
+        costs=_yes(given, "costs"),
     )
 
 
@@ -119,6 +121,13 @@ def _collected(parameters: Sequence[tuple[str, str]], beside: Sequence[str]) -> 
 
 def _one(given: Mapping[str, tuple[str, ...]], name: str, absent: str = "") -> str:
     return given.get(name, (absent,))[0]
+
+
+def _yes(given: Mapping[str, tuple[str, ...]], name: str) -> bool:
+    text = _one(given, name, "false")
+    if text not in ("true", "false"):
+        raise Invalid(f"{name}: {text[:40]!r} is not understood; it is true or false")
+    return text == "true"
 
 
 def _different(name: str, texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from .cost import Amounts
 from .meter import Meter
 from .period import Period
 from .quantity import percentage, subtract
@@ -63,6 +64,16 @@ class UsageQuery:
     """Answers with what was known then."""
     at_least: str | None = None
     """A position that the answer must include."""
+    costs: bool = False
+    """Answers what the usage costs, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostFigures:
+    """What usage costs, in all and in each window. The minimum of a usage period is in neither."""
+
+    total: Amounts
+    windows: tuple[Amounts, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,8 @@ class UsageFigures:
     """As many as the answer has windows; none when the span is not divided."""
     previous: Decimal | None
     """The total of the span that is compared with; None when there is none."""
+    costs: CostFigures | None = None
+    """None where the query does not ask for them, or the meter has no prices."""
 
     @property
     def change_percent(self) -> Decimal | None:
@@ -119,6 +132,8 @@ class MeterAnswer:
     """None when every group is among the groups."""
     complete_from: datetime | None = None
     """Where the span begins before it, earlier events may lack: they were reduced before there was such a meter."""
+    unpriced: Decimal | None = None
+    """How much of the total no price was in force for; None where there are no costs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from litestar import Response, Router, get
 from litestar.params import FromPath, Parameter
 
 from ..contracts.contract import Contract
+from ..domain.cost import add_amounts
 from ..domain.errors import Invalid
 from ..domain.forecast import Forecast
-from ..domain.period import FIRST_INSTANT, Period, format_instant
-from ..domain.plan import previous_period, usage_period
+from ..domain.period import format_instant
 from ..domain.position import format_position
 from ..domain.quantity import parse_quantity, plain, round_half_even
 from ..domain.query_parameters import instant_of
@@ -25,11 +25,13 @@ from ..services.forecasts import Forecasts
 from ..services.organization_usage import OrganizationUsage
 from ..services.previous_usage import PreviousUsage, previous_usage
 from ..services.usage import Usage
-from .bodies import exact, json_response
+from ..services.usage_costs import MeterCost, usage_costs
+from .bodies import exact, exactly, json_response
 from .contracts import response_of
+from .costs import CostBody, MeterCostBody, cost_bodies, meter_cost_bodies
 from .metered_events import first_page
 from .openapi import described
-from .periods import PeriodBody, period_body, written
+from .periods import PeriodBody, asked_period, period_body, written
 from .portal_tokens import TAKES_PORTAL_TOKENS
 from .problems import problem
 from .readers import Readers
@@ -73,6 +75,10 @@ class MeterUsage(msgspec.Struct):
     forecast: ForecastBody | None
     complete_from: str | msgspec.UnsetType = msgspec.UNSET
     events: str | msgspec.UnsetType = msgspec.UNSET
+    costs: list[MeterCostBody] | msgspec.UnsetType = msgspec.UNSET
+    """There where they were asked for and the meter has prices, one for each currency."""
+    unpriced: Decimal | msgspec.UnsetType = msgspec.UNSET
+    """With `costs`: how much of `used` no price was in force for."""
 
 
 class UsageBody(msgspec.Struct):
@@ -89,6 +95,8 @@ class UsageBody(msgspec.Struct):
     meters: dict[str, MeterUsage]
     incomplete: str | msgspec.UnsetType = msgspec.UNSET
     """There only where events were lost in a disaster: what was stored before this instant may be incomplete."""
+    costs: list[CostBody] | msgspec.UnsetType = msgspec.UNSET
+    """Where they were asked for: those of all meters together, one for each currency."""
 
 
 class QuotaBody(msgspec.Struct):
@@ -128,6 +136,7 @@ class UsageEndpoints:
             period: Annotated[str | None, Parameter(description="`current`, or `previous`.")] = None,
             period_of: Annotated[str | None, Parameter(description="An instant of the usage period.")] = None,
             links: Annotated[bool, Parameter(description="Adds links from each number to its events.")] = False,
+            costs: Annotated[bool, Parameter(description="Adds what the usage costs.")] = False,
         ) -> Response[bytes]:
             """Every meter in a usage period: used, limit, remaining, percent, when it resets, what was used in the
             period before, and a forecast.
@@ -136,12 +145,12 @@ class UsageEndpoints:
             `period=previous` asks for the period before that, and `period_of` for the one that holds an instant, with
             what is known as of now, or `as_of`. Limits and periods are those of the subscription of today. `links` lead
             from each number to exactly the events that it is made of, in the state of the store that the answer was
-            made from.
+            made from. `costs` are those of the period so far, by the prices of the catalog of today.
 
             For the admin key, or a key of the organization itself with a scope that reads usage.
             """
             return await asyncio.to_thread(
-                self._get_usage, request, organization_id, as_of, period, period_of, links=links
+                self._get_usage, request, organization_id, as_of, period, period_of, links=links, costs=costs
             )
 
         @get(
@@ -174,17 +183,19 @@ class UsageEndpoints:
         period_of: str | None,
         *,
         links: bool,
+        costs: bool,
     ) -> Response[bytes]:
         organization = self.readers.organization(request, organization_id)
         moment = None if as_of is None else instant_of("as_of", as_of)
         reader = self.usage.of(organization, moment)
         if period is not None or period_of is not None:
-            reader = reader.over(_asked_period(reader, period, period_of))
-        return json_response(self._usage(reader, as_of=moment is not None, links=links))
+            reader = reader.over(asked_period(reader, period, period_of))
+        return json_response(self._usage(reader, as_of=moment is not None, links=links, costs=costs))
 
-    def _usage(self, reader: OrganizationUsage, *, as_of: bool, links: bool) -> UsageBody:
+    def _usage(self, reader: OrganizationUsage, *, as_of: bool, links: bool, costs: bool) -> UsageBody:
         summary = reader.summary()
         previous, forecasts = previous_usage(reader), self.forecasts.of(reader, summary, as_of=as_of)
+        priced = usage_costs(reader) if costs else {}
         subscription, organization = summary.subscription, summary.organization
         return UsageBody(
             organization=organization.id,
@@ -197,11 +208,16 @@ class UsageEndpoints:
             resets_at=written(summary.period.end),
             meters={
                 each.meter.slug: _meter_usage(
-                    each, previous.get(each.meter.slug), forecasts.get(each.meter.slug), reader if links else None
+                    each,
+                    previous.get(each.meter.slug),
+                    forecasts.get(each.meter.slug),
+                    reader if links else None,
+                    priced.get(each.meter.slug),
                 )
                 for each in summary.meters
             },
             incomplete=written(reader.lost_before()) or msgspec.UNSET,
+            costs=cost_bodies(add_amounts(each.amounts for each in priced.values())) if costs else msgspec.UNSET,
         )
 
     def _check_quota(self, request: HttpRequest, organization_id: str, meter: str, amount: str) -> Response[bytes]:
@@ -231,33 +247,12 @@ class UsageEndpoints:
         return problem(request, 402, "quota_exceeded", detail)
 
 
-def _asked_period(reader: OrganizationUsage, period: str | None, period_of: str | None) -> Period:
-    """The usage period that a request names, of those that have begun. Raises `Invalid` where there is none."""
-    current = reader.period()
-    if period is not None and period_of is not None:
-        raise Invalid("period and period_of exclude each other: give one of them")
-    if period_of is not None:
-        instant = instant_of("period_of", period_of)
-        found = usage_period(reader.subscription, instant)
-        if not found.contains(instant):
-            raise Invalid(f"period_of: {format_instant(instant)} is before the only usage period")
-        if found.start is not None and found.start < FIRST_INSTANT:
-            raise Invalid(f"period_of: that usage period begins before {FIRST_INSTANT.year}, when no event can be")
-        if found.start is not None and found.start > reader.now:
-            raise Invalid(f"period_of: the usage period of {format_instant(instant)} is still to come")
-        return found
-    if period == "current":
-        return current
-    if period != "previous":
-        raise Invalid(f"period: {(period or '')[:40]!r} is not current or previous; period_of takes an instant")
-    previous = previous_period(reader.subscription, current)
-    if previous is None:
-        raise Invalid("period: there is no usage period before this one; period_of asks for the one of an instant")
-    return previous
-
-
 def _meter_usage(
-    each: MeterSummary, previous: PreviousUsage | None, forecast: Forecast | None, linked: OrganizationUsage | None
+    each: MeterSummary,
+    previous: PreviousUsage | None,
+    forecast: Forecast | None,
+    linked: OrganizationUsage | None,
+    cost: MeterCost | None,
 ) -> MeterUsage:
     return MeterUsage(
         unit=each.meter.unit,
@@ -273,6 +268,8 @@ def _meter_usage(
         forecast=_forecast_body(forecast) if forecast else None,
         complete_from=written(each.complete_from) or msgspec.UNSET,
         events=first_page(linked, each.meter) if linked else msgspec.UNSET,
+        costs=meter_cost_bodies(cost) if cost else msgspec.UNSET,
+        unpriced=exactly(cost.unpriced) if cost else msgspec.UNSET,
     )
 
 

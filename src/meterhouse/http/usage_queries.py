@@ -16,7 +16,8 @@ from ..domain.usage_query import ORGANIZATION, MeterAnswer, UsageAnswer, UsageFi
 from ..services.accounts import Accounts
 from ..services.usage_queries import UsageQueries
 from .authentication import Authentication
-from .bodies import exact, json_response
+from .bodies import exact, exactly, json_response
+from .costs import CostBody, cost_bodies
 from .openapi import described, query_parameter
 from .periods import written
 from .portal_tokens import TAKES_PORTAL_TOKENS
@@ -37,6 +38,7 @@ class WindowValue(msgspec.Struct):
     end: str
     label: str
     value: Decimal | None
+    costs: list[CostBody] | msgspec.UnsetType = msgspec.UNSET
 
 
 class GroupBody(msgspec.Struct):
@@ -48,6 +50,7 @@ class GroupBody(msgspec.Struct):
     share: Decimal | None
     previous: Decimal | msgspec.UnsetType | None = msgspec.UNSET
     windows: list[WindowValue] | msgspec.UnsetType = msgspec.UNSET
+    costs: list[CostBody] | msgspec.UnsetType = msgspec.UNSET
 
 
 class OtherBody(msgspec.Struct):
@@ -58,6 +61,7 @@ class OtherBody(msgspec.Struct):
     share: Decimal | None
     previous: Decimal | msgspec.UnsetType | None = msgspec.UNSET
     windows: list[WindowValue] | msgspec.UnsetType = msgspec.UNSET
+    costs: list[CostBody] | msgspec.UnsetType = msgspec.UNSET
 
 
 class MeterAnswerBody(msgspec.Struct):
@@ -74,6 +78,10 @@ class MeterAnswerBody(msgspec.Struct):
     other: OtherBody | msgspec.UnsetType | None = msgspec.UNSET
     complete_from: str | msgspec.UnsetType = msgspec.UNSET
     """There only where it is needed, as in the answer to `getUsage`."""
+    costs: list[CostBody] | msgspec.UnsetType = msgspec.UNSET
+    """There, and with each part, where they were asked for and the meter has prices."""
+    unpriced: Decimal | msgspec.UnsetType = msgspec.UNSET
+    """With `costs`: how much of the total no price was in force for."""
 
 
 class ComparedBody(msgspec.Struct):
@@ -114,6 +122,7 @@ _ABOUT_PARAMETERS = {
     "compare": "`previous`, the span just before, or `year`, the span a year earlier.",
     "as_of": "An RFC 3339 instant: what was known then.",
     "at_least": "A position, from an ingest report or an answer, that the answer must include.",
+    "costs": "`true` adds what the usage costs, of at most 100 organizations.",
 }
 _PARAMETERS = tuple(
     query_parameter(name, about, repeatable=REPEATABLE.get(name, name != "namespace"), required=name == "meter")
@@ -227,7 +236,7 @@ def _meter(answer: UsageAnswer, each: MeterAnswer) -> MeterAnswerBody:
             of_other = each.other.figures
             share = exact(each.other.share)
             other = OtherBody(each.other.groups, exact(of_other.total), share, *_beside(answer, of_other))
-    previous, windows = _beside(answer, figures)
+    previous, windows, costs = _beside(answer, figures)
     return MeterAnswerBody(
         meter=meter.slug,
         unit=meter.unit,
@@ -239,20 +248,32 @@ def _meter(answer: UsageAnswer, each: MeterAnswer) -> MeterAnswerBody:
         groups=groups,
         other=other,
         complete_from=format_instant(each.complete_from) if each.complete_from else msgspec.UNSET,
+        costs=costs,
+        unpriced=msgspec.UNSET if each.unpriced is None else exactly(each.unpriced),
     )
 
 
 def _beside(
     answer: UsageAnswer, figures: UsageFigures
-) -> tuple[Decimal | msgspec.UnsetType | None, list[WindowValue] | msgspec.UnsetType]:
-    """The previous total and the windows, each where the query asks for it."""
+) -> tuple[
+    Decimal | msgspec.UnsetType | None, list[WindowValue] | msgspec.UnsetType, list[CostBody] | msgspec.UnsetType
+]:
+    """The previous total, the windows and the costs, each where the query asks for it."""
+    costs = figures.costs
     windows = [
-        WindowValue(written(each.period.start) or "", written(each.period.end) or "", each.label, exact(value))
-        for each, value in zip(answer.windows, figures.windows, strict=True)
+        WindowValue(
+            written(each.period.start) or "",
+            written(each.period.end) or "",
+            each.label,
+            exact(value),
+            cost_bodies(costs.windows[place]) if costs is not None else msgspec.UNSET,
+        )
+        for place, (each, value) in enumerate(zip(answer.windows, figures.windows, strict=True))
     ]
     return (
         exact(figures.previous) if answer.compared else msgspec.UNSET,
         windows if answer.query.window is not Window.NONE else msgspec.UNSET,
+        cost_bodies(costs.total) if costs is not None else msgspec.UNSET,
     )
 
 

@@ -35,6 +35,7 @@ from ..ports.meter_reader import MeterReader
 from ..ports.snapshots import Snapshots
 from .catalogs import Catalogs
 from .organization_usage import CompleteSince
+from .usage_costs import AnswerCosts
 from .usage_parts import PartsReader, Series, UsageParts, absent_series
 
 MOST_POINTS = 100_000
@@ -83,6 +84,8 @@ class UsageQueries:
         reader.read_ahead(meters, edges)
         if compared is not None:
             reader.read_ahead(meters, (compared.start, compared.end))
+        prices = self.catalogs.get(namespace).prices if query.costs else {}
+        costs = AnswerCosts(query, namespace, organizations, snapshot, self.ledger)
         answers, points = [], 0
         for meter in meters:
             complete_from = self._complete_from(namespace, meter, span.period)
@@ -93,6 +96,8 @@ class UsageQueries:
                     f"there are more than {MOST_POINTS:,} numbers to answer; narrow from and to, take longer windows, "
                     "or ask for fewer meters or a smaller top"
                 )
+            if meter.slug in prices:
+                answers[-1] = costs.of(answers[-1], prices[meter.slug], edges)
         return UsageAnswer(
             query,
             span.period,
