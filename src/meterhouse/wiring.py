@@ -46,6 +46,7 @@ from .services.grants import Grants
 from .services.ingest import GroupCommitLimits, Ingest
 from .services.maintenance_thread import MaintenanceThread
 from .services.migration import Migration
+from .services.price_previews import PricePreviews
 from .services.purging import Purging
 from .services.rate_limits import RateLimits
 from .services.reservations import Reservations
@@ -216,6 +217,7 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
         intake=ingest if peers is None else divided(ingest, seat, peers, catalogs),
         usage=usage,
         queries=UsageQueries(snapshots, store, ledger, catalogs, clock, completeness.since, seat),
+        previews=PricePreviews(snapshots, ledger, catalogs, clock),
         forecasts=Forecasts(),
         corrections=Corrections(
             store=store,

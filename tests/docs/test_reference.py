@@ -17,8 +17,9 @@ from walkthrough import DOCS, File, steps
 
 from meterhouse import cli
 from meterhouse.contracts import installed
-from meterhouse.domain import catalog_parser
+from meterhouse.domain import catalog_parser, rate_card_parser
 from meterhouse.domain.meter import Aggregation, StateWindow
+from meterhouse.domain.price import PriceType
 from meterhouse.http.observability import Metrics
 from meterhouse.settings import Settings
 from support.server import Server
@@ -111,8 +112,10 @@ def undocumented_metrics(docs: Path) -> list[str]:
 def undocumented_catalog_keys(docs: Path) -> list[str]:
     text = (docs / "reference/catalogs.md").read_text("utf-8")
     keys = {*catalog_parser._METER_KEYS, *Aggregation, "slug", "description", "limits", "namespace", "contract"}
-    missing = [key for key in ("[[meters]]", "[[plans]]", *sorted(keys)) if not row(text, key)]
-    return missing + [each for each in StateWindow if f"`{each}`" not in row(text, "window")]
+    missing = [key for key in ("[[meters]]", "[[plans]]", "[[prices]]", *sorted(keys)) if not row(text, key)]
+    missing += [each for each in StateWindow if f"`{each}`" not in row(text, "window")]
+    of_prices = code(sections(text).get("Prices", ""))
+    return missing + sorted({*rate_card_parser._CARD_KEYS, *PriceType, "group", "up_to"} - of_prices)
 
 
 def undocumented_paths(docs: Path) -> list[str]:
@@ -209,6 +212,7 @@ def test_the_example_catalog_can_be_used_and_has_every_key() -> None:
         ("reference/metrics.md", "`outcome`", undocumented_metrics, "meterhouse_events_total"),
         ("reference/catalogs.md", "`counted_states`", undocumented_catalog_keys, "counted_states"),
         ("reference/catalogs.md", "`UNIQUE_COUNT`", undocumented_catalog_keys, "UNIQUE_COUNT"),
+        ("reference/catalogs.md", "`minimum`", undocumented_catalog_keys, "minimum"),
         ("contracts/unsiloed.md", "`GET /org/get_usage`", undocumented_paths, "unsiloed /org/get_usage"),
     ],
 )

@@ -14,6 +14,7 @@ PAGES = [
     "how-to/correct-the-past.md",
     "how-to/change-a-catalog.md",
     "how-to/sell-credits.md",
+    "how-to/price-usage.md",
     "how-to/back-up-and-move.md",
 ]
 

@@ -35,6 +35,7 @@ from meterhouse.services.forecasts import Forecasts
 from meterhouse.services.grants import Grants
 from meterhouse.services.ingest import Ingest
 from meterhouse.services.migration import Migration
+from meterhouse.services.price_previews import PricePreviews
 from meterhouse.services.rate_limits import RateLimits
 from meterhouse.services.reservations import Reservations
 from meterhouse.services.snapshots import LocalSnapshots
@@ -156,6 +157,7 @@ def twins_at(
         intake=ingest,
         usage=usage,
         queries=UsageQueries(LocalSnapshots(store, shard), store, ledger, catalogs, clock),
+        previews=PricePreviews(LocalSnapshots(store, shard), ledger, catalogs, clock),
         forecasts=Forecasts(),
         corrections=corrections,
         stories=EventExplanations(store, ledger, catalogs),

@@ -171,7 +171,7 @@ def test_what_means_nothing_is_refused(table: dict[str, Any], said: str) -> None
 )
 def test_two_cards_from_the_same_instant_are_refused(instants: tuple[str | None, ...], since: str) -> None:
     tables = [{**CARD, **({"effective_at": at} if at else {})} for at in instants]
-    with pytest.raises(Invalid, match=f"prices 2: 'tokens' has two price lists in force .* same instant, {since}"):
+    with pytest.raises(Invalid, match=f"prices 2: 'tokens' has two rate cards in force .* same instant, {since}"):
         parse_rate_cards(tables, METERS)
 
 

@@ -29,7 +29,9 @@ def register(app: App) -> None:
 @meter.command(name="list")
 def list_meters(*, namespace: Namespace = None, json: Json = False, target: Target = _LOCAL) -> None:
     """Lists the meters of all namespaces, or of one."""
-    found = [{"namespace": each["namespace"], **row} for each in _catalogs(target, namespace) for row in each["meters"]]
+    found = [
+        {"namespace": each["namespace"], **row} for each in catalogs_of(target, namespace) for row in each["meters"]
+    ]
     if json:
         print_json(found)
         return
@@ -41,7 +43,9 @@ def list_meters(*, namespace: Namespace = None, json: Json = False, target: Targ
 @plan.command(name="list")
 def list_plans(*, namespace: Namespace = None, json: Json = False, target: Target = _LOCAL) -> None:
     """Lists the plans of all namespaces, or of one."""
-    found = [{"namespace": each["namespace"], **row} for each in _catalogs(target, namespace) for row in each["plans"]]
+    found = [
+        {"namespace": each["namespace"], **row} for each in catalogs_of(target, namespace) for row in each["plans"]
+    ]
     if json:
         print_json(found)
         return
@@ -49,7 +53,8 @@ def list_plans(*, namespace: Namespace = None, json: Json = False, target: Targe
     print_table("Plans", ["namespace", "slug", "limits", "description"], rows)
 
 
-def _catalogs(target: Target, namespace: str | None) -> list[dict[str, Any]]:
+def catalogs_of(target: Target, namespace: str | None) -> list[dict[str, Any]]:
+    """The catalogs of all namespaces, or of one, as the API tells them. Raises `Failed` where there is none."""
     with ExitStack() as stack:
         if target.url is None and not target.data.exists():  # catalogs need no data folder, so none is made
             target = replace(target, data=Path(stack.enter_context(TemporaryDirectory(prefix="meterhouse-"))))

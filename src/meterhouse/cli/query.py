@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from .arguments import Json
+from .prices import costs_text
 from .target import Target, connect
 from .terminal import Failed, draws_blocks, out, print_json, print_table
 
@@ -38,6 +39,7 @@ def query(
     top: Annotated[int | None, _help("The most groups; 20 when absent.")] = None,
     compare: Annotated[str | None, _help("previous, or year.")] = None,
     as_of: Annotated[str | None, _help("What was known at an RFC 3339 instant.")] = None,
+    costs: Annotated[bool, _help("Adds what the usage costs.")] = False,
     json: Json = False,
     target: Target = _LOCAL,
 ) -> None:
@@ -52,6 +54,7 @@ def query(
         "top": None if top is None else str(top),
         "compare": compare,
         "as_of": as_of,
+        "costs": "true" if costs else None,
     }
     several = {"meter": meter, "organization": organization, "group_by": group_by}
     asked = [(name, value) for name, value in single.items() if value is not None]
@@ -81,9 +84,10 @@ def _print_meter(answer: dict[str, Any], meter: dict[str, Any]) -> None:
     title = f"{meter['meter']}, {meter['unit'] or meter['aggregation']}"
     compares = "compared" in answer
     if "groups" not in meter and "windows" in meter:
-        rows: list[list[Any]] = [[each["label"], each["value"]] for each in meter["windows"]]
+        rows: list[list[Any]] = [[each["label"], each["value"], *_costs(each)] for each in meter["windows"]]
         values = [each["value"] for each in meter["windows"]]
-        print_table(title, [answer["window"], "used #"], [*rows, ["total", meter["total"]]])
+        columns = [answer["window"], "used #", *_costs_column(meter)]
+        print_table(title, columns, [*rows, ["total", meter["total"], *_costs(meter)]])
         if draws_blocks():
             print_table("", [f"by {answer['window']}"], [[sparkline(values)]])
         return
@@ -91,17 +95,27 @@ def _print_meter(answer: dict[str, Any], meter: dict[str, Any]) -> None:
     if other := meter.get("other"):
         parts.append((f"{other['groups']} {'other' if other['groups'] == 1 else 'others'}", other))
     draws = "windows" in meter and draws_blocks()
-    columns = ["", "used #", "share #"] + ["previous #"] * compares + [f"by {answer['window']}"] * draws
+    columns = ["", "used #", "share #"] + ["previous #"] * compares
+    columns += [*_costs_column(meter), *[f"by {answer['window']}"] * draws]
     print_table(
         title,
         columns,
         [
             [name, part["total"], part.get("share")]
             + ([part["previous"]] if compares else [])
+            + _costs(part)
             + ([sparkline([each["value"] for each in part["windows"]])] if draws else [])
             for name, part in parts
         ],
     )
+
+
+def _costs_column(meter: dict[str, Any]) -> list[str]:
+    return ["costs #"] if "costs" in meter else []
+
+
+def _costs(part: dict[str, Any]) -> list[str]:
+    return [costs_text(part["costs"])] if "costs" in part else []
 
 
 def _name(group: dict[str, str]) -> str:

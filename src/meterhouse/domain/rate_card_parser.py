@@ -41,12 +41,12 @@ def parse_rate_cards(
         if any(each.effective_at == card.effective_at for each in known):
             since = "always" if card.effective_at == FIRST_INSTANT else format_instant(card.effective_at)
             raise error(
-                f"prices {number}: {card.meter!r} has two price lists in force from the same instant, {since}; give "
+                f"prices {number}: {card.meter!r} has two rate cards in force from the same instant, {since}; give "
                 "one of them another effective_at"
             )
         known.append(card)
         if len(known) > MOST_CARDS:
-            raise error(f"prices: {card.meter!r} has more than {MOST_CARDS:,} price lists; leave out what is over")
+            raise error(f"prices: {card.meter!r} has more than {MOST_CARDS:,} rate cards; leave out what is over")
     return {meter: tuple(sorted(cards, key=lambda card: card.effective_at)) for meter, cards in found.items()}
 
 

@@ -34,6 +34,7 @@ from ..services.forecasts import Forecasts
 from ..services.grants import Grants
 from ..services.ingest import Ingest
 from ..services.migration import Migration
+from ..services.price_previews import PricePreviews
 from ..services.rate_limits import RateLimits
 from ..services.reservations import Reservations
 from ..services.usage import Usage
@@ -65,6 +66,7 @@ from .observability import Metrics, Observability
 from .organizations import organizations_router
 from .portal_links import portal_links_router
 from .portal_tokens import PortalTokens
+from .prices import prices_router
 from .query import check_query, declare_query
 from .readers import Readers
 from .regular_events import IngestFastPath
@@ -92,6 +94,7 @@ class Metering:
     intake: BodyTaker
     usage: Usage
     queries: UsageQueries
+    previews: PricePreviews
     forecasts: Forecasts
     corrections: Corrections
     stories: EventExplanations
@@ -176,6 +179,7 @@ def create_app(
             corrections_router(metering.corrections, authentication, bodies),
             stories_router(metering.stories, authentication),
             erasures_router(metering.erasures, authentication),
+            prices_router(metering.previews, authentication),
             reservations.router(),
             UsageQueryEndpoint(accounts, metering.queries, authentication).router(),
             portal_links_router(accounts, portal_tokens, clock, authentication),

@@ -15,6 +15,7 @@ from ..services.catalogs import Catalogs
 from .authentication import Authentication
 from .bodies import json_response
 from .openapi import described
+from .prices import RateCardBody, rate_card_body
 
 
 class MeterBody(msgspec.Struct):
@@ -47,13 +48,14 @@ class PoolBody(msgspec.Struct):
 
 
 class NamespaceBody(msgspec.Struct):
-    """A namespace: its contract, meters, plans and pools."""
+    """A namespace: its contract, meters, plans, pools and rate cards."""
 
     namespace: str
     contract: str | None
     meters: list[MeterBody]
     plans: list[PlanBody]
     pools: list[PoolBody]
+    prices: list[RateCardBody]
 
 
 def namespaces_router(catalogs: Catalogs, authentication: Authentication) -> Router:
@@ -66,7 +68,7 @@ def namespaces_router(catalogs: Catalogs, authentication: Authentication) -> Rou
         opt=described(answers={200: list[NamespaceBody]}),
     )
     async def list_namespaces() -> Response[bytes]:
-        """The catalogs this server runs with: meters, plans and pools by namespace."""
+        """The catalogs this server runs with: meters, plans, pools and rate cards by namespace."""
         return json_response(
             [
                 NamespaceBody(
@@ -75,6 +77,7 @@ def namespaces_router(catalogs: Catalogs, authentication: Authentication) -> Rou
                     [_meter(meter) for meter in catalog.meters.values()],
                     [_plan(plan) for plan in catalog.plans.values()],
                     [_pool(pool) for pool in catalog.pools.values()],
+                    [rate_card_body(card) for cards in catalog.prices.values() for card in cards],
                 )
                 for catalog in catalogs
             ]
