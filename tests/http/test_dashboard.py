@@ -342,7 +342,7 @@ def test_each_number_leads_to_its_events_and_each_event_to_its_story(operator: h
 def test_the_file_has_the_rows_of_the_query_and_no_formulas(server: Server, operator: httpx.Client, acme: str) -> None:
     query = {"meter": "neurons", "range": "30d", "window": "day", "group_by": "model"}
     file = operator.get(f"/organizations/{acme}/usage.csv", params=query)
-    asked = {"organization": acme, "timezone": "UTC", "top": "5", **query}
+    asked = {"organization": acme, "timezone": "UTC", "top": "5", **query, "costs": "true"}
     told = server.admin("GET", "/v1/query", params=asked, headers={"accept": "text/csv"})
     assert file.content == told.content
     assert file.headers["content-disposition"] == 'attachment; filename="neurons.csv"'

@@ -1,4 +1,4 @@
-"""Meters and plans, by namespace."""
+"""Meters, plans and prices, by namespace."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from ..http.query import READS_QUERY
 from ..http.request import HttpRequest
 from ..services.catalogs import Catalogs
 from .pages import Answer, Pages, View, Visit
+from .price_lines import price_lines
+
+_MOST_PRICES = 200
+"""That are listed of a namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,4 +34,13 @@ class CatalogPages:
 
     def _page(self, visit: Visit) -> Answer:
         visit.for_operator()
-        return View("catalogs.html", {"section": "meters", "catalogs": [*self.catalogs]})
+        prices = {
+            catalog.namespace: [
+                line for cards in catalog.prices.values() for card in cards for line in price_lines(card)
+            ]
+            for catalog in self.catalogs
+        }
+        return View(
+            "catalogs.html",
+            {"section": "meters", "catalogs": [*self.catalogs], "prices": prices, "most_prices": _MOST_PRICES},
+        )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
+from ..domain.currency import shown
 from ..domain.period import format_instant
 from ..domain.quantity import MAX_DECIMAL_PLACES, plain, round_half_even
 
@@ -44,6 +46,12 @@ def change(value: Decimal | None) -> str:
 def share(value: Decimal | None) -> str:
     """A part of 1 in percent."""
     return ABSENT if value is None else percent(value * 100)
+
+
+def money(amounts: Mapping[str, Decimal] | None) -> str:
+    """Amounts rounded as their currencies are, each currency for itself; a dash where there are none."""
+    each = [f"{Decimal(shown(amount, currency)):,f} {currency}" for currency, amount in sorted((amounts or {}).items())]
+    return " + ".join(each) or ABSENT
 
 
 def size(count: float) -> str:
@@ -117,6 +125,7 @@ FILTERS = {
     "percent": percent,
     "change": change,
     "share": share,
+    "money": money,
     "size": size,
     "moment": moment,
     "day": day,

@@ -12,6 +12,7 @@ from litestar import Response, Router, get
 from litestar.params import FromPath
 
 from ..domain.correction import STEPS, Step, step_of
+from ..domain.cost import add_amounts
 from ..domain.listing import EventQuery
 from ..domain.organization import Organization
 from ..http.query import READS_QUERY
@@ -21,6 +22,7 @@ from ..services.balances import balance_of, granted_slugs
 from ..services.forecasts import Forecasts
 from ..services.organization_usage import OrganizationUsage
 from ..services.usage import Usage
+from ..services.usage_costs import usage_costs
 from .formats import bar
 from .pages import Answer, Pages, View, Visit
 from .usage_section import UsageSection, events_path
@@ -94,12 +96,13 @@ class OrganizationPages:
 def overview_of(reader: OrganizationUsage, forecasts: Forecasts, *, events: bool) -> dict[str, Any]:
     """Every meter of an organization, as the template shows it."""
     summary = reader.summary()
-    expected = forecasts.of(reader, summary, as_of=False)
+    expected, costs = forecasts.of(reader, summary, as_of=False), usage_costs(reader)
     lines: Iterable[dict[str, Any]] = (
         {
             "summary": each,
             "href": events_path(summary.organization.id, each.meter.slug, reader.span(each.meter)) if events else "",
             "forecast": expected.get(each.meter.slug),
+            "cost": costs.get(each.meter.slug),
             "bar": bar(each.used, each.limit, f"{each.meter.slug}: part of the limit that is used"),
         }
         for each in summary.meters
@@ -109,5 +112,6 @@ def overview_of(reader: OrganizationUsage, forecasts: Forecasts, *, events: bool
         "subscription": summary.subscription,
         "period": summary.period,
         "meters": [*lines],
+        "costs": add_amounts(each.amounts for each in costs.values()) if costs else None,
         "lost_before": reader.lost_before(),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -45,11 +45,16 @@ class UsageSection:
             "more": linked(path, controls.parameters, top=_MORE),
             "table": None,
             "wrong": "",
+            "unpriceable": "",
         }
         try:
             answer = self.answer(organization, controls)
         except MeterhouseError as wrong:
-            return {**told, "wrong": str(wrong)}
+            try:
+                answer = self.answer(organization, controls, costs=False)
+            except MeterhouseError:
+                return {**told, "wrong": str(wrong)}
+            told["unpriceable"] = str(wrong)
         link = _links(organization, controls) if events else None
         return {**told, "table": usage_table(answer, answer.meters[0], link)}
 
@@ -59,9 +64,10 @@ class UsageSection:
         content = csv_of(self.answer(organization, controls))
         return download(content, "text/csv; charset=utf-8", f"{controls.meter.slug}.csv")
 
-    def answer(self, organization: Organization, controls: UsageControls) -> UsageAnswer:
-        """The answer of `GET /v1/query` to the same parameters."""
-        asked = parse_usage_query(controls.parameters)
+    def answer(self, organization: Organization, controls: UsageControls, *, costs: bool = True) -> UsageAnswer:
+        """The answer of `GET /v1/query` to the same parameters, with costs where the meter has prices."""
+        priced = costs and controls.meter.slug in self.catalogs.get(organization.namespace).prices
+        asked = replace(parse_usage_query(controls.parameters), costs=priced)
         return self.queries.answer(asked, organization.namespace, (organization.id,))
 
 

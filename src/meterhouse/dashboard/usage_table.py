@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeAlias
 
+from ..domain.cost import Amounts
 from ..domain.meter import Meter
 from ..domain.period import Period
 from ..domain.usage_query import MeterAnswer, UsageAnswer, UsageFigures
@@ -47,6 +48,7 @@ class GroupRow:
     change_percent: Decimal | None
     is_other: bool = False
     """Whether it is all groups beside the top ones."""
+    costs: Amounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ class UsageTable:
     change_percent: Decimal | None
     groups: Sequence[GroupRow]
     """Empty where the answer is not grouped."""
+    costs: Amounts | None = None
+    """None where the meter has no prices."""
+    unpriced: Decimal | None = None
+    cost_rows: Sequence[tuple[str, Sequence[Amounts]]] = ()
+    """The windows again, with what each column costs."""
 
 
 def usage_table(answer: UsageAnswer, found: MeterAnswer, link: Link | None) -> UsageTable:
@@ -92,13 +99,16 @@ def usage_table(answer: UsageAnswer, found: MeterAnswer, link: Link | None) -> U
     ]
     groups = [
         GroupRow(_name(each.group), cell(each.figures.total, answer.span, each.group), each.share,
-                 each.figures.previous, each.figures.change_percent)
+                 each.figures.previous, each.figures.change_percent, costs=_total(each.figures))
         for each in found.groups or ()
     ]  # fmt: skip
     if found.other is not None:
         figures = found.other.figures
         name, total = _other(found.other.groups), cell(figures.total, answer.span, None)
-        groups.append(GroupRow(name, total, found.other.share, figures.previous, figures.change_percent, is_other=True))
+        share, costs = found.other.share, _total(figures)
+        groups.append(
+            GroupRow(name, total, share, figures.previous, figures.change_percent, is_other=True, costs=costs)
+        )
     return UsageTable(
         meter=found.meter,
         span=answer.span,
@@ -111,7 +121,20 @@ def usage_table(answer: UsageAnswer, found: MeterAnswer, link: Link | None) -> U
         previous=found.figures.previous,
         change_percent=found.change_percent,
         groups=groups,
+        costs=_total(found.figures),
+        unpriced=found.unpriced,
+        cost_rows=_cost_rows(answer, [figures for _, figures, _ in columns]),
     )
+
+
+def _total(figures: UsageFigures) -> Amounts | None:
+    return None if figures.costs is None else figures.costs.total
+
+
+def _cost_rows(answer: UsageAnswer, columns: Sequence[UsageFigures]) -> Sequence[tuple[str, Sequence[Amounts]]]:
+    costs = [figures.costs for figures in columns if figures.costs is not None]
+    rows = [(window.label, [each.windows[index] for each in costs]) for index, window in enumerate(answer.windows)]
+    return [row for row in rows if any(row[1])]
 
 
 def _name(group: Mapping[str, str]) -> str:
