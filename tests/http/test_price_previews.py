@@ -187,5 +187,12 @@ def test_a_namespace_tells_its_cards(running: Server) -> None:
             "groups": [{"group": {"model": "large"}, "type": "package", "package": 10, "price": 1}],
         },
     ]
-    told = preview(running, [catalog["prices"][1]])
-    assert told["total"]["proposed"] != []
+
+
+def test_a_card_of_the_catalog_can_be_proposed_as_it_is_told_whenever_it_is_in_force(running: Server) -> None:
+    [catalog] = running.admin("GET", "/v1/namespaces").json()
+    card = catalog["prices"][1]
+    told = preview(running, [card])
+    assert [amounts(each)[1] for each in told["organizations"]] == [{"USD": "12"}, {"USD": "11"}, {"USD": "11"}]
+    later = preview(running, [{**card, "effective_at": "2026-12-01T00:00:00Z"}])
+    assert later["organizations"] == told["organizations"]

@@ -43,8 +43,10 @@ FIRST, LAST = date(2026, 1, 1), date(2026, 4, 1)
 HISTORIES = by_depth(300, 1_500, 15_000)
 
 some_days = st.integers(0, (LAST - FIRST).days - 1).map(lambda number: FIRST + timedelta(days=number))
+busy_days = st.integers(0, 9).map(lambda number: FIRST + timedelta(days=9 * number))
+"""Few, so that one has several groups that share a price."""
 events_of = st.lists(
-    st.tuples(some_days, st.fixed_dictionaries({name: st.sampled_from(TEXTS) for name in NAMES}), st.integers(-4, 20)),
+    st.tuples(busy_days, st.fixed_dictionaries({name: st.sampled_from(TEXTS) for name in NAMES}), st.integers(-4, 20)),
     max_size=25,
 )
 intervals = st.sampled_from([Interval(0, 5), Interval(0, 30), Interval(1, 0)])

@@ -21,6 +21,9 @@ from .listening import base_url
 from .terminal import errors, out, print_json
 from .usage import print_usage
 
+_PRICED = "helvetia-ai"
+"""The organization whose catalog has prices."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -87,6 +90,9 @@ def print_guide(client: Client, shown: list[Shown], settings: Settings, admin_ke
     out.print("\nMeterhouse's own answer, every meter at once:\n", highlight=False)
     _line(f"curl -s -H 'Authorization: Bearer {admin_key}' {base}/v1/organizations/{first['organization']}/usage")
     _line(f"METERHOUSE_ADMIN_KEY={admin_key} {_program()} usage {first['organization']} --url {base}")
+    out.print("\nWhat usage costs, by model and day:\n", highlight=False)
+    query = f"organization={_PRICED}&meter=neurons&range=30d&window=day&group_by=model&costs=true"
+    _line(f"curl -s -H 'Authorization: Bearer {admin_key}' '{base}/v1/query?{query}'")
     out.print()
     print_usage(first)
 
