@@ -1,13 +1,15 @@
-"""What keys look like and may do, by the contract that a namespace speaks."""
+"""What keys and tokens look like and may do, by the contract that a namespace speaks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from .contracts.contract import BASE62, Contract
+from .contracts.contract import BASE62, Contract, TokenOptions
 from .domain.catalog import Catalog
 from .domain.organization import KeyFormat
+from .ports.clock import Clock
 from .services.accounts import EVENTS_WRITE, USAGE_READ, KeyPolicy
 from .services.catalogs import Catalogs
 
@@ -49,3 +51,18 @@ def _key_policy(catalog: Catalog, contracts: dict[str, Contract]) -> KeyPolicy:
     contract = contracts[catalog.contract]
     reading = contract.default_scopes | frozenset(contract.scope_order)
     return KeyPolicy(contract.key_format, contract.default_scopes, contract.scopes, reading)
+
+
+def token_verifiers(
+    contracts: dict[str, Contract], clock: Clock
+) -> Mapping[str, Callable[[str], Mapping[str, Any] | None]]:
+    """One for each contract that was told whose tokens to take."""
+    verifiers = {}
+    for name, contract in contracts.items():
+        if isinstance(options := contract.options, TokenOptions) and options.jwks:
+            from .http.tokens import TokenVerifier  # noqa: PLC0415 - 40 ms that only those with tokens need
+
+            verifiers[name] = TokenVerifier(
+                options.jwks, options.issuer or None, options.audience or None, clock
+            ).verify
+    return verifiers

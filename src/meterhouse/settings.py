@@ -78,6 +78,12 @@ def _clickhouse_cluster(name: str, text: str) -> str:
     return text
 
 
+def _addresses(name: str, text: str) -> str:
+    if text not in ("public", "any"):
+        raise Invalid(f"{name} is {text[:40]!r}; it must be public or any")
+    return text
+
+
 def _log_level(name: str, text: str) -> str:
     if text.lower() not in LOG_LEVELS:
         raise Invalid(f"{name} is {text.lower()[:40]!r}; it must be one of {', '.join(LOG_LEVELS)}")
@@ -189,6 +195,11 @@ class Settings:
     )
     """By namespace, in the environment `unsiloed=365,onepin=90`: after how many days events are reduced to what meters
     read of them. Those of other namespaces stay whole."""
+    webhook_addresses: str = _setting("public", "METERHOUSE_WEBHOOK_ADDRESSES", _addresses)
+    """Where webhooks may be sent: `public` for the public internet, over https; `any` for private networks and this
+    machine, too."""
+    webhook_timeout_seconds: int = _setting(15, "METERHOUSE_WEBHOOK_TIMEOUT_SECONDS", _number(1, 60))
+    """How long an attempt to deliver may take."""
     log_level: str = _setting("warning", "METERHOUSE_LOG_LEVEL", _log_level)
     """debug, info (start, stop, settings, and a line per request), warning or error."""
     contract_options: Mapping[str, str] = field(

@@ -6,15 +6,15 @@ import importlib.metadata
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from litestar.types import ASGIApp
 
+from .alerting import assemble_alerting
 from .catalog_files import load_catalogs, read_version
 from .clocks import FrozenClock, SystemClock
 from .cluster.divided_ingest import divided
@@ -22,19 +22,20 @@ from .cluster.peers import Peers
 from .cluster.spanning_snapshots import SpanningSnapshots
 from .cluster.spanning_store import SpanningStore
 from .contracts import configured, installed, refuse_unknown
-from .contracts.contract import Contract, TokenOptions
+from .contracts.contract import Contract
 from .domain.errors import Invalid, NotFound
 from .domain.listing import CursorSeal
 from .domain.shards import Seat
 from .http.app import MakePages, Metering, create_app
 from .http.portal_tokens import PortalTokens
-from .key_policies import KeyPolicies
+from .key_policies import KeyPolicies, token_verifiers
 from .ports.chunks import Chunks
 from .ports.clock import Clock
 from .ports.event_store import EventStore
 from .ports.snapshots import Snapshots
 from .ports.whole_store import WholeStore
 from .services.accounts import Accounts
+from .services.alerts import AlertRules
 from .services.catalog_changes import CatalogChanges
 from .services.catalogs import Catalogs
 from .services.corrections import Corrections
@@ -55,6 +56,7 @@ from .services.rollup_worker import RollupWorker
 from .services.snapshots import LocalSnapshots
 from .services.usage import Usage
 from .services.usage_queries import UsageQueries
+from .services.webhooks import Webhooks
 from .settings import VARIABLES, Settings, new_admin_key
 from .standing import Place, Standing, stand
 from .storage.ledger.sql_ledger import SqlLedger
@@ -76,6 +78,8 @@ class Meterhouse:
     """Is told the URL at which the app is served."""
     interrupt: Callable[[], None]
     """Is told that the server stops: what may take minutes is given up, and can be repeated."""
+    begin: Callable[[], None]
+    """Begins what a server does by itself, like telling what its alert rules are about."""
     of_shards: ASGIApp | None = None
     """What the processes of other shards ask; None where there are none."""
     peers: Peers | None = None
@@ -104,10 +108,12 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
             admin_key=admin_key,
             accounts=ground.accounts,
             grants=Grants(ground.accounts, ground.seat, _random_id),
+            alert_rules=AlertRules(ground.accounts),
+            webhooks=ground.webhooks,
             catalogs=ground.catalogs,
             catalog_changes=CatalogChanges(ground.catalogs, ground.ledger, read_version, ground.clock),
             contracts=ground.contracts,
-            verifiers=_token_verifiers(ground.contracts, ground.clock),
+            verifiers=token_verifiers(ground.contracts, ground.clock),
             rate_limits=RateLimits(ground.ledger, metering.migration.changing if metering is not None else nullcontext),
             portal_tokens=portal_tokens,
             metering=metering,
@@ -133,6 +139,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
             contracts=ground.contracts,
             announce=ground.standing.ground.announce,
             interrupt=metering.store.interrupt if metering is not None else lambda: None,
+            begin=metering.begin if metering is not None else lambda: None,
             of_shards=apps.of_shards,
             peers=ground.peers,
         )
@@ -152,6 +159,7 @@ class _Ground:
     grace: timedelta | None
     seat: Seat
     peers: Peers | None
+    webhooks: Webhooks
 
 
 def _open_ground(settings: Settings, place: Place | None, cleanup: ExitStack) -> _Ground:
@@ -172,7 +180,8 @@ def _open_ground(settings: Settings, place: Place | None, cleanup: ExitStack) ->
         peers = Peers(standing.addresses, seat, ledger.secret("node", os.urandom(32)))
     grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
     accounts = Accounts(ledger, catalogs, KeyPolicies(catalogs, contracts), clock, os.urandom, grace)
-    return _Ground(settings, catalogs, contracts, clock, standing, ledger, accounts, grace, seat, peers)
+    webhooks = Webhooks(accounts, settings.webhook_addresses == "any", os.urandom)
+    return _Ground(settings, catalogs, contracts, clock, standing, ledger, accounts, grace, seat, peers, webhooks)
 
 
 def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
@@ -194,7 +203,7 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
     cleanup.callback(ingest.close)
     retention = Retention(store, ingest, catalogs, clock, completeness, settings.retention_days)
     migration = _migration(ground, store)
-    upkeep = [migration.at_rest(retention.redact_due)]
+    upkeep = [migration.at_rest(retention.redact_due), migration.at_rest(ground.webhooks.forget_old)]
     if ground.grace is not None:
         purging = Purging(store, ingest, ledger, clock, ground.grace, seat)
         upkeep.insert(0, migration.at_rest(purging.purge_due))
@@ -208,6 +217,19 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
             return back_up(store, ledger, VERSION)
         return back_up_shards(peers.stream_all("backup", back_up_own), ledger, VERSION)
 
+    forecasts = Forecasts()
+    alert_worker, deliverer = assemble_alerting(
+        settings,
+        VERSION,
+        store=store,
+        usage=usage,
+        forecasts=forecasts,
+        rules=AlertRules(ground.accounts),
+        seat=seat,
+        changing=migration.changing,
+    )
+    cleanup.callback(deliverer.close)
+    cleanup.callback(alert_worker.close)
     here = LocalSnapshots(store, seat.number)
     snapshots: Snapshots = here if peers is None else SpanningSnapshots(here, seat, peers)
     return Metering(
@@ -218,7 +240,7 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
         usage=usage,
         queries=UsageQueries(snapshots, store, ledger, catalogs, clock, completeness.since, seat),
         previews=PricePreviews(snapshots, ledger, catalogs, clock),
-        forecasts=Forecasts(),
+        forecasts=forecasts,
         corrections=Corrections(
             store=store,
             log=whole,
@@ -243,7 +265,9 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
             changing_in_place=migration.changing_in_place,
         ),
         enforcement=enforcement,
-        reservations=Reservations(enforcement, ingest, catalogs, clock, lambda: secrets.token_hex(8)),
+        reservations=Reservations(enforcement, ingest, catalogs, clock, _random_id),
+        alert_worker=alert_worker,
+        deliverer=deliverer,
         migration=migration,
         back_up=back_up_all,
         back_up_shard=back_up_own,
@@ -274,18 +298,3 @@ def _pages(ground: _Ground, metering: Metering, portal_tokens: PortalTokens) -> 
         portal_tokens=portal_tokens,
         contracts=ground.contracts,
     ).routers
-
-
-def _token_verifiers(
-    contracts: dict[str, Contract], clock: Clock
-) -> Mapping[str, Callable[[str], Mapping[str, Any] | None]]:
-    """One for each contract that was told whose tokens to take."""
-    verifiers = {}
-    for name, contract in contracts.items():
-        if isinstance(options := contract.options, TokenOptions) and options.jwks:
-            from .http.tokens import TokenVerifier  # noqa: PLC0415 - 40 ms that only those with tokens need
-
-            verifiers[name] = TokenVerifier(
-                options.jwks, options.issuer or None, options.audience or None, clock
-            ).verify
-    return verifiers

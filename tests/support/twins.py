@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 
+from meterhouse.alerting import assemble_alerting
 from meterhouse.catalog_files import load_catalogs, read_version
 from meterhouse.contracts import configured, installed
 from meterhouse.contracts.contract import Contract
@@ -26,6 +27,7 @@ from meterhouse.domain.shards import Seat
 from meterhouse.http.app import Metering, create_app
 from meterhouse.http.portal_tokens import PortalTokens
 from meterhouse.services.accounts import Accounts, KeyPolicy
+from meterhouse.services.alerts import AlertRules
 from meterhouse.services.catalog_changes import CatalogChanges
 from meterhouse.services.corrections import Corrections
 from meterhouse.services.enforcement import Enforcement
@@ -41,6 +43,8 @@ from meterhouse.services.reservations import Reservations
 from meterhouse.services.snapshots import LocalSnapshots
 from meterhouse.services.usage import Usage
 from meterhouse.services.usage_queries import UsageQueries
+from meterhouse.services.webhooks import Webhooks
+from meterhouse.settings import Settings
 from meterhouse.storage.backup import back_up
 from meterhouse.storage.clickhouse.store import ClickHouseEventStore
 from meterhouse.storage.ledger.sql_ledger import SqlLedger
@@ -150,6 +154,17 @@ def twins_at(
         clock=clock,
         random_bytes=os.urandom,
     )
+    rules = AlertRules(accounts)
+    alert_worker, deliverer = assemble_alerting(
+        Settings(),
+        "0",
+        store=store,
+        usage=usage,
+        forecasts=Forecasts(),
+        rules=rules,
+        seat=Seat(),
+        changing=nullcontext,
+    )
     metering = Metering(
         store=store,
         whole=store,
@@ -164,6 +179,8 @@ def twins_at(
         erasures=erasures,
         enforcement=enforcement,
         reservations=Reservations(enforcement, ingest, catalogs, clock, lambda: f"r-{next(_numbers)}"),
+        alert_worker=alert_worker,
+        deliverer=deliverer,
         migration=Migration(
             store,
             ledger,
@@ -183,6 +200,8 @@ def twins_at(
             admin_key=ADMIN_KEY,
             accounts=accounts,
             grants=grants,
+            alert_rules=rules,
+            webhooks=Webhooks(accounts, private_addresses=False, random_bytes=os.urandom),
             catalogs=catalogs,
             catalog_changes=CatalogChanges(catalogs, ledger, read_version, clock),
             contracts=contracts,

@@ -75,6 +75,7 @@ def run(meterhouse: Meterhouse, settings: Settings) -> None:
         gc.collect()
         gc.freeze()  # what is there stays: looking through it again and again takes Python a tenth of a second each
         server.on_startup(lambda: meterhouse.announce(url))
+        meterhouse.begin()
         server.on_startup(lambda: _log.info("listening", url=url, connections=connections))
         server.on_startup(lambda: out.print(f"Meterhouse listens on {url} (docs at /docs)"))
         await server.serve()

@@ -124,6 +124,7 @@ async def _serve(meterhouse: Meterhouse, settings: Settings, place: _Private, li
     await place.answers(answering)
     line.send(READY)
     if await heard(line, GO):
+        meterhouse.begin()
         cut = asyncio.create_task(heard(line, b"nothing more"))
         cut.add_done_callback(lambda _: stop())
         listening = asyncio.create_task(public.serve())

@@ -63,6 +63,13 @@ class Seat:
         """How many shards there are."""
         return 1 if self.shard_map is None else self.shard_map.count
 
+    @property
+    def virtuals(self) -> list[int] | None:
+        """The virtual shards of this process; None for all."""
+        if self.shard_map is None:
+            return None
+        return [virtual for virtual, shard in enumerate(self.shard_map.shards) if shard == self.number]
+
     def shard_of(self, namespace: str, organization: str) -> int:
         """The shard that the organization lives in."""
         return self.number if self.shard_map is None else self.shard_map.shard_of(namespace, organization)

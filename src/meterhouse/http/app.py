@@ -24,6 +24,7 @@ from ..ports.event_store import EventStore
 from ..ports.members import Members
 from ..ports.whole_store import WholeStore
 from ..services.accounts import Accounts
+from ..services.alerts import AlertRules, AlertWorker
 from ..services.catalog_changes import CatalogChanges
 from ..services.catalogs import Catalogs
 from ..services.corrections import Corrections
@@ -39,7 +40,9 @@ from ..services.rate_limits import RateLimits
 from ..services.reservations import Reservations
 from ..services.usage import Usage
 from ..services.usage_queries import UsageQueries
+from ..services.webhooks import Deliverer, Webhooks
 from . import problems
+from .alerts import alerts_router
 from .attempts import Attempts
 from .authentication import Authentication
 from .backup_export import backup_export_router
@@ -79,6 +82,7 @@ from .slow_bodies import SlowBodies
 from .subscriptions import subscriptions_router
 from .usage import UsageEndpoints
 from .usage_queries import UsageQueryEndpoint
+from .webhooks import webhooks_router
 
 MakePages: TypeAlias = Callable[[Authentication, Health], Sequence[Router]]
 """Makes the routers of what people look at."""
@@ -101,11 +105,18 @@ class Metering:
     erasures: Erasures
     enforcement: Enforcement
     reservations: Reservations
+    alert_worker: AlertWorker
+    deliverer: Deliverer
     migration: Migration
     back_up: Callable[[], Chunks]
     """All of it."""
     back_up_shard: Callable[[], Chunks]
     """What this process has, without the ledger."""
+
+    def begin(self) -> None:
+        """Begins what a server does by itself."""
+        self.alert_worker.begin()
+        self.deliverer.begin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,8 @@ def create_app(
     admin_key: str,
     accounts: Accounts,
     grants: Grants,
+    alert_rules: AlertRules,
+    webhooks: Webhooks,
     catalogs: Catalogs,
     catalog_changes: CatalogChanges,
     contracts: dict[str, Contract],
@@ -156,6 +169,8 @@ def create_app(
         organizations_router(accounts, authentication),
         subscriptions_router(accounts, authentication),
         grants_router(grants, readers, authentication),
+        alerts_router(alert_rules, authentication),
+        webhooks_router(webhooks, metering.deliverer.wake if metering is not None else lambda: None, authentication),
         keys_router(accounts, authentication),
         namespaces_router(catalogs, authentication),
         catalogs_router(catalog_changes, authentication, bodies),
@@ -166,6 +181,7 @@ def create_app(
     if metering is not None:
         metrics.watch(metering.ingest, [catalog.namespace for catalog in catalogs])
         metering.enforcement.on_decision = metrics.count_decision
+        metrics.watch_alerts(metering.alert_worker, metering.deliverer, clock)
         answers = ResponseCache(metering.store, accounts.ledger, contracts.values(), answer_cache_bytes)
         endpoints = ContractEndpoints(
             contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock, answers, metrics

@@ -28,6 +28,7 @@ from prometheus_client.utils import floatToGoString
 
 from ..domain.decision import Decision
 from ..services.ingest import Ingest
+from .alert_metrics import AlertMetrics
 from .arrivals import Arrivals, Received
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -98,13 +99,14 @@ class _Durations:
         self.seconds = 0.0
 
 
-class Metrics:
+class Metrics(AlertMetrics):
     """The figures of one server; `docs/reference/metrics.md` lists them."""
 
     def __init__(self, version: str = "0") -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, with the time at which it began
         self.arrivals = Arrivals()
         self.registry = CollectorRegistry()
+        super().__init__(self.registry)
         ProcessCollector(registry=self.registry)
         self.build = Gauge(
             "meterhouse_build_info", "Always 1; the label says what runs", ["version"], registry=self.registry

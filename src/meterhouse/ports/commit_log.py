@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from ..domain.listing import StoredEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What some commits have."""
+
+    organizations: frozenset[tuple[str, str]]
+    """Namespace and id of those that they have events of."""
+    corrected: bool
+    """Whether a part of a correction is among them."""
 
 
 class CommitLog(Protocol):
@@ -24,4 +37,20 @@ class CommitLog(Protocol):
 
     def commit_at(self, instant: datetime) -> int:
         """The newest commit that was stored at that instant or before, 0 when there was none."""
+        ...
+
+    def follow_changes(self) -> None:
+        """From now on `take_changes` has what is stored; before, nothing is remembered for it."""
+        ...
+
+    def take_changes(self, upto: int) -> Changed:
+        """What was stored in commits up to one that is finished, since it was taken last. Answers from memory."""
+        ...
+
+    def changed_since(self, commit: int) -> Changed:
+        """What was stored after a commit."""
+        ...
+
+    def correction_steps(self, after: int, upto: int) -> list[StoredEvent]:
+        """The steps of corrections in some commits, in the order in which they were stored."""
         ...

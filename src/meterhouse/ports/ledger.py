@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from .alerts import AlertLedger
 from .catalog_versions import CatalogVersions
 from .ended_sessions import EndedSessions
 from .grants import Grants
@@ -11,10 +12,22 @@ from .keys import Keys
 from .ledger_changes import LedgerChanges
 from .organizations import Organizations
 from .request_counts import RequestCounts
+from .webhooks import WebhookLedger
 
 
-class Ledger(Organizations, Keys, Grants, CatalogVersions, RequestCounts, EndedSessions, LedgerChanges, Protocol):
-    """Organizations, their keys, subscriptions and grants, catalogs, and the server's secrets."""
+class Ledger(
+    Organizations,
+    Keys,
+    Grants,
+    CatalogVersions,
+    AlertLedger,
+    WebhookLedger,
+    RequestCounts,
+    EndedSessions,
+    LedgerChanges,
+    Protocol,
+):
+    """Organizations, their keys, subscriptions and grants, catalogs, alerts, webhooks, and the server's secrets."""
 
     def secret(self, name: str, candidate: bytes) -> bytes:
         """The secret of that name: the one that is kept, or else `candidate`, which is kept from then on."""

@@ -20,6 +20,7 @@ from ...domain.meter import Measure, Meter, MeterQuery, Ranking, Top
 from ...domain.partial_aggregate import Partial, PartialKey
 from ...domain.retention import Redaction
 from ...ports.chunks import Chunks
+from ...ports.commit_log import Changed
 from ...ports.copying import Copying
 from ...ports.meter_reader import MeasureFunction
 from ..manifest import Manifest
@@ -37,6 +38,7 @@ from .maintenance.inspection import hold_to_manifest
 from .maintenance.mutations import Mutations, give_up
 from .memtable.last_commits import LastCommits
 from .memtable.memtable import Memtable
+from .memtable.unseen_changes import UnseenChanges
 from .read.event_log import EventReader
 from .read.first_events import FirstEvents
 from .read.meter_reader import MeterReader
@@ -73,7 +75,7 @@ class ClickHouseEventStore:
         identity_filter, new_identities = checkpoints.restore_filter(saved)
         dirty_slots = DirtySlots(flushing, saved.dirty_slots if saved else (), saved_commit)
         memtable, last_commits = Memtable(commit), LastCommits(commit)
-        known = KnownEvents(flushing, engine, identity_filter)
+        known, changes = KnownEvents(flushing, engine, identity_filter), UnseenChanges()
         rollups = Rollups(flushing, engine, meters, commit, manifest)
         writer = Writer(
             flushing,
@@ -82,6 +84,7 @@ class ClickHouseEventStore:
             dirty_slots=dirty_slots,
             memtable=memtable,
             last_commits=last_commits,
+            changes=changes,
             latest_commit=commit,
             new_identities=new_identities,
         )
@@ -103,6 +106,7 @@ class ClickHouseEventStore:
         self._known = known
         self._dirty_slots = dirty_slots
         self._last_commits = last_commits
+        self._changes = changes
         self._rollups = rollups
         self._writer = writer
         self._mutations = mutations
@@ -143,6 +147,22 @@ class ClickHouseEventStore:
     def commit_at(self, instant: datetime) -> int:
         """See `ports.CommitLog`."""
         return self._events.commit_at(instant)
+
+    def follow_changes(self) -> None:
+        """See `ports.CommitLog`."""
+        self._changes.follow()
+
+    def take_changes(self, upto: int) -> Changed:
+        """See `ports.CommitLog`."""
+        return self._changes.take(upto)
+
+    def changed_since(self, commit: int) -> Changed:
+        """See `ports.CommitLog`."""
+        return self._events.changed_since(commit)
+
+    def correction_steps(self, after: int, upto: int) -> list[StoredEvent]:
+        """See `ports.CommitLog`."""
+        return self._events.correction_steps(after, upto)
 
     def measure(self, query: MeterQuery) -> list[Measure]:
         """See `ports.MeterReader`."""

@@ -7,14 +7,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, LargeBinary, Table, column, delete, func, insert, select, table, text
+from sqlalchemy import Connection, Engine, LargeBinary, Table, column, delete, func, insert, select, table
 from sqlalchemy.sql.expression import TableClause
 
 from ...ports.chunks import Chunks
-from .tables import changes, metadata, shards, turns
+from .tables import changes, deliveries, evaluated, keys, metadata, shards, turns
 
-_LEFT_OUT = {turns, shards, changes}
+_LEFT_OUT = {turns, shards, changes, evaluated}
 """What is about a data folder, or about where the ledger is."""
+_NUMBERED = ((keys, "number"), (deliveries, "id"))
+"""Tables whose rows the database numbers by itself."""
 _TABLES = [each for each in metadata.sorted_tables if each not in _LEFT_OUT]
 _AT_ONCE = 1000
 
@@ -54,8 +56,10 @@ def replace(connection: Connection, lines: Iterable[bytes]) -> int:
         count += 1
     if rows:
         connection.execute(insert(_as_stored(tables[name])), rows)
-    if connection.dialect.name == "postgresql":  # it numbers keys by itself, from where it was told to
-        connection.execute(text("SELECT setval(pg_get_serial_sequence('keys', 'number'), max(number)) FROM keys"))
+    if connection.dialect.name == "postgresql":  # it numbers by itself, from where it was told to
+        for each, number in _NUMBERED:
+            sequence = func.pg_get_serial_sequence(each.name, number)
+            connection.execute(select(func.setval(sequence, func.max(each.c[number]))).select_from(each))
     return count
 
 

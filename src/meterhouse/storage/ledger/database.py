@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,6 +63,11 @@ class Database:
             event.listen(self._engine, "connect", _prepare_sqlite)
             event.listen(self._engine, "begin", _begin_sqlite)
         self._changes = Changes(_PLACES)
+
+    def _changing(self) -> AbstractContextManager[Connection]:
+        """A transaction that reads before it writes: others of SQLite wait from its beginning, where otherwise its
+        first write would fail after another's."""
+        return self._engine.execution_options(sqlite_begin="IMMEDIATE").begin()
 
     def _insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An insert that may say what becomes of a row that is there already."""

@@ -13,7 +13,8 @@ from ..reserved_space import ReservedSpace
 from .cache import ReadCache
 from .database import no_organization, query_of, values_of
 from .keys import SqlKeys
-from .tables import grants
+from .schedule import made_due
+from .tables import alert_schedule, grants
 
 _CACHED = 10_000
 _GRANTS = query_of(grants, Grant)
@@ -36,6 +37,7 @@ class SqlGrants(SqlKeys):
                 self._engine.begin() as connection,
             ):
                 connection.execute(insert(grants).values(values_of(grant)))
+                connection.execute(made_due(alert_schedule.c.organization == grant.organization))
         except IntegrityError:
             if self.organization(grant.organization) is None:
                 raise no_organization(grant.organization) from None
@@ -65,6 +67,7 @@ class SqlGrants(SqlKeys):
             self._engine.begin() as connection,
         ):
             voided = connection.execute(change).rowcount
+            connection.execute(made_due(alert_schedule.c.organization == organization_id))
         if not voided:
             raise NotFound(
                 f"organization {organization_id!r} has no grant {grant_id[:128]!r}, or it is voided already: "

@@ -14,7 +14,8 @@ from ...domain.organization import Organization
 from ...domain.plan import Subscription
 from .cache import ReadCache
 from .database import Database, no_organization, query_of, values_of
-from .tables import organizations, subscriptions
+from .schedule import made_due, scheduled
+from .tables import alert_schedule, organizations, subscriptions
 
 _CACHED = 10_000
 _ALL = ""
@@ -37,6 +38,7 @@ class SqlOrganizations(Database):
         try:
             with self._changes.changing(organization.id), self._engine.begin() as connection:
                 connection.execute(insert(organizations).values(values_of(organization)))
+                connection.execute(insert(alert_schedule).values(scheduled(organization)))
         except IntegrityError:
             raise AlreadyExists(
                 f"organization id {organization.id!r} is taken (a deleted organization keeps its id): choose another"
@@ -109,6 +111,7 @@ class SqlOrganizations(Database):
             self._engine.begin() as connection,
         ):
             restored = connection.execute(change).rowcount
+            connection.execute(made_due(alert_schedule.c.organization == organization_id))
         if not restored:
             raise NotFound(f"there is no deleted organization {organization_id[:128]!r} whose events are still stored")
 
@@ -144,6 +147,7 @@ class SqlOrganizations(Database):
                 self._engine.begin() as connection,
             ):
                 connection.execute(change)
+                connection.execute(made_due(alert_schedule.c.organization == organization_id))
         except IntegrityError:
             raise no_organization(organization_id) from None
 

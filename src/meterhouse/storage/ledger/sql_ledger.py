@@ -16,16 +16,17 @@ from ...domain.shards import VIRTUAL_SHARDS, ShardMap
 from ...ports.chunks import Chunks
 from ..reserved_space import ReservedSpace
 from . import contents
+from .alerts import SqlAlerts
 from .catalog_versions import SqlCatalogVersions
 from .ended_sessions import SqlEndedSessions
 from .migrations import migrate
 from .request_counts import SqlRequestCounts
-from .tables import organizations, secrets, shards, turns
+from .tables import evaluated, organizations, secrets, shards, turns
 
 _BACKENDS = ("sqlite", "postgresql")
 
 
-class SqlLedger(SqlCatalogVersions, SqlRequestCounts, SqlEndedSessions):
+class SqlLedger(SqlCatalogVersions, SqlAlerts, SqlRequestCounts, SqlEndedSessions):
     """A `Ledger` in one database, `sqlite:///…` or `postgresql+psycopg://…`."""
 
     @classmethod
@@ -105,11 +106,13 @@ class SqlLedger(SqlCatalogVersions, SqlRequestCounts, SqlEndedSessions):
         return ShardMap(tuple(found[virtual] for virtual in range(VIRTUAL_SHARDS))) if found else ShardMap.even(1)
 
     def set_shard_map(self, shard_map: ShardMap) -> None:
-        """Writes another map, and forgets all turns, which were of other shards; on the disk when it returns."""
+        """Writes another map, and forgets all turns and evaluated commits, which were of other shards; on the disk when
+        it returns."""
         rows = [{"virtual": virtual, "shard": shard} for virtual, shard in enumerate(shard_map.shards)]
         with self._engine.begin() as connection:
             connection.execute(delete(shards))
             connection.execute(delete(turns))
+            connection.execute(delete(evaluated))
             if shard_map.count > 1:
                 # Nodes that found a cluster at the same time write the same.
                 connection.execute(self._insert(shards).on_conflict_do_nothing(), rows)

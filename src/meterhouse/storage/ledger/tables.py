@@ -1,96 +1,19 @@
-"""The ledger's tables, as the newest migration leaves them, and how domain values are written in their columns."""
+"""The ledger's tables, as the newest migration leaves them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from enum import StrEnum
-from typing import Any
 
-import msgspec
-from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Integer, LargeBinary, MetaData, Table, Text
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
 
+from ...domain.alert_rule import Basis
 from ...domain.catalog_version import CatalogFormat
+from ...domain.delivery import DeliveryStatus
 from ...domain.grant import Recurrence, Rollover
 from ...domain.meter import EarlierMeaning
-from ...domain.period import Interval
 from ...domain.plan import Addon, Flex
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-class Instant(TypeDecorator[datetime]):
-    """An instant as microseconds since 1970: exact, and UTC again when it is read. A naive datetime is refused."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """Counts the microseconds."""
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        """Counts them back."""
-        return None if value is None else _EPOCH + value * _MICROSECOND
-
-
-class IsoInterval(TypeDecorator[Interval]):
-    """An interval as its text, `P1M`."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Interval | None, dialect: Dialect) -> str | None:
-        """Writes the text."""
-        return None if value is None else str(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Interval | None:
-        """Reads the text."""
-        return None if value is None else Interval.parse(value)
-
-
-class Word(TypeDecorator[Any]):
-    """One of some words, as its text."""
-
-    impl = Text
-    cache_ok = True
-
-    def __init__(self, kind: type[StrEnum]):
-        """`kind` has the words."""
-        super().__init__()
-        self.kind = kind
-
-    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
-        """Writes the text."""
-        return None if value is None else value.value
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
-        """Reads the text."""
-        return None if value is None else self.kind(value)
-
-
-class Json(TypeDecorator[Any]):
-    """A value of one type as JSON text. Decimals are written as strings, so every digit comes back."""
-
-    impl = Text
-    cache_ok = True
-
-    def __init__(self, kind: Any):
-        """`kind` is any type that msgspec can read back."""
-        super().__init__()
-        self.kind = kind
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        """Writes the JSON text."""
-        return None if value is None else msgspec.json.encode(value).decode()
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        """Reads the JSON text."""
-        return None if value is None else self._decoder.decode(value)
-
+from ...domain.webhook import EventType, SigningSecret
+from .column_types import Instant, IsoInterval, Json, Word
 
 metadata = MetaData()
 
@@ -207,3 +130,125 @@ changes = Table(
     Column("change", BigInteger, nullable=False),
 )
 """Counts what triggers see: every change of organizations, keys, subscriptions, grants and catalogs."""
+
+alert_rules = Table(
+    "alert_rules",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("meter", Text, nullable=False),
+    Column("basis", Word(Basis), nullable=False),
+    Column("threshold", Json(Decimal), nullable=False),
+    Column("organization", Text),
+    Column("tell_resolved", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("revised_at", Instant, nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Text, primary_key=True),  # follows from the rule, the organization, the period and the crossing
+    Column("namespace", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("organization", Text, nullable=False),
+    Column("meter", Text, nullable=False),
+    Column("basis", Word(Basis), nullable=False),
+    Column("threshold", Json(Decimal), nullable=False),
+    Column("revised_at", Instant, nullable=False),
+    Column("period_start", Instant),
+    Column("period_end", Instant),
+    Column("crossing", Integer, nullable=False),
+    Column("value", Json(Decimal), nullable=False),
+    Column("usage_limit", Json(Decimal)),
+    Column("raised_at", Instant, nullable=False),
+    Column("resolved_at", Instant),
+    Index("alerts_of_organization", "organization", "period_start"),
+    Index("alerts_of_namespace", "namespace", "raised_at", "id"),
+)
+
+alert_schedule = Table(
+    "alert_schedule",
+    metadata,
+    Column("organization", Text, ForeignKey("organizations.id"), primary_key=True),
+    Column("namespace", Text, nullable=False, index=True),
+    Column("virtual", Integer, nullable=False),
+    Column("next_at", Instant),
+    Column("told_until", Instant),
+    Column("version", Integer, nullable=False),
+    Index("alert_schedule_due", "next_at", "virtual"),
+)
+"""When each organization is to be looked at."""
+
+evaluated = Table(
+    "evaluated",
+    metadata,
+    Column("number", Integer, primary_key=True),  # of the shard, from 1
+    Column("commit", BigInteger, nullable=False),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("namespace", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("event_types", Json(frozenset[EventType]), nullable=False),
+    Column("secrets", Json(tuple[SigningSecret, ...]), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("failing_since", Instant),
+    Column("switched_off", Text),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Text, primary_key=True),  # follows from what is told
+    Column("namespace", Text, nullable=False),
+    Column("organization", Text, nullable=False),
+    Column("type", Word(EventType), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("payload", Text, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("message", Text, ForeignKey("messages.id"), nullable=False, index=True),
+    Column("namespace", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("organization", Text, nullable=False),
+    Column("virtual", Integer, nullable=False),
+    Column("type", Word(EventType), nullable=False),
+    Column("status", Word(DeliveryStatus), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("next_attempt_at", Instant, nullable=False),
+    Column("first_attempt_at", Instant),
+    Column("attempted_at", Instant),
+    Index("deliveries_of_endpoint", "namespace", "endpoint", "id"),
+    Index(
+        "deliveries_pending",
+        "namespace",
+        "endpoint",
+        "organization",
+        "id",
+        sqlite_where=text("status = 'pending'"),
+        postgresql_where=text("status = 'pending'"),
+    ),
+    sqlite_autoincrement=True,  # an id is never given again: it decides the order
+)
+
+delivery_attempts = Table(
+    "delivery_attempts",
+    metadata,
+    Column("delivery", Integer, ForeignKey("deliveries.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("answer", Text, nullable=False),
+    Column("milliseconds", Integer, nullable=False),
+)

@@ -9,6 +9,7 @@ from ....domain.event import Event
 from ....domain.export import ExportForm, Selection
 from ....domain.listing import EventPosition, EventQuery, StoredEvent
 from ....ports.chunks import Chunks
+from ....ports.commit_log import Changed
 from ..corrections import correction_queries
 from ..corrections.dirty_slots import DirtySlots
 from ..engine.engine import Engine, Parameters
@@ -52,6 +53,17 @@ class EventReader:
         """See `ports.EventLog`."""
         [[commit]] = self._engine.rows(event_queries.COMMIT_AT, {"instant": micros(instant)})
         return int(commit)
+
+    def changed_since(self, commit: int) -> Changed:
+        """See `ports.CommitLog`."""
+        rows = self._engine.rows(event_queries.CHANGED_SINCE, {"commit": commit})
+        return Changed(
+            frozenset((namespace, organization) for namespace, organization, _ in rows), any(row[2] for row in rows)
+        )
+
+    def correction_steps(self, after: int, upto: int) -> list[StoredEvent]:
+        """See `ports.CommitLog`."""
+        return self._events(event_queries.CORRECTION_STEPS, {"after": after, "upto": upto})
 
     def count(self) -> int:
         """See `ports.EventLog`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ....domain.correction import CONFLICT
+from ....domain.correction import CONFLICT, STEPS
 from ....domain.export import ExportForm, Selection
 from ....domain.listing import EventPosition, EventQuery, PropertyMatch
 from ..corrections.correction_queries import CorrectedStatement
@@ -11,6 +11,18 @@ from ..engine.statement import NOT_SYSTEM, STORED_EVENT, Statement
 COMMIT_AT = "SELECT max(commit) FROM events WHERE stored_at <= fromUnixTimestamp64Micro({instant:Int64}, 'UTC')"
 
 COUNT_EVENTS = "SELECT count() FROM events"
+
+_STEPS = ", ".join(f"'{each}'" for each in sorted(STEPS))
+
+CHANGED_SINCE = (
+    f"SELECT namespace, organization, max(type IN ({_STEPS})) FROM events WHERE commit > {{commit:UInt64}}"
+    " GROUP BY namespace, organization"
+)
+
+CORRECTION_STEPS = (
+    f"SELECT {STORED_EVENT} FROM events WHERE commit > {{after:UInt64}} AND commit <= {{upto:UInt64}}"
+    f" AND type IN ({_STEPS}) ORDER BY commit, position"
+)
 
 _LATEST = (1 << 64) - 1
 

@@ -26,6 +26,7 @@ from ..journal.journal import Journal
 from ..journal.segment import Record
 from ..memtable.last_commits import LastCommits
 from ..memtable.memtable import Memtable, positions_of
+from ..memtable.unseen_changes import UnseenChanges
 from . import commit_queries
 from .correction_targets import place_corrections
 from .encoded_events import (
@@ -55,6 +56,7 @@ class Writer:
         dirty_slots: DirtySlots,
         memtable: Memtable,
         last_commits: LastCommits,
+        changes: UnseenChanges,
         latest_commit: int,
         new_identities: int,
     ):
@@ -65,6 +67,7 @@ class Writer:
         self._dirty_slots = dirty_slots
         self._memtable = memtable
         self._last_commits = last_commits
+        self._changes = changes
         self.lock = threading.Lock()
         """Held for every commit, and by whoever needs that none happens."""
         self._previewing = threading.Lock()
@@ -193,6 +196,8 @@ class Writer:
             for event in events
             if event.type in correction.EFFECTIVE_TYPES
         )
+        if any(event.type in correction.STEPS for event in events):
+            self._changes.record_correction(begin.commit)
         data_bytes = sum(len(event.data) for event in events)
         self._store(Commit(events, hashes, block, positions_of(events), data_bytes))
 
@@ -209,6 +214,7 @@ class Writer:
         finally:
             self.certain = self.certain and stored
             self._last_commits.record(added.positions, self._commit)
+            self._changes.record(added.positions, self._commit)
             if stored:
                 self._memtable.add(self._commit, added.events, added.positions, added.data_bytes)
             else:
