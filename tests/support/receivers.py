@@ -69,7 +69,7 @@ class Receiver:
 
 
 @contextmanager
-def receiving(answer: Answer = OK, port: int = 0) -> Iterator[Receiver]:
+def receiving(answer: Answer = OK, port: int = 0, host: str = "127.0.0.1") -> Iterator[Receiver]:
     receiver = Receiver(answer=answer)
 
     class Handler(BaseHTTPRequestHandler):
@@ -92,7 +92,7 @@ def receiving(answer: Answer = OK, port: int = 0) -> Iterator[Receiver]:
         def handle_error(self, *_: Any) -> None:
             """Senders hang up when they have seen enough."""
 
-    with Listening(("127.0.0.1", port), Handler) as listening:
+    with Listening((host, port), Handler) as listening:
         receiver.port = listening.server_port
         thread = threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True)
         thread.start()

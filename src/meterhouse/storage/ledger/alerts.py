@@ -14,7 +14,7 @@ from ...domain.period import Period
 from ...ports.alerts import AlertSearch, DueOrganization, Raising
 from .database import Database, query_of, values_of
 from .schedule import made_due, own_virtuals
-from .tables import alert_rules, alert_schedule, alerts, evaluated
+from .tables import alert_rules, alert_schedule, alerts, evaluated, messages
 from .webhooks import SqlWebhooks
 
 _RULES = query_of(alert_rules, AlertRule)
@@ -74,8 +74,7 @@ class SqlAlerts(SqlWebhooks, Database):
         new = 0
         with self._changing() as connection:
             for alert in raising.raised:
-                added = self._insert(alerts).values(values_of(alert)).on_conflict_do_nothing()
-                new += connection.execute(added).rowcount
+                new += self._add(connection, alerts, values_of(alert))
             for alert in raising.resolved:
                 still = and_(alerts.c.id == alert.id, alerts.c.resolved_at.is_(None))
                 connection.execute(update(alerts).where(still).values(resolved_at=alert.resolved_at))
@@ -97,7 +96,7 @@ class SqlAlerts(SqlWebhooks, Database):
         new = 0
         for message in told:
             takers = [endpoint for endpoint in endpoints if endpoint.takes(message.type)]
-            if takers and self._add_message(connection, message):
+            if takers and self._add(connection, messages, values_of(message)):
                 new += 1
                 for endpoint in takers:
                     self._add_delivery(connection, message, endpoint.id, virtual)

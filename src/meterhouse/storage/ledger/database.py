@@ -73,6 +73,11 @@ class Database:
         """An insert that may say what becomes of a row that is there already."""
         return _INSERTS[self._engine.dialect.name](table)
 
+    def _add(self, connection: Connection, table: Table, row: dict[str, Any]) -> bool:
+        """Inserts a row unless there is one with its `id`; whether there was none."""
+        added = self._insert(table).values(row).on_conflict_do_nothing().returning(table.c.id)
+        return connection.scalar(added) is not None
+
     def _read(self, record: Callable[..., R], query: Select[Any]) -> list[R]:
         with self._engine.connect() as connection:
             return [record(**row) for row in connection.execute(query).mappings()]

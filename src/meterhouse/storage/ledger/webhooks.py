@@ -78,15 +78,10 @@ class SqlWebhooks(Database):
     def add_delivery(self, message: Message, endpoint_id: str, virtual: int) -> WebhookDelivery:
         """See `WebhookLedger.add_delivery`."""
         with self._engine.begin() as connection:
-            self._add_message(connection, message)
+            self._add(connection, messages, values_of(message))
             number = self._add_delivery(connection, message, endpoint_id, virtual)
             [row] = connection.execute(_DELIVERIES.where(deliveries.c.id == number)).mappings()
             return WebhookDelivery(**row)
-
-    def _add_message(self, connection: Connection, message: Message) -> bool:
-        """Whether it was not there."""
-        added = self._insert(messages).values(values_of(message)).on_conflict_do_nothing()
-        return connection.execute(added).rowcount > 0
 
     @staticmethod
     def _add_delivery(connection: Connection, message: Message, endpoint_id: str, virtual: int) -> int:
