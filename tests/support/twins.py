@@ -73,6 +73,9 @@ class Twins:
     store: ClickHouseEventStore
     cached: Client
     plain: Client
+    metering: Metering
+    rules: AlertRules
+    webhooks: Webhooks
     tokens: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def organization(self, namespace: str, created_at: datetime) -> str:
@@ -154,7 +157,7 @@ def twins_at(
         clock=clock,
         random_bytes=os.urandom,
     )
-    rules = AlertRules(accounts)
+    rules, webhooks = AlertRules(accounts), Webhooks(accounts, private_addresses=False, random_bytes=os.urandom)
     alert_worker, deliverer = assemble_alerting(
         Settings(),
         "0",
@@ -201,7 +204,7 @@ def twins_at(
             accounts=accounts,
             grants=grants,
             alert_rules=rules,
-            webhooks=Webhooks(accounts, private_addresses=False, random_bytes=os.urandom),
+            webhooks=webhooks,
             catalogs=catalogs,
             catalog_changes=CatalogChanges(catalogs, ledger, read_version, clock),
             contracts=contracts,
@@ -223,7 +226,7 @@ def twins_at(
     ]
     try:
         with client_of(apps[0], documented=False) as cached, client_of(apps[1], documented=False) as plain:
-            yield Twins(clock, accounts, grants, store, cached, plain, tokens)
+            yield Twins(clock, accounts, grants, store, cached, plain, metering, rules, webhooks, tokens)
     finally:
         ingest.close()
         store.close()
