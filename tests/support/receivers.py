@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -109,3 +113,50 @@ def eventually(ask: Callable[[], Any], seconds: int = 60) -> Any:
         assert time.monotonic() < until, "it did not happen"
         time.sleep(0.05)
     return found
+
+
+def _log_to(file: Path) -> Answer:
+    """Answers when what it has received is on the disk, as a receiver does that must not lose anything."""
+
+    def answer(handler: BaseHTTPRequestHandler, received: Received) -> None:
+        with file.open("ab") as log:
+            log.write(json.dumps([received.id, received.event]).encode() + b"\n")
+            log.flush()
+            os.fsync(log.fileno())
+        OK(handler, received)
+
+    return answer
+
+
+class ReceiverProcess:
+    """A receiver in a process of its own, which can be killed and started again on its port."""
+
+    def __init__(self, file: Path):
+        self._file = file
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "tests.support.receivers", str(self._file), str(self.port)]
+        self._process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook"
+
+    def received(self) -> list[tuple[str, dict[str, Any]]]:
+        """The id of each message and what it says, in the order in which they came. A line may be torn by a kill."""
+        lines = self._file.read_bytes().split(b"\n") if self._file.exists() else []
+        return [tuple(json.loads(line)) for line in lines if line.endswith(b"]")]
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+if __name__ == "__main__":
+    with receiving(_log_to(Path(sys.argv[1])), int(sys.argv[2])) as running:
+        print(running.port, flush=True)
+        threading.Event().wait()
