@@ -15,6 +15,7 @@ PAGES = [
     "how-to/change-a-catalog.md",
     "how-to/sell-credits.md",
     "how-to/price-usage.md",
+    "how-to/alert-and-notify.md",
     "how-to/back-up-and-move.md",
 ]
 

@@ -2,7 +2,7 @@
 
 A fenced block ```` ```toml acme.toml ```` is a file that the reader writes. A ```` ```console ```` block has commands
 after `$ ` (continued after a backslash) and their output below. `…` in an output stands for whatever differs from one
-run to the next. All commands of a page run in one bash, in one folder; port 8000 is exchanged for a free one.
+run to the next. All commands of a page run in one bash, in one folder; ports 8000 and 8099 are exchanged for free ones.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,24 +69,27 @@ def matches(shown: str, happened: str) -> bool:
 
 
 class Shell:
-    """A bash in a folder, where `meterhouse` is the one under test."""
+    """A bash in a folder, where `meterhouse` is the one under test, and `python` the one that runs the tests."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int):
+    def __init__(self, process: subprocess.Popen[str], ports: Mapping[str, str]):
         self._process = process
-        self._port = port
+        self._ports = ports
 
     def run(self, command: str) -> tuple[str, int]:
         """Output and exit status of a command."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        command = command.replace(":8000", f":{self._port}")
+        for shown_port, port in self._ports.items():
+            command = command.replace(shown_port, port)
         self._process.stdin.write(f"eval {shlex.quote(command)} </dev/null 2>&1\nprintf '\\n{_END}%s\\n' $?\n")
         self._process.stdin.flush()
         output = ""
         for line in self._process.stdout:
             if line.startswith(_END):
                 shown = _SHELL_NOTICE.sub("", output).removesuffix("\n")
-                return shown.replace(f":{self._port}", ":8000"), int(line.removeprefix(_END))
+                for shown_port, port in self._ports.items():
+                    shown = shown.replace(port, shown_port)
+                return shown, int(line.removeprefix(_END))
             output += line
         raise AssertionError(f"bash ended in {command!r}: {output}")
 
@@ -95,9 +98,10 @@ class Shell:
 def shell(folder: Path) -> Iterator[Shell]:
     """Begins in the folder `work`; ends the servers that were started there, and no others."""
     (folder / "bin").mkdir()
-    meterhouse = folder / "bin" / "meterhouse"
-    meterhouse.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m meterhouse "$@"\n')
-    meterhouse.chmod(0o755)
+    for name, arguments in (("meterhouse", "-m meterhouse "), ("python", "")):
+        command = folder / "bin" / name
+        command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {arguments}"$@"\n')
+        command.chmod(0o755)
     work, port = folder / "work", free_port()
     work.mkdir()
     ours = {name: value for name, value in os.environ.items() if not name.startswith("METERHOUSE_")}
@@ -121,7 +125,7 @@ def shell(folder: Path) -> Iterator[Shell]:
         assert bash.stdin is not None
         bash.stdin.write("trap 'kill -9 $(jobs -p) 2>/dev/null; wait' EXIT\n")
         try:
-            yield Shell(bash, port)
+            yield Shell(bash, {":8000": f":{port}", ":8099": f":{free_port()}"})
         finally:
             bash.stdin.close()
             bash.wait(60)

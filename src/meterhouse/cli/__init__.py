@@ -11,6 +11,7 @@ from ..domain.errors import MeterhouseError
 from ..settings import from_environment
 from . import (
     accounts,
+    alerts,
     backup_export,
     catalog_versions,
     catalogs,
@@ -25,6 +26,7 @@ from . import (
     rollups,
     serve,
     usage,
+    webhooks,
 )
 from .arguments import shown_default
 from .env_file import read_env_file
@@ -52,6 +54,8 @@ for module in (
     corrections,
     accounts,
     grants,
+    alerts,
+    webhooks,
     catalogs,
     catalog_versions,
     prices,
