@@ -454,7 +454,7 @@ def test_every_curl_line_of_the_demo_works_when_pasted(tmp_path: Path) -> None:
                 assert line, printed
                 printed += line
             lines = re.findall(r"^curl .*$", printed, re.MULTILINE)
-            assert len(lines) == 9
+            assert len(lines) == 10
             [command] = re.findall(r"^METERHOUSE_ADMIN_KEY=.*$", printed, re.MULTILINE)
             shown = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
             assert (shown.returncode, "credits" in shown.stdout) == (0, True), shown.stderr

@@ -115,17 +115,6 @@ class TestPrices:
         assert card.price is not None
         assert Fraction(card.price.cost_of(Decimal(halves) / 2)) == bill(written, halves)
 
-    def test_are_exact_at_every_size(self) -> None:
-        price = "0." + "0" * 27 + "1"
-        most = Decimal("9" * 38)
-        [card] = parse_rate_cards([{"meter": "tokens", "currency": "USD", "price": price}], {"tokens": TOKENS})[
-            "tokens"
-        ]
-        assert card.price is not None
-        tenth = Decimal("0." + "0" * 27 + "7")
-        assert format(card.price.cost_of(most), "f") == "9" * 10 + "." + "9" * 28
-        assert format(card.price.cost_of(tenth), "f") == "0." + "0" * 55 + "7"
-
 
 class TestCells:
     @settings(max_examples=HISTORIES)
@@ -154,32 +143,6 @@ class TestCells:
         assert unpriced(cells) == used - with_price
 
     @settings(max_examples=HISTORIES)
-    @given(
-        timeline=timelines(),
-        subscription=subscriptions(),
-        events=events_of,
-        marks=st.sets(some_days, max_size=6),
-        names=st.lists(st.sampled_from(NAMES), unique=True),
-    )
-    def test_of_any_division_add_up_to_the_same_whole(
-        self,
-        timeline: list[SlowCard],
-        subscription: Subscription | None,
-        events: list[Event],
-        marks: set[date],
-        names: list[str],
-    ) -> None:
-        ends = [midnight(FIRST), midnight(LAST)]
-        _, whole = priced(timeline, subscription, events, ends)
-        edges = sorted({*ends, *(midnight(mark) for mark in marks)})
-        _, divided = priced(timeline, subscription, events, edges, names)
-        assert told(amounts_of(divided)) == told(amounts_of(whole))
-        for place, (start, end) in enumerate(pairwise(edges)):
-            _, alone = priced(timeline, subscription, events, (start, end))
-            of_place = amounts_of(cell for cell in divided if cell.place == place)
-            assert told(of_place) == told(amounts_of(alone))
-
-    @settings(max_examples=HISTORIES)
     @given(timeline=timelines(), anchor=some_days, interval=intervals, events=events_of)
     def test_and_the_minimum_of_each_whole_period(
         self, timeline: list[SlowCard], anchor: date, interval: Interval, events: list[Event]
@@ -199,6 +162,42 @@ class TestCells:
         assert told(missing_minimums(plan, cells, span, moment)) == {
             each: cost for each, cost in expected.items() if cost
         }
+
+
+def test_costs_are_exact_at_every_size() -> None:
+    price = "0." + "0" * 27 + "1"
+    most = Decimal("9" * 38)
+    [card] = parse_rate_cards([{"meter": "tokens", "currency": "USD", "price": price}], {"tokens": TOKENS})["tokens"]
+    assert card.price is not None
+    tenth = Decimal("0." + "0" * 27 + "7")
+    assert format(card.price.cost_of(most), "f") == "9" * 10 + "." + "9" * 28
+    assert format(card.price.cost_of(tenth), "f") == "0." + "0" * 55 + "7"
+
+
+@settings(max_examples=HISTORIES)
+@given(
+    timeline=timelines(),
+    subscription=subscriptions(),
+    events=events_of,
+    marks=st.sets(some_days, max_size=6),
+    names=st.lists(st.sampled_from(NAMES), unique=True),
+)
+def test_the_costs_of_any_division_add_up_to_the_same_whole(
+    timeline: list[SlowCard],
+    subscription: Subscription | None,
+    events: list[Event],
+    marks: set[date],
+    names: list[str],
+) -> None:
+    ends = [midnight(FIRST), midnight(LAST)]
+    _, whole = priced(timeline, subscription, events, ends)
+    edges = sorted({*ends, *(midnight(mark) for mark in marks)})
+    _, divided = priced(timeline, subscription, events, edges, names)
+    assert told(amounts_of(divided)) == told(amounts_of(whole))
+    for place, (start, end) in enumerate(pairwise(edges)):
+        _, alone = priced(timeline, subscription, events, (start, end))
+        of_place = amounts_of(cell for cell in divided if cell.place == place)
+        assert told(of_place) == told(amounts_of(alone))
 
 
 def test_a_new_card_finds_the_tiers_as_far_as_the_period_has_reached_them() -> None:
