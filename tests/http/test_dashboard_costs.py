@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from meterhouse.dashboard.organization import overview_of
+from meterhouse.domain.listing import CursorSeal
+from meterhouse.services import usage_costs
+from meterhouse.services.forecasts import Forecasts
+from meterhouse.services.usage import Usage
 from support.pages import Read, visitor
 from support.server import ADMIN_KEY, Server, event
+from support.twins import twins_at
 
 SUBSCRIPTION = {"plan": "Business", "anchor": "2026-03-01T00:00:00Z", "interval": "P1M"}
 
@@ -91,6 +99,21 @@ def test_usage_that_is_too_finely_divided_to_be_priced_is_shown_without_costs(
     assert "Without costs: costs: of neurons there are more than 138 groups" in page.text
     refused = server.admin("GET", "/v1/query", params={"organization": made, "costs": "true", **query})
     assert (refused.status_code, refused.json()["detail"][:16]) == (400, "costs: of neuron")
+
+
+def test_a_page_whose_costs_are_too_many_has_all_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage_costs, "MOST_CELLS", 3)
+    now = datetime(2026, 3, 15, tzinfo=UTC)
+    with twins_at(tmp_path, now) as twins:
+        made = twins.organization("aitronos", now)
+        for model in "abcd":
+            twins.send("aitronos", made, "ai.request", now, {"model": model, "neurons": 1, "synapses": 1, "cost": 0})
+        accounts = twins.accounts
+        usage = Usage(twins.store, accounts.ledger, accounts.catalogs, accounts.clock, CursorSeal(b"costs"))
+        told = overview_of(usage.of(accounts.organization(made)), Forecasts(), events=False)
+    assert told["unpriceable"].startswith("costs: of neurons there are more than 3 groups")
+    assert told["costs"] is None
+    assert [line["summary"].used for line in told["meters"]] == [4, 4, 4, 0]
 
 
 def test_the_prices_of_the_catalogs_are_listed(operator: httpx.Client) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from litestar.params import FromPath
 
 from ..domain.correction import STEPS, Step, step_of
 from ..domain.cost import add_amounts
+from ..domain.errors import Invalid
 from ..domain.listing import EventQuery
 from ..domain.organization import Organization
 from ..http.query import READS_QUERY
@@ -22,7 +23,7 @@ from ..services.balances import balance_of, granted_slugs
 from ..services.forecasts import Forecasts
 from ..services.organization_usage import OrganizationUsage
 from ..services.usage import Usage
-from ..services.usage_costs import usage_costs
+from ..services.usage_costs import MeterCost, usage_costs
 from .formats import bar
 from .pages import Answer, Pages, View, Visit
 from .usage_section import UsageSection, events_path
@@ -96,7 +97,13 @@ class OrganizationPages:
 def overview_of(reader: OrganizationUsage, forecasts: Forecasts, *, events: bool) -> dict[str, Any]:
     """Every meter of an organization, as the template shows it."""
     summary = reader.summary()
-    expected, costs = forecasts.of(reader, summary, as_of=False), usage_costs(reader)
+    expected = forecasts.of(reader, summary, as_of=False)
+    costs: Mapping[str, MeterCost] = {}
+    unpriceable = ""
+    try:
+        costs = usage_costs(reader)
+    except Invalid as wrong:  # the page is worth having without them
+        unpriceable = str(wrong)
     lines: Iterable[dict[str, Any]] = (
         {
             "summary": each,
@@ -113,5 +120,6 @@ def overview_of(reader: OrganizationUsage, forecasts: Forecasts, *, events: bool
         "period": summary.period,
         "meters": [*lines],
         "costs": add_amounts(each.amounts for each in costs.values()) if costs else None,
+        "unpriceable": unpriceable,
         "lost_before": reader.lost_before(),
     }
