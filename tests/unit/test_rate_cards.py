@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -97,6 +97,10 @@ def test_which_card_is_in_force() -> None:
         ({**CARD, "price": "9" * 39}, f"price: '{'9' * 39}' has more than 38 digits"),
         ({**CARD, "minimum": "9" * 39}, f"minimum: '{'9' * 39}' has more than 38 digits"),
         ({**CARD, "included": "9" * 39}, "has more than 38 digits"),
+        ({**CARD, "price": 10**38}, "price: '1" + "0" * 38 + "' has more than 38 digits"),
+        ({**CARD, "price": -(16**5000)}, "price: has more than 38 digits"),
+        ({**CARD, "price": Decimal("Infinity")}, "is not a decimal number"),
+        ({**CARD, "price": Decimal("1e999")}, "has more than 38 digits"),
         ({**CARD, "price": "1" * 200}, "has 200 characters; a number has at most 128"),
         ({**CARD, "price": -1}, "price: must not be negative"),
         ({**CARD, "minimum": "-0.01"}, "minimum: must not be negative"),
@@ -151,6 +155,10 @@ def test_which_card_is_in_force() -> None:
         ({**CARD, "effective_at": "2026-03-01"}, "effective_at: '2026-03-01' is not an RFC 3339 date-time"),
         ({**CARD, "effective_at": datetime(2026, 3, 1)}, "effective_at must be an instant with a zone"),  # noqa: DTZ001
         ({**CARD, "effective_at": date(2026, 3, 1)}, "effective_at must be an instant with a zone"),
+        (
+            {**CARD, "effective_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))},
+            "effective_at: '0001-01-01T",
+        ),
         ({**CARD, "effective_at": "1871-01-01T00:00:00Z"}, "is not between 1900 and 2261"),
         ({**CARD, "discount": 5}, "prices 1 has the key 'discount', which is not one of currency"),
     ],

@@ -18,7 +18,6 @@ from cyclopts import App, Parameter
 from ..domain.errors import Invalid
 from ..domain.llm_price_table import TokenKind, TokenPrices, read_token_prices
 from ..domain.meter import Aggregation, Meter
-from ..domain.period import format_instant
 from ..domain.rate_card_parser import parse_rate_cards
 from .arguments import Json, Namespace
 from .catalogs import catalogs_of
@@ -236,7 +235,7 @@ def _proposed(file: Path) -> list[dict[str, Any]]:
 
 def _written(card: dict[str, Any]) -> dict[str, Any]:
     at = card.get("effective_at")
-    return {**card, "effective_at": format_instant(at)} if isinstance(at, datetime) and at.tzinfo else card
+    return {**card, "effective_at": at.isoformat()} if isinstance(at, datetime) else card
 
 
 def _change(change: Mapping[str, Any]) -> list[str]:

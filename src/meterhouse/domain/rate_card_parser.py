@@ -13,7 +13,7 @@ from .errors import Invalid
 from .meter import Meter
 from .period import FIRST_INSTANT, format_instant, parse_instant
 from .price import Price, PriceTier, PriceType
-from .quantity import ZERO, parse_quantity
+from .quantity import MAX_DIGITS, ZERO, parse_quantity
 from .rate_card import PRICED, RateCard, RateCards
 
 MOST_CARDS = 1_000
@@ -24,6 +24,8 @@ MOST_PROPERTIES = 3
 """That decide about a price, as many as usage can be grouped by."""
 MOST_TIERS = 100
 _MOST_TEXT = 1_000
+_MOST_BITS = (10**MAX_DIGITS).bit_length()
+"""Python refuses to print integers that are far beyond it."""
 _PRICE_KEYS = frozenset(("type", "price", "tiers", "package", "included"))
 _CARD_KEYS = _PRICE_KEYS | {"meter", "currency", "effective_at", "minimum", "groups"}
 
@@ -168,6 +170,8 @@ class _CardReader:
     def amount(self, value: object, where: str) -> Decimal:
         if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
             raise self.error(f'{where} must be a number or a decimal string like "0.0000025"')
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            raise self.error(f"{where}: has more than {MAX_DIGITS} digits")
         try:
             number = parse_quantity(str(value))
         except Invalid as wrong:
@@ -180,7 +184,7 @@ class _CardReader:
         if value is None:
             return FIRST_INSTANT
         if isinstance(value, datetime) and value.tzinfo is not None:
-            value = format_instant(value)
+            value = value.isoformat()
         if not isinstance(value, str):
             raise self.error(f"{where}: effective_at must be an instant with a zone, like 2026-01-31T00:00:00Z")
         try:
