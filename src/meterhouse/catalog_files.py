@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -10,6 +11,8 @@ from .contracts import installed
 from .domain.catalog import Catalog, CatalogError
 from .domain.catalog_parser import parse_catalog
 from .domain.catalog_version import CatalogFormat, CatalogVersion, decode_catalog
+from .domain.errors import NotFound
+from .ports.catalog_versions import CatalogVersions
 from .services.catalogs import BaseCatalog, Catalogs
 
 
@@ -22,6 +25,19 @@ def load_catalogs(paths: tuple[Path, ...]) -> Catalogs:
         else {entry.name: entry for entry in folder.iterdir() if entry.name.endswith(".toml")}
     )
     return Catalogs(_load_catalog(name, source, named=bool(paths)) for name, source in sorted(sources.items()))
+
+
+def open_catalogs(paths: tuple[Path, ...], versions: CatalogVersions, retained: Iterable[str]) -> Catalogs:
+    """The same, with the versions that are stored. Raises `CatalogError`, and `NotFound` for an unknown one of the
+    namespaces whose events are `retained` for some days only."""
+    catalogs = load_catalogs(paths)
+    catalogs.follow(versions, read_version)
+    for namespace in retained:
+        try:
+            catalogs.get(namespace)
+        except NotFound as unknown:
+            raise NotFound(f"METERHOUSE_RETENTION_DAYS: {unknown}") from None
+    return catalogs
 
 
 def _load_catalog(name: str, source: Path | resources.abc.Traversable, *, named: bool) -> BaseCatalog:

@@ -15,7 +15,7 @@ from functools import partial
 from litestar.types import ASGIApp
 
 from .alerting import assemble_alerting
-from .catalog_files import load_catalogs, read_version
+from .catalog_files import open_catalogs, read_version
 from .clocks import FrozenClock, SystemClock
 from .cluster.divided_ingest import divided
 from .cluster.peers import Peers
@@ -23,7 +23,7 @@ from .cluster.spanning_snapshots import SpanningSnapshots
 from .cluster.spanning_store import SpanningStore
 from .contracts import configured, installed, refuse_unknown
 from .contracts.contract import Contract
-from .domain.errors import Invalid, NotFound
+from .domain.errors import Invalid
 from .domain.listing import CursorSeal
 from .domain.shards import Seat
 from .http.app import MakePages, Metering, create_app
@@ -47,6 +47,7 @@ from .services.grants import Grants
 from .services.ingest import GroupCommitLimits, Ingest
 from .services.maintenance_thread import MaintenanceThread
 from .services.migration import Migration
+from .services.operators import Operators
 from .services.price_previews import PricePreviews
 from .services.purging import Purging
 from .services.rate_limits import RateLimits
@@ -102,6 +103,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
         portal_tokens = PortalTokens(ground.ledger.secret("portal", os.urandom(32)), ground.clock)
         metering = _open_metering(ground, cleanup) if engine else None
         admin_key = settings.admin_key or new_admin_key()
+        operators = Operators(ground.ledger, ground.catalogs, ground.clock, os.urandom)
         apps = create_app(
             version=VERSION,
             data=settings.data,
@@ -112,6 +114,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
             webhooks=ground.webhooks,
             catalogs=ground.catalogs,
             catalog_changes=CatalogChanges(ground.catalogs, ground.ledger, read_version, ground.clock),
+            operators=operators,
             contracts=ground.contracts,
             verifiers=token_verifiers(ground.contracts, ground.clock),
             rate_limits=RateLimits(ground.ledger, metering.migration.changing if metering is not None else nullcontext),
@@ -163,19 +166,13 @@ class _Ground:
 
 
 def _open_ground(settings: Settings, place: Place | None, cleanup: ExitStack) -> _Ground:
-    catalogs = load_catalogs(settings.catalogs)
     contracts = {name: configured(contract, settings.contract_options) for name, contract in installed().items()}
     refuse_unknown(settings.contract_options, contracts.values(), VARIABLES)
     clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
     standing = stand(settings, place)
     cleanup.callback(standing.ground.close)
     ledger, seat, peers = standing.ground.ledger, standing.ground.seat, None
-    catalogs.follow(ledger, read_version)
-    for namespace in settings.retention_days:
-        try:
-            catalogs.get(namespace)
-        except NotFound as unknown:
-            raise NotFound(f"METERHOUSE_RETENTION_DAYS: {unknown}") from None
+    catalogs = open_catalogs(settings.catalogs, ledger, settings.retention_days)
     if standing.addresses is not None:
         peers = Peers(standing.addresses, seat, ledger.secret("node", os.urandom(32)))
     grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None

@@ -14,7 +14,7 @@ from meterhouse.domain.period import parse_instant
 from support.pages import Read, form_token, signing_in, visitor
 from support.server import ADMIN_KEY, Server, altered, event, serve
 
-OPERATOR_ONLY = ("/organizations", "/meters", "/system")
+OPERATOR_ONLY = ("/organizations", "/meters", "/system", "/audit")
 MALICE = '<script>alert("1")</script>'
 MODELS = ("=1+1", '"><img src=x onerror=alert(1)>', "javascript:alert(1)")
 SUBSCRIPTION = {"plan": "Business", "anchor": "2026-03-01T00:00:00Z", "interval": "P1M"}
@@ -468,3 +468,28 @@ def test_links_of_numbers_keep_the_zone_and_the_filters(operator: httpx.Client, 
         "to": "2026-03-11T18:30:00Z",
         "filter.model": "=1+1",
     }
+
+
+def test_what_was_changed_is_for_who_may_do_everything(server: Server) -> None:
+    organization = server.organization("aitronos", name=f"Audited {MALICE}")
+    keys = {
+        role: server.admin("POST", "/v1/operator-keys", {"name": f"{role} {MALICE}", "role": role}).json()["key"]
+        for role in ("read", "admin")
+    }
+    with visitor(server) as admin:
+        signing_in(admin, keys["admin"])
+        page = admin.get(f"/audit?organization={organization}")
+        assert page.status_code == 200
+        assert "createOrganization" in page.text
+        assert "the admin key" in page.text
+        assert MALICE not in page.text
+        assert "createOrganization" not in admin.get("/audit?organization=none").text
+        assert admin.get("/audit?before=1").status_code == 200
+        assert keys["read"] not in page.text
+    with visitor(server) as reader:
+        signing_in(reader, keys["read"])
+        assert reader.get("/organizations").status_code == 200
+        refused = reader.get("/audit")
+        assert refused.status_code == 403
+        assert "the role admin" in refused.text
+        assert "/audit" not in reader.get("/").text

@@ -37,6 +37,7 @@ from meterhouse.services.forecasts import Forecasts
 from meterhouse.services.grants import Grants
 from meterhouse.services.ingest import Ingest
 from meterhouse.services.migration import Migration
+from meterhouse.services.operators import Operators
 from meterhouse.services.price_previews import PricePreviews
 from meterhouse.services.rate_limits import RateLimits
 from meterhouse.services.reservations import Reservations
@@ -207,6 +208,7 @@ def twins_at(
             webhooks=webhooks,
             catalogs=catalogs,
             catalog_changes=CatalogChanges(catalogs, ledger, read_version, clock),
+            operators=Operators(ledger, catalogs, clock, os.urandom),
             contracts=contracts,
             verifiers={"onepin": tokens.get},
             rate_limits=RateLimits(ledger),

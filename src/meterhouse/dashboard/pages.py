@@ -17,6 +17,7 @@ from litestar.exceptions import HTTPException
 from litestar.plugins.jinja import JinjaTemplateEngine
 
 from ..domain.errors import MeterhouseError, NotFound
+from ..domain.operator_key import Role
 from ..domain.organization import Organization
 from ..http import problems
 from ..http.problems import Forbidden
@@ -59,10 +60,12 @@ class Visit:
         """A parameter of the query; empty when there is none."""
         return next((value for key, value in self.query if key == name), "")
 
-    def for_operator(self) -> None:
-        """Raises `Forbidden` for everybody else."""
-        if not self.viewer.is_operator:
+    def for_operator(self, role: Role = Role.READ) -> None:
+        """Raises `Forbidden` for everybody else, and for an operator without the role."""
+        if self.viewer.operator is None:
             raise Forbidden("this page is for the operator; an organization's key shows that organization")
+        if not self.viewer.may(role):
+            raise Forbidden(f"this needs an operator key with the role {role}")
 
     def organization(self, accounts: Accounts, organization_id: str) -> Organization:
         """An organization that the viewer may see; raises `NotFound` for all others, whether or not they exist."""

@@ -22,6 +22,7 @@ from ..services.nearing_limits import NearingLimits
 from ..services.usage import Usage
 from ..services.usage_queries import UsageQueries
 from .assets import Assets
+from .audit_log import AuditPages
 from .catalogs import CatalogPages
 from .events import EventPages
 from .organization import OrganizationPages
@@ -63,7 +64,7 @@ class Dashboard:
         """Every page and file, and what is shown when something is wrong."""
         accounts, usage, catalogs = self.accounts, self.usage, self.usage.catalogs
         assets = Assets()
-        sessions = Sessions(self.secret, authentication.admin_key_hash, accounts, accounts.clock, os.urandom)
+        sessions = Sessions(self.secret, authentication.admin_key_hash, accounts, authentication.operators, os.urandom)
         pages, section = Pages(sessions, assets), UsageSection(self.queries, catalogs)
         nearing = NearingLimits(self.queries, usage)
         routers = [
@@ -74,6 +75,7 @@ class Dashboard:
             EventPages(pages, accounts, usage, self.stories).router(),
             CatalogPages(pages, catalogs).router(),
             SystemPages(pages, health, self.version).router(),
+            AuditPages(pages, accounts.ledger, authentication.operators).router(),
             ReferencePages(pages, self.contracts, self.version).router(),
         ]
         portal = PortalPages(pages, self.portal_tokens, accounts, usage, self.forecasts, section).router()

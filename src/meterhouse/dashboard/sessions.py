@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 import jwt
 import msgspec
 
+from ..domain.operator_key import Operator, Role
 from ..domain.organization import Caller, Organization
 from ..http.problems import Forbidden
-from ..ports.clock import Clock
 from ..services.accounts import Accounts
+from ..services.operators import THE_ADMIN_KEY, Operators
 
 LIFETIME = timedelta(hours=12)
 """How long a session lasts at most."""
@@ -26,8 +27,8 @@ _MAX_COOKIE = 2_000
 
 
 class Session(msgspec.Struct, frozen=True):
-    """A browser's session. `key` is the id of an organization's key, or the fingerprint of the admin key; without it
-    nobody has signed in yet."""
+    """A browser's session. `key` is the id of an organization's or an operator's key, or the fingerprint of the admin
+    key; without it nobody has signed in yet."""
 
     id: str
     began_s: int
@@ -38,14 +39,19 @@ class Session(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who has signed in, and may see: the operator everything, an organization itself."""
+    """Who has signed in, and may see: an operator everything, an organization itself."""
 
     organization: Organization | None
+    operator: Operator | None = None
 
     @property
     def is_operator(self) -> bool:
-        """Whether it is the operator."""
-        return self.organization is None
+        """Whether it is an operator."""
+        return self.operator is not None
+
+    def may(self, role: Role) -> bool:
+        """Whether it is an operator with a role."""
+        return self.operator is not None and self.operator.role.may(role)
 
     def may_see(self, organization_id: str) -> bool:
         """Whether pages of that organization are for it."""
@@ -60,13 +66,14 @@ class Sessions:
         secret: bytes,
         admin_key_hash: str,
         accounts: Accounts,
-        clock: Clock,
+        operators: Operators,
         random_bytes: Callable[[int], bytes],
     ):
         self._secret = secret
         self._operator = hashlib.sha256(b"session of " + admin_key_hash.encode()).hexdigest()[:24]
         self._accounts = accounts
-        self._clock = clock
+        self._operators = operators
+        self._clock = accounts.clock
         self._random_bytes = random_bytes
 
     def anonymous(self) -> Session:
@@ -74,12 +81,14 @@ class Sessions:
         now_s = int(self._clock.now().timestamp())
         return Session(self._random_bytes(16).hex(), now_s, now_s)
 
-    def signed_in(self, caller: Caller | None) -> Session:
-        """A session for the operator, or for whoever has an organization's key. Raises `Forbidden` for a key that does
-        not read usage."""
+    def signed_in(self, caller: Caller | Operator) -> Session:
+        """A session for an operator, or for whoever has an organization's key. Raises `Forbidden` for a key that reads
+        nothing."""
         session = self.anonymous()
-        if caller is None:
-            return msgspec.structs.replace(session, key=self._operator)
+        if isinstance(caller, Operator):
+            if not caller.role.may(Role.READ):
+                raise Forbidden(f"the role {caller.role} reads nothing: sign in with a key that may")
+            return msgspec.structs.replace(session, key=caller.key or self._operator)
         if not caller.scopes & self._accounts.policies[caller.organization.namespace].reading:
             raise Forbidden("this key may not read usage: sign in with one that may")
         return msgspec.structs.replace(session, organization=caller.organization.id, key=caller.key_id)
@@ -111,7 +120,9 @@ class Sessions:
         if session is None or session.key is None:
             return None
         if session.organization is None:
-            return Viewer(None) if hmac.compare_digest(session.key, self._operator) else None
+            is_admin = hmac.compare_digest(session.key, self._operator)
+            operator = THE_ADMIN_KEY if is_admin else self._operators.of_key(session.key)
+            return Viewer(None, operator) if operator is not None else None
         organization = self._accounts.ledger.organization(session.organization)
         if organization is None or organization.deleted_at is not None:
             return None

@@ -160,7 +160,7 @@ def alerts_router(rules: AlertRules, authentication: Authentication) -> Router:
         return json_response(AlertsBody([_alert(alert) for alert in found], last))
 
     handlers = [put_rule, list_rules, get_rule, delete_rule, list_alerts]
-    return Router("/", route_handlers=handlers, guards=[authentication.admin_guard()])
+    return Router("/", route_handlers=handlers, guards=[authentication.operator_guard()])
 
 
 def _read_place(text: str) -> tuple[datetime, str]:

@@ -35,6 +35,7 @@ from ..services.forecasts import Forecasts
 from ..services.grants import Grants
 from ..services.ingest import Ingest
 from ..services.migration import Migration
+from ..services.operators import Operators
 from ..services.price_previews import PricePreviews
 from ..services.rate_limits import RateLimits
 from ..services.reservations import Reservations
@@ -66,6 +67,7 @@ from .metered_events import MeteredEvents
 from .migration import WhileServing, migration_router
 from .namespaces import namespaces_router
 from .observability import Metrics, Observability
+from .operator_keys import operator_keys_router
 from .organizations import organizations_router
 from .portal_links import portal_links_router
 from .portal_tokens import PortalTokens
@@ -139,6 +141,7 @@ def create_app(
     webhooks: Webhooks,
     catalogs: Catalogs,
     catalog_changes: CatalogChanges,
+    operators: Operators,
     contracts: dict[str, Contract],
     verifiers: Mapping[str, Callable[[str], Mapping[str, Any] | None]],
     portal_tokens: PortalTokens,
@@ -162,7 +165,7 @@ def create_app(
     metrics = Metrics(version)
     metrics.watch_disk(data)
     attempts = Attempts(failed_keys_per_minute, tell=peers.tell if peers is not None else None)
-    authentication = Authentication(hash_secret(admin_key), accounts, attempts, portal_tokens)
+    authentication = Authentication(hash_secret(admin_key), accounts, operators, attempts, portal_tokens)
     health = Health(metering.store, metering.whole, metrics, peers, members) if metering is not None else None
     readers, bodies = Readers(accounts, authentication), Bodies(max_body_bytes, decoding_bytes)
     routers = [
@@ -174,6 +177,7 @@ def create_app(
         keys_router(accounts, authentication),
         namespaces_router(catalogs, authentication),
         catalogs_router(catalog_changes, authentication, bodies),
+        operator_keys_router(operators, accounts.ledger, authentication),
         health_router(accounts.ledger, health, metrics),
         documents_router(version, contracts),
     ]

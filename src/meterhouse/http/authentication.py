@@ -1,4 +1,5 @@
-"""Who calls Meterhouse's own API: the operator with the admin key, or an organization with one of its keys."""
+"""Who calls Meterhouse's own API: an operator, with the admin key or a key of their own, or an organization with one of
+its keys."""
 
 from __future__ import annotations
 
@@ -8,15 +9,23 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard, HTTPScope, Scope
 
 from ..contracts.contract import bearer
+from ..domain.audit import Act
+from ..domain.operator_key import Operator, Role
 from ..domain.organization import Caller, hash_secret
+from ..ports.audit_log import acting
+from ..ports.clock import Clock
 from ..services.accounts import Accounts
+from ..services.operators import THE_ADMIN_KEY, Operators
 from .attempts import Attempts
 from .portal_tokens import PortalTokens
 from .problems import Forbidden, TooManyFailures, Unauthorized
+
+_READING = ("GET", "HEAD")
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
@@ -27,37 +36,55 @@ class Authentication:
 
     admin_key_hash: str
     accounts: Accounts
+    operators: Operators
     attempts: Attempts
     portal_tokens: PortalTokens
 
-    def admin_guard(self) -> Guard:
-        """A guard that raises unless the caller is the operator, before anything of the request is read."""
+    def operator_guard(self, role: Role | None = None) -> Guard:
+        """A guard that raises unless the caller is an operator with a role, before anything of the request is read.
+        Without one, `READ` is enough for GET, and all else takes `OPERATE`."""
 
-        async def admin_only(connection: Connection, _handler: BaseRouteHandler) -> None:
-            if await self.caller_of(connection) is not None:
-                raise Forbidden("this needs the admin key")
+        async def operators_only(connection: Connection, _handler: BaseRouteHandler) -> None:
+            if await self.caller_of(connection, role) is not None:
+                raise Forbidden("this needs the admin key, or an operator's")
 
-        return admin_only
+        return operators_only
 
-    async def caller_of(self, request: Connection) -> Caller | None:
+    async def caller_of(self, request: Connection, role: Role | None = None) -> Caller | None:
         """What `caller` answers. Only keys, which may have to be looked up, take another thread."""
-        if self._other_than_operator(request) is None:
-            return None
-        return await asyncio.to_thread(self.caller, request)
+        secret = self._secret(request)
+        if not self._is_admin_key(secret, request.scope):
+            caller = await asyncio.to_thread(self.caller, request, role)
+            if caller is None:
+                _acts(request, self.accounts.clock)  # what is set in another thread stays there
+            return caller
+        _admit(request, THE_ADMIN_KEY, role)
+        _acts(request, self.accounts.clock)
+        return None
 
-    def caller(self, request: Connection) -> Caller | None:
-        """The organization that calls, or None for the operator. Raises `Unauthorized` for anybody else, and
-        `TooManyFailures` where too many others came from."""
-        secret = self._other_than_operator(request)
-        if secret is None:
+    def caller(self, request: Connection, role: Role | None = None) -> Caller | None:
+        """The organization that calls, or None for an operator, who has the role: see `operator_guard`. Raises
+        `Unauthorized` for anybody else, `TooManyFailures` where too many others came from, and `Forbidden`."""
+        secret = self._secret(request)
+        if self._is_admin_key(secret, request.scope):
+            _admit(request, THE_ADMIN_KEY, role)
+            return None
+        if (operator := self.operators.resolve(secret)) is not None:
+            self.attempts.succeeded(hash_secret(secret))
+            _admit(request, operator, role)
             return None
         if request.scope["route_handler"].opt.get("takes_portal_tokens") and (caller := self._guest(secret)):
             return caller
         return self._holder(secret, request.scope)
 
-    def sign_in(self, secret: str, scope: Scope) -> Caller | None:
-        """Whose key it is, as `caller` answers."""
-        return self._holder(secret, scope) if self._is_other_than_operator(secret, scope) else None
+    def sign_in(self, secret: str, scope: Scope) -> Caller | Operator:
+        """Whose key it is. Raises as `caller` does."""
+        if self._is_admin_key(secret, scope):
+            return THE_ADMIN_KEY
+        if (operator := self.operators.resolve(secret)) is not None:
+            self.attempts.succeeded(hash_secret(secret))
+            return operator
+        return self._holder(secret, scope)
 
     def _holder(self, secret: str, scope: Scope) -> Caller:
         caller = self.accounts.resolve(secret, list(self.accounts.policies))
@@ -75,26 +102,32 @@ class Authentication:
             return None
         return Caller(organization, self.accounts.policies[organization.namespace].reading, None, None)
 
-    def is_operator(self, header: bytes, scope: HTTPScope) -> bool:
-        """Whether an `Authorization` header, written as it mostly is, has the admin key. Also False where `caller`
-        would have the request wait."""
-        scheme, _, secret = header.partition(b" ")
+    def may_ingest(self, header: bytes, scope: HTTPScope, namespace: str | None) -> bool:
+        """Whether an `Authorization` header, written as it mostly is, has the key of an operator who may send events of
+        a namespace; of any where it is None. Also False where `caller` would have the request wait."""
+        scheme, _, written = header.partition(b" ")
         if scheme != b"Bearer":
             return False
-        key_hash = hash_secret(secret.decode("latin-1"))
-        if not hmac.compare_digest(key_hash, self.admin_key_hash) or self._wait_s(scope, key_hash):
+        secret = written.decode("latin-1")
+        key_hash = hash_secret(secret)
+        if self._wait_s(scope, key_hash):
+            return False
+        operator = (
+            THE_ADMIN_KEY if hmac.compare_digest(key_hash, self.admin_key_hash) else self.operators.resolve(secret)
+        )
+        if operator is None or not operator.role.may(Role.INGEST) or (operator.namespace or namespace) != namespace:
             return False
         self.attempts.succeeded(key_hash)
         return True
 
-    def _other_than_operator(self, request: Connection) -> str | None:
-        """None for the operator, else the secret that was sent. Raises `Unauthorized` when there is none."""
+    def _secret(self, request: Connection) -> str:
+        """What was sent. Raises `Unauthorized` when there is none."""
         secret = bearer(request.headers)
         if secret is None:
             raise Unauthorized("send the header 'Authorization: Bearer <key>'")
-        return secret if self._is_other_than_operator(secret, request.scope) else None
+        return secret
 
-    def _is_other_than_operator(self, secret: str, scope: Scope) -> bool:
+    def _is_admin_key(self, secret: str, scope: Scope) -> bool:
         key_hash = hash_secret(secret)
         if wait_s := self._wait_s(scope, key_hash):
             raise TooManyFailures(
@@ -102,9 +135,9 @@ class Authentication:
                 headers={"Retry-After": str(wait_s)},
             )
         if not hmac.compare_digest(key_hash, self.admin_key_hash):
-            return True
+            return False
         self.attempts.succeeded(key_hash)
-        return False
+        return True
 
     def _wait_s(self, scope: Scope, key_hash: str) -> int:
         return self.attempts.wait_s(_address(scope), key_hash)
@@ -113,3 +146,40 @@ class Authentication:
 def _address(scope: Scope) -> str:
     client = scope.get("client")
     return client[0] if client else ""
+
+
+def operator_of(request: Connection) -> Operator:
+    """The operator that a request was admitted for."""
+    operator: Operator = request.scope["state"]["operator"]
+    return operator
+
+
+def _reads(request: Connection) -> bool:
+    return request.scope["type"] == ScopeType.HTTP and request.scope["method"] in _READING
+
+
+def refuse_other_namespace(request: Connection, namespace: str) -> None:
+    """Raises `Forbidden` for an operator whose key is for another namespace."""
+    operator: Operator | None = request.scope["state"].get("operator")
+    if operator is not None and not operator.may_ingest(namespace):
+        raise Forbidden(f"the key {operator.name!r} is for the namespace {operator.namespace!r}")
+
+
+def _admit(request: Connection, operator: Operator, role: Role | None) -> None:
+    """Raises `Forbidden` unless the operator has the role."""
+    needed = role or (Role.READ if _reads(request) else Role.OPERATE)
+    if not operator.role.may(needed):
+        raise Forbidden(f"this needs an operator key with the role {needed}; {operator.name!r} has {operator.role}")
+    request.scope["state"]["operator"] = operator
+
+
+def _acts(request: Connection, clock: Clock) -> None:
+    """What is changed from here on is in the audit log as the operator's doing."""
+    if not _reads(request):
+        action = getattr(request.scope["route_handler"], "operation_id", None) or request.scope["path_template"]
+        act(request.scope, operator_of(request), str(action), clock)
+
+
+def act(scope: Scope, operator: Operator, action: str, clock: Clock) -> None:
+    """The same, for what the caller calls the action."""
+    acting.set(Act(clock.now(), operator.name, _address(scope), scope["state"]["request_id"], action))

@@ -11,6 +11,7 @@ from litestar.params import Parameter
 from litestar.response import Stream
 
 from ..domain.export import ExportForm, Selection
+from ..domain.operator_key import Role
 from ..ports.chunks import Chunks
 from ..ports.whole_store import WholeStore
 from .authentication import Authentication
@@ -38,6 +39,7 @@ def backup_export_router(store: WholeStore, back_up: Callable[[], Chunks], authe
         operation_id="backUp",
         tags=["Moving"],
         media_type="application/x-tar",
+        guards=[authentication.operator_guard(Role.ADMIN)],
         opt=described(media={"application/x-tar": "A backup."}),
     )
     async def get_backup() -> Stream:
@@ -64,4 +66,4 @@ def backup_export_router(store: WholeStore, back_up: Callable[[], Chunks], authe
         chunks = store.export(Selection(namespace, organization), _MEDIA_TYPES[media_type])
         return await stream_response(chunks, media_type)
 
-    return Router("/", route_handlers=[get_backup, export_events], guards=[authentication.admin_guard()])
+    return Router("/", route_handlers=[get_backup, export_events], guards=[authentication.operator_guard()])

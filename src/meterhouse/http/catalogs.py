@@ -14,9 +14,10 @@ from litestar.params import FromPath, JSONBody, Parameter
 from ..domain.catalog import CatalogError
 from ..domain.catalog_diff import PartChange
 from ..domain.catalog_version import CatalogFormat, CatalogVersion
+from ..domain.operator_key import Role
 from ..domain.query_parameters import instant_of
 from ..services.catalog_changes import MOST_AFFECTED, CatalogChanges, CatalogDraft, CatalogOutcome
-from .authentication import Authentication
+from .authentication import Authentication, operator_of
 from .bodies import Bodies, json_response
 from .openapi import described
 from .periods import written
@@ -25,7 +26,6 @@ from .request import HttpRequest
 
 TOML = "application/toml"
 _FORMATS: Mapping[str, CatalogFormat] = {TOML: CatalogFormat.TOML, "application/json": CatalogFormat.JSON}
-ACTOR = "the admin key"
 _MOST_VERSIONS = 100
 _NUMBER = re.compile("[0-9]{1,9}", re.ASCII)
 
@@ -101,7 +101,7 @@ class Rollback(msgspec.Struct, forbid_unknown_fields=True):
 
 def catalogs_router(changes: CatalogChanges, authentication: Authentication, bodies: Bodies) -> Router:
     """The routes, closed over what they need."""
-    path = "/v1/namespaces/{namespace:str}/catalog"
+    path, admin = "/v1/namespaces/{namespace:str}/catalog", authentication.operator_guard(Role.ADMIN)
 
     @get(
         path,
@@ -118,6 +118,7 @@ def catalogs_router(changes: CatalogChanges, authentication: Authentication, bod
         status_code=200,
         operation_id="putCatalog",
         tags=["Catalogs"],
+        guards=[admin],
         opt=described(
             answers={200: OutcomeBody},
             problems=(404, 409),
@@ -168,7 +169,9 @@ def catalogs_router(changes: CatalogChanges, authentication: Authentication, bod
             onto,
             reason,
         )
-        return json_response(_outcome(await asyncio.to_thread(changes.apply, draft, ACTOR, dry_run=dry_run)))
+        return json_response(
+            _outcome(await asyncio.to_thread(changes.apply, draft, operator_of(request).name, dry_run=dry_run))
+        )
 
     @get(
         f"{path}/versions",
@@ -206,19 +209,20 @@ def catalogs_router(changes: CatalogChanges, authentication: Authentication, bod
         status_code=200,
         operation_id="rollBackCatalog",
         tags=["Catalogs"],
+        guards=[admin],
         opt=described(answers={200: OutcomeBody}, problems=(409,), example={"version": 3, "reason": "wrong limits"}),
     )
     async def roll_back(
-        namespace: FromPath[str], data: JSONBody[Rollback], dry_run: _DryRun = False
+        request: HttpRequest, namespace: FromPath[str], data: JSONBody[Rollback], dry_run: _DryRun = False
     ) -> Response[bytes]:
         """Makes an earlier version the newest one again, as it was, with what its meters meant then."""
         outcome = await asyncio.to_thread(
-            changes.roll_back, namespace, data.version, ACTOR, data.reason, dry_run=dry_run
+            changes.roll_back, namespace, data.version, operator_of(request).name, data.reason, dry_run=dry_run
         )
         return json_response(_outcome(outcome))
 
     handlers = [get_catalog, put_catalog, list_versions, get_version, roll_back]
-    return Router("/", route_handlers=handlers, guards=[authentication.admin_guard()])
+    return Router("/", route_handlers=handlers, guards=[authentication.operator_guard()])
 
 
 def _told(version: CatalogVersion) -> dict[str, Any]:

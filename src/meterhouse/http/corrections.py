@@ -197,7 +197,7 @@ def corrections_router(corrections: Corrections, authentication: Authentication,
     return Router(
         "/",
         route_handlers=[correct_events, undo_correction, get_correction],
-        guards=[authentication.admin_guard()],
+        guards=[authentication.operator_guard()],
     )
 
 

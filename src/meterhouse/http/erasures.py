@@ -9,6 +9,7 @@ import msgspec
 from litestar import Router, get, post
 from litestar.params import FromPath, JSONBody, Parameter
 
+from ..domain.operator_key import Role
 from ..domain.period import format_instant
 from ..services.erasures import Erasure, Erasures, Request
 from .authentication import Authentication
@@ -63,6 +64,7 @@ def erasures_router(erasures: Erasures, authentication: Authentication) -> Route
         status_code=200,
         operation_id="erase",
         tags=["Erasures"],
+        guards=[authentication.operator_guard(Role.ADMIN)],
         opt=described(example=_EXAMPLE, problems=(404, 409)),
     )
     async def erase(request: HttpRequest, data: JSONBody[NewErasure]) -> ErasureBody:
@@ -79,7 +81,7 @@ def erasures_router(erasures: Erasures, authentication: Authentication) -> Route
         """The receipt of an erasure."""
         return _body(await asyncio.to_thread(erasures.of, namespace, erasure_id))
 
-    return Router("/", route_handlers=[erase, get_erasure], guards=[authentication.admin_guard()])
+    return Router("/", route_handlers=[erase, get_erasure], guards=[authentication.operator_guard()])
 
 
 def _body(erasure: Erasure) -> ErasureBody:

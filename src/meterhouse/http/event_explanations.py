@@ -103,7 +103,7 @@ def stories_router(stories: EventExplanations, authentication: Authentication) -
         story = await asyncio.to_thread(stories.of, namespace, EventName(source, event_id, organization))
         return json_response(story_body(story))
 
-    return Router("/", route_handlers=[get_event], guards=[authentication.admin_guard()])
+    return Router("/", route_handlers=[get_event], guards=[authentication.operator_guard()])
 
 
 def _named(raw_path: bytes, decoded: str) -> tuple[str, str]:

@@ -13,9 +13,10 @@ from litestar.params import Parameter
 from prometheus_client import Counter
 
 from ..domain.errors import Invalid, Overloaded, Unavailable
+from ..domain.operator_key import Role
 from ..services.accounts import EVENTS_WRITE
 from ..services.ingest import Body, Done, Report
-from .authentication import Authentication
+from .authentication import Authentication, refuse_other_namespace
 from .binary_mode import is_binary_mode, structured
 from .bodies import SMALL_BODY_BYTES, Bodies
 from .observability import OUTCOMES, Metrics
@@ -187,7 +188,7 @@ def events_router(endpoint: IngestEndpoint, authentication: Authentication, metr
         a hard limit of its organization has no room for is refused as `quota_exceeded`; the others count. A key needs
         the scope `events:write` and sends for its own organization only.
         """
-        caller = await authentication.caller_of(request)
+        caller = await authentication.caller_of(request, Role.INGEST)
         organization = None
         if caller is not None:
             if EVENTS_WRITE not in caller.scopes:
@@ -197,6 +198,7 @@ def events_router(endpoint: IngestEndpoint, authentication: Authentication, metr
             namespace, organization = caller.organization.namespace, caller.organization.id
         if namespace is None:
             raise Invalid("name the namespace of the events: POST /v1/events?namespace=…")
+        refuse_other_namespace(request, namespace)
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
             raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send one of {', '.join(MEDIA_TYPES)}")

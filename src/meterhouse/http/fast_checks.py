@@ -63,6 +63,6 @@ class CheckFastPath:
         size = headers.get(b"content-length", b"")
         if not size.isdigit() or int(size) > SMALL_BODY_BYTES:
             return None
-        if not self._authentication.is_operator(headers.get(b"authorization", b""), scope):
+        if not self._authentication.may_ingest(headers.get(b"authorization", b""), scope, None):
             return None
         return path[1], int(size)

@@ -91,7 +91,7 @@ def grants_router(grants: Grants, readers: Readers, authentication: Authenticati
         "/v1/organizations/{organization_id:str}/grants",
         operation_id="createGrant",
         tags=["Grants"],
-        guards=[authentication.admin_guard()],
+        guards=[authentication.operator_guard()],
         opt=described(answers={200: GrantBody, 201: GrantBody}, problems=(409,), example=_EXAMPLE),
     )
     async def create_grant(organization_id: FromPath[str], data: JSONBody[NewGrant]) -> Response[bytes]:
@@ -126,7 +126,7 @@ def grants_router(grants: Grants, readers: Readers, authentication: Authenticati
         status_code=200,
         operation_id="voidGrant",
         tags=["Grants"],
-        guards=[authentication.admin_guard()],
+        guards=[authentication.operator_guard()],
         opt=described(answers={200: GrantBody}),
     )
     async def void_grant(organization_id: FromPath[str], grant_id: FromPath[str]) -> Response[bytes]:

@@ -70,7 +70,7 @@ def keys_router(accounts: Accounts, authentication: Authentication) -> Router:
         """Ends a key at once."""
         await asyncio.to_thread(accounts.revoke_key, organization_id, key_id)
 
-    return Router("/", route_handlers=[create_key, list_keys, revoke_key], guards=[authentication.admin_guard()])
+    return Router("/", route_handlers=[create_key, list_keys, revoke_key], guards=[authentication.operator_guard()])
 
 
 def _key(key: Key) -> KeyBody:

@@ -16,6 +16,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from ..domain.errors import Unavailable
 from ..domain.loss import Loss
 from ..domain.migration import CommitRange, CopiedContent, MigrationState
+from ..domain.operator_key import Role
 from ..domain.shards import VIRTUAL_SHARDS, ShardMap
 from ..services.migration import Migration, MigrationStatus
 from .authentication import Authentication
@@ -159,4 +160,4 @@ def migration_router(migration: Migration, authentication: Authentication) -> Ro
         return await stream_response(await asyncio.to_thread(migration.ledger), _LINES)
 
     handlers = [get_migration, begin, go_on, cancel, get_range, copy_events, get_content, copy_ledger]
-    return Router("/", route_handlers=handlers, guards=[authentication.admin_guard()])
+    return Router("/", route_handlers=handlers, guards=[authentication.operator_guard(Role.ADMIN)])

@@ -83,7 +83,7 @@ def namespaces_router(catalogs: Catalogs, authentication: Authentication) -> Rou
             ]
         )
 
-    return Router("/", route_handlers=[list_namespaces], guards=[authentication.admin_guard()])
+    return Router("/", route_handlers=[list_namespaces], guards=[authentication.operator_guard()])
 
 
 def _plan(plan: Plan) -> PlanBody:

@@ -84,7 +84,7 @@ def organizations_router(accounts: Accounts, authentication: Authentication) -> 
             delete_organization,
             restore_organization,
         ],
-        guards=[authentication.admin_guard()],
+        guards=[authentication.operator_guard()],
     )
 
 

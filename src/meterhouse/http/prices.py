@@ -13,6 +13,7 @@ from litestar.params import FromPath, JSONBody, Parameter
 from ..domain.cost import subtract_amounts
 from ..domain.errors import Invalid
 from ..domain.local_time import zone
+from ..domain.operator_key import Role
 from ..domain.period import FIRST_INSTANT, Period, format_instant
 from ..domain.price import Price, PriceType
 from ..domain.quantity import plain
@@ -123,7 +124,7 @@ def prices_router(previews: PricePreviews, authentication: Authentication) -> Ro
         status_code=200,
         operation_id="previewPrices",
         tags=["Catalogs"],
-        guards=[authentication.admin_guard()],
+        guards=[authentication.operator_guard(Role.READ)],
         opt=described(answers={200: PricePreviewBody}, example=_EXAMPLE),
     )
     async def preview_prices(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..domain.operator_key import Role
 from ..domain.organization import Organization
 from ..services.accounts import Accounts
 from .authentication import Authentication
@@ -21,7 +22,7 @@ class Readers:
     def organization(self, request: HttpRequest, organization_id: str) -> Organization:
         """The organization. Raises `Unauthorized` without a valid key, `Forbidden` for a key of another organization or
         without a scope that reads usage, and `NotFound` for the operator where there is none."""
-        caller = self.authentication.caller(request)
+        caller = self.authentication.caller(request, Role.READ)
         if caller is not None:
             reading = self.accounts.policies[caller.organization.namespace].reading
             if caller.organization.id != organization_id or not caller.scopes & reading:

@@ -71,9 +71,10 @@ class IngestFastPath:
         size = known.get(b"content-length", b"")
         if query is None or lines is None or not size.isdigit() or int(size) > self._most_bytes:
             return None
-        if not self._authentication.is_operator(known.get(b"authorization", b""), scope):
+        namespace = query[1].decode()
+        if not self._authentication.may_ingest(known.get(b"authorization", b""), scope, namespace):
             return None
-        return query[1].decode(), lines, int(size)
+        return namespace, lines, int(size)
 
 
 async def whole_body(receive: Receive, size: int, received: list[HTTPReceiveMessage]) -> bytes:

@@ -16,13 +16,14 @@ from ..domain.decision import Decision, LimitState
 from ..domain.errors import Invalid
 from ..domain.event import Event
 from ..domain.limit_rule import LimitMode, LimitWindow
+from ..domain.operator_key import Role
 from ..domain.organization import Organization
 from ..domain.period import format_instant
 from ..domain.reservation import Reservation
 from ..services.accounts import EVENTS_WRITE, Accounts
 from ..services.enforcement import Enforcement, QuotaExceeded
 from ..services.reservations import Reservations
-from .authentication import Authentication
+from .authentication import Authentication, refuse_other_namespace
 from .bodies import encode_body, exact
 from .corrections import OwnId
 from .openapi import described
@@ -198,10 +199,12 @@ class ReservationEndpoints:
         return Router("/", route_handlers=[check, reserve, open_reservations, commit, release])
 
     def _organization(self, request: HttpRequest, organization_id: str) -> Organization:
-        caller = self._authentication.caller(request)
+        caller = self._authentication.caller(request, Role.INGEST)
         if caller is not None and (caller.organization.id != organization_id or EVENTS_WRITE not in caller.scopes):
             raise Forbidden(f"this needs the admin key, or a key of that organization with the scope {EVENTS_WRITE}")
-        return self._accounts.organization(organization_id)
+        organization = self._accounts.organization(organization_id)
+        refuse_other_namespace(request, organization.namespace)
+        return organization
 
     def _check(self, request: HttpRequest, organization_id: str, content: bytes) -> Response[bytes]:
         organization = self._organization(request, organization_id)
@@ -284,9 +287,8 @@ def _refusal(request: HttpRequest, refused: QuotaExceeded) -> Response[bytes]:
         request_id=request.state.request_id,
         limit=_limit(refused.refused_by),
     )
-    content = msgspec.json.decode(encode_body(problem), type=dict[str, msgspec.Raw])
-    body = msgspec.json.encode({"type": problem.type, **content})
-    return Response(body, status_code=402, media_type=PROBLEM_JSON)
+    fields = msgspec.json.decode(encode_body(problem), type=dict[str, msgspec.Raw])
+    return Response(msgspec.json.encode({"type": problem.type, **fields}), status_code=402, media_type=PROBLEM_JSON)
 
 
 def _read(decoder: msgspec.json.Decoder[B], content: bytes) -> B:

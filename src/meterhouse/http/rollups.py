@@ -41,4 +41,4 @@ def rollups_router(store: WholeStore, authentication: Authentication) -> Router:
 
         return await asyncio.to_thread(rebuild)
 
-    return Router("/", route_handlers=[get_rollups, rebuild_rollups], guards=[authentication.admin_guard()])
+    return Router("/", route_handlers=[get_rollups, rebuild_rollups], guards=[authentication.operator_guard()])

@@ -83,7 +83,7 @@ def subscriptions_router(accounts: Accounts, authentication: Authentication) -> 
         wanted = _read_subscription(data)
         return json_response(_subscription(await asyncio.to_thread(accounts.subscribe, organization_id, wanted)))
 
-    return Router("/", route_handlers=[get_subscription, put_subscription], guards=[authentication.admin_guard()])
+    return Router("/", route_handlers=[get_subscription, put_subscription], guards=[authentication.operator_guard()])
 
 
 def _read_subscription(body: SubscriptionBody) -> Subscription:

@@ -10,6 +10,7 @@ import msgspec
 from litestar import Response, Router, get
 
 from ..domain.errors import Invalid
+from ..domain.operator_key import Role
 from ..domain.period import Period, format_instant
 from ..domain.query_parameters import REPEATABLE, parse_usage_query
 from ..domain.usage_query import ORGANIZATION, MeterAnswer, UsageAnswer, UsageFigures, Window
@@ -168,7 +169,7 @@ class UsageQueryEndpoint:
 
     def _answer(self, request: HttpRequest) -> Response[bytes]:
         given = given_parameters(request)
-        caller = self.authentication.caller(request)
+        caller = self.authentication.caller(request, Role.READ)
         asked = parse_usage_query(given, _ABOUT)
         about = [(name, value) for name, value in given if name in _ABOUT]
         if caller is None:

@@ -213,7 +213,7 @@ def webhooks_router(webhooks: Webhooks, wake: Callable[[], None], authentication
         return response
 
     handlers = [put_endpoint, list_endpoints, get_endpoint, delete_endpoint, rotate, test, list_deliveries, send_again]
-    return Router("/", route_handlers=handlers, guards=[authentication.admin_guard()])
+    return Router("/", route_handlers=handlers, guards=[authentication.operator_guard()])
 
 
 def _endpoint(state: EndpointState) -> WebhookEndpointBody:

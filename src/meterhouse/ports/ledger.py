@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from .alerts import AlertLedger
+from .audit_log import AuditLog
 from .catalog_versions import CatalogVersions
 from .ended_sessions import EndedSessions
 from .grants import Grants
 from .keys import Keys
 from .ledger_changes import LedgerChanges
+from .operator_keys import OperatorKeys
 from .organizations import Organizations
 from .request_counts import RequestCounts
 from .webhooks import WebhookLedger
@@ -20,6 +22,8 @@ class Ledger(
     Keys,
     Grants,
     CatalogVersions,
+    OperatorKeys,
+    AuditLog,
     AlertLedger,
     WebhookLedger,
     RequestCounts,
@@ -27,7 +31,8 @@ class Ledger(
     LedgerChanges,
     Protocol,
 ):
-    """Organizations, their keys, subscriptions and grants, catalogs, alerts, webhooks, and the server's secrets."""
+    """Organizations with their keys, subscriptions and grants; catalogs, operator keys and the audit log; alerts and
+    webhooks; the server's secrets."""
 
     def secret(self, name: str, candidate: bytes) -> bytes:
         """The secret of that name: the one that is kept, or else `candidate`, which is kept from then on."""

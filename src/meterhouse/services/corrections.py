@@ -175,6 +175,10 @@ class Corrections:
             rows.append(Event(namespace, SOURCE, row_id, step.type, step.event.organization, now, data, {}))
         effects = self._effects(rows, steps)
         if not preview:
+            about = {step.event.organization for step in steps}
+            of_one = next(iter(about)) if len(about) == 1 else None
+            ledger = self._usage.ledger  # first: no correction is made that the audit log does not have
+            ledger.record_act(namespace=namespace, organization=of_one, correction=correction_id)
             self._ingest.record(rows)
         return Correction(correction_id, namespace, draft.actor, draft.reason, undoes, now, steps, effects)
 

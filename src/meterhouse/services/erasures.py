@@ -98,6 +98,8 @@ class Erasures:
             def rewritten(event: Event) -> Event:
                 return erase(event, f"data.{request.property}" if event.type == CONFLICT else request.property, word)
 
+            # First: nothing is erased that the audit log does not have. It does not say what.
+            self._ledger.record_act(namespace=namespace, organization=organization.id, erasure=request.id)
             keys = self._ledger.rename_key_user(organization.id, request.value, word)
             saying = PropertyMatch(namespace, organization.id, request.property, request.value)
             events = self._store.rewrite(saying, rewritten)

@@ -35,6 +35,7 @@ class SqlAlerts(SqlWebhooks, Database):
         with self._engine.begin() as connection:
             connection.execute(change.on_conflict_do_update(index_elements=["namespace", "id"], set_=values))
             connection.execute(made_due(about))
+            self._record(connection, namespace=rule.namespace, organization=rule.organization, rule=rule.id)
 
     def alert_rules(self, namespace: str) -> list[AlertRule]:
         """See `AlertLedger.alert_rules`."""
@@ -45,7 +46,8 @@ class SqlAlerts(SqlWebhooks, Database):
         """See `AlertLedger.delete_alert_rule`."""
         change = delete(alert_rules).where(alert_rules.c.namespace == namespace, alert_rules.c.id == rule_id)
         with self._engine.begin() as connection:
-            deleted = connection.execute(change).rowcount
+            if deleted := connection.execute(change).rowcount:
+                self._record(connection, namespace=namespace, rule=rule_id)
         if not deleted:
             raise NotFound(f"namespace {namespace!r} has no alert rule {rule_id[:64]!r}: check the id in its list")
 

@@ -40,6 +40,7 @@ class SqlCatalogVersions(SqlGrants):
                 self._engine.begin() as connection,
             ):
                 connection.execute(insert(catalog_versions).values(values_of(version)))
+                self._record(connection, namespace=version.namespace, version=str(version.number))
         except IntegrityError:
             raise AlreadyExists(
                 f"the catalog of {version.namespace!r} was changed at the same moment: look at its newest version, and "

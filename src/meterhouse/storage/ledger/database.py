@@ -9,14 +9,16 @@ from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import URL, Connection, Select, Table, create_engine, event, make_url, select
+from sqlalchemy import URL, Connection, Select, Table, create_engine, event, insert, make_url, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import OperationalError
 
 from ...domain.errors import InsufficientStorage, NotFound, StorageDamaged, Unavailable
+from ...ports.audit_log import acting
 from ..postgresql.options import OPTIONS
 from .cache import Changes
+from .tables import audit_log
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
@@ -77,6 +79,15 @@ class Database:
         """Inserts a row unless there is one with its `id`; whether there was none."""
         added = self._insert(table).values(row).on_conflict_do_nothing().returning(table.c.id)
         return connection.scalar(added) is not None
+
+    def _record(
+        self, connection: Connection, *, namespace: str | None = None, organization: str | None = None, **about: str
+    ) -> None:
+        """Has what a transaction changes in the audit log, when a request makes it: in the same transaction."""
+        act = acting.get()
+        if act is not None:
+            row = values_of(act) | {"namespace": namespace, "organization": organization, "about": about}
+            connection.execute(insert(audit_log).values(row))
 
     def _read(self, record: Callable[..., R], query: Select[Any]) -> list[R]:
         with self._engine.connect() as connection:

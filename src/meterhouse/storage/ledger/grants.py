@@ -37,6 +37,7 @@ class SqlGrants(SqlKeys):
                 self._engine.begin() as connection,
             ):
                 connection.execute(insert(grants).values(values_of(grant)))
+                self._record(connection, organization=grant.organization, grant=grant.id, meter=grant.meter)
                 connection.execute(made_due(alert_schedule.c.organization == grant.organization))
         except IntegrityError:
             if self.organization(grant.organization) is None:
@@ -66,7 +67,8 @@ class SqlGrants(SqlKeys):
             self._grants.changing(organization_id),
             self._engine.begin() as connection,
         ):
-            voided = connection.execute(change).rowcount
+            if voided := connection.execute(change).rowcount:
+                self._record(connection, organization=organization_id, grant=grant_id)
             connection.execute(made_due(alert_schedule.c.organization == organization_id))
         if not voided:
             raise NotFound(

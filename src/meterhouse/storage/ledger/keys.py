@@ -34,6 +34,7 @@ class SqlKeys(SqlOrganizations):
         try:
             with self._changes.changing(key.organization), self._engine.begin() as connection:
                 connection.execute(insert(keys).values(values_of(key)))
+                self._record(connection, organization=key.organization, key=key.id)
         except IntegrityError:
             if self.organization(key.organization) is None:
                 raise no_organization(key.organization) from None
@@ -93,4 +94,5 @@ class SqlKeys(SqlOrganizations):
                     f"organization {organization_id!r} has no key {key_id!r}, or it is revoked already: "
                     "check the id in its list of keys"
                 )
+            self._record(connection, organization=organization_id, key=key_id)
             after_commit.enter_context(self._keys.changing(secret_hash))

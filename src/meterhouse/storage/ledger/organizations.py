@@ -38,6 +38,7 @@ class SqlOrganizations(Database):
         try:
             with self._changes.changing(organization.id), self._engine.begin() as connection:
                 connection.execute(insert(organizations).values(values_of(organization)))
+                self._record(connection, namespace=organization.namespace, organization=organization.id)
                 connection.execute(insert(alert_schedule).values(scheduled(organization)))
         except IntegrityError:
             raise AlreadyExists(
@@ -92,7 +93,8 @@ class SqlOrganizations(Database):
             self._deleted.changing(_ALL),
             self._engine.begin() as connection,
         ):
-            deleted = connection.execute(change).rowcount
+            if deleted := connection.execute(change).rowcount:
+                self._record(connection, organization=organization_id)
         if not deleted:
             raise NotFound(f"there is no organization {organization_id!r}, or it is deleted already: check the id")
 
@@ -110,7 +112,8 @@ class SqlOrganizations(Database):
             self._deleted.changing(_ALL),
             self._engine.begin() as connection,
         ):
-            restored = connection.execute(change).rowcount
+            if restored := connection.execute(change).rowcount:
+                self._record(connection, organization=organization_id)
             connection.execute(made_due(alert_schedule.c.organization == organization_id))
         if not restored:
             raise NotFound(f"there is no deleted organization {organization_id[:128]!r} whose events are still stored")
@@ -148,6 +151,7 @@ class SqlOrganizations(Database):
             ):
                 connection.execute(change)
                 connection.execute(made_due(alert_schedule.c.organization == organization_id))
+                self._record(connection, organization=organization_id, plan=subscription.plan or "")
         except IntegrityError:
             raise no_organization(organization_id) from None
 

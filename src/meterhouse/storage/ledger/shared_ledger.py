@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, select
 
 from ...domain.grant import Grant
+from ...domain.operator_key import OperatorKey
 from ...domain.organization import Key, Organization
 from ...domain.plan import Subscription
 from ..postgresql.cluster_queries import NEWEST_CHANGE
@@ -31,7 +32,7 @@ class SharedLedger(SqlLedger):
         super().__init__(url, reserved)
         self._caches: tuple[ReadCache[Any], ...] = (
             *(self._organizations, self._subscriptions, self._deleted),
-            *(self._keys, self._grants, self._newest_catalogs),
+            *(self._keys, self._grants, self._newest_catalogs, self._operator_keys),
         )
         self._looking = Lock()
         self._seen: int | None = None
@@ -69,6 +70,16 @@ class SharedLedger(SqlLedger):
         """See `Ledger.grants`."""
         self._look()
         return super().grants(organization_id)
+
+    def operator_key_by_hash(self, secret_hash: str) -> OperatorKey | None:
+        """See `Ledger.operator_key_by_hash`."""
+        self._look()
+        return super().operator_key_by_hash(secret_hash)
+
+    def operator_keys(self) -> list[OperatorKey]:
+        """See `Ledger.operator_keys`."""
+        self._look()
+        return super().operator_keys()
 
     def newest_catalogs(self) -> Mapping[str, int]:
         """See `Ledger.newest_catalogs`."""

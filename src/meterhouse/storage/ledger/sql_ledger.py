@@ -17,16 +17,17 @@ from ...ports.chunks import Chunks
 from ..reserved_space import ReservedSpace
 from . import contents
 from .alerts import SqlAlerts
-from .catalog_versions import SqlCatalogVersions
+from .audit_log import SqlAuditLog
 from .ended_sessions import SqlEndedSessions
 from .migrations import migrate
+from .operator_keys import SqlOperatorKeys
 from .request_counts import SqlRequestCounts
 from .tables import evaluated, organizations, secrets, shards, turns
 
 _BACKENDS = ("sqlite", "postgresql")
 
 
-class SqlLedger(SqlCatalogVersions, SqlAlerts, SqlRequestCounts, SqlEndedSessions):
+class SqlLedger(SqlOperatorKeys, SqlAlerts, SqlAuditLog, SqlRequestCounts, SqlEndedSessions):
     """A `Ledger` in one database, `sqlite:///…` or `postgresql+psycopg://…`."""
 
     @classmethod

@@ -11,6 +11,7 @@ from ...domain.catalog_version import CatalogFormat
 from ...domain.delivery import DeliveryStatus
 from ...domain.grant import Recurrence, Rollover
 from ...domain.meter import EarlierMeaning
+from ...domain.operator_key import Role
 from ...domain.plan import Addon, Flex
 from ...domain.webhook import EventType, SigningSecret
 from .column_types import Instant, IsoInterval, Json, Word
@@ -84,6 +85,36 @@ catalog_versions = Table(
     Column("reason", Text),
     Column("restored", Integer),
     Column("earlier", Json(dict[str, tuple[EarlierMeaning, ...]]), nullable=False),
+)
+
+operator_keys = Table(
+    "operator_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Word(Role), nullable=False),
+    Column("namespace", Text),
+    Column("prefix", Text, nullable=False),
+    Column("secret_hash", Text, nullable=False, unique=True),
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("namespace", Text),
+    Column("organization", Text),
+    Column("about", Json(dict[str, str]), nullable=False),
+    Index("audit_log_organization", "organization", "number"),
 )
 
 request_counts = Table(

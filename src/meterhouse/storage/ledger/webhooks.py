@@ -47,6 +47,7 @@ class SqlWebhooks(Database):
             values = values_of(endpoint)
             new = self._insert(webhook_endpoints).values(values)
             connection.execute(new.on_conflict_do_update(index_elements=["namespace", "id"], set_=values))
+            self._record(connection, namespace=namespace, endpoint=endpoint.id)
         return endpoint
 
     def endpoints(self, namespace: str) -> list[WebhookEndpoint]:
@@ -67,7 +68,8 @@ class SqlWebhooks(Database):
         own = select(deliveries.c.id).where(*of_endpoint)
         gone = webhook_endpoints.c.namespace == namespace, webhook_endpoints.c.id == endpoint_id
         with self._engine.begin() as connection:
-            deleted = connection.execute(delete(webhook_endpoints).where(*gone)).rowcount
+            if deleted := connection.execute(delete(webhook_endpoints).where(*gone)).rowcount:
+                self._record(connection, namespace=namespace, endpoint=endpoint_id)
             connection.execute(delete(delivery_attempts).where(delivery_attempts.c.delivery.in_(own)))
             connection.execute(delete(deliveries).where(*of_endpoint))
         if not deleted:
