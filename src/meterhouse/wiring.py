@@ -293,5 +293,8 @@ def _pages(ground: _Ground, metering: Metering, portal_tokens: PortalTokens) -> 
         forecasts=metering.forecasts,
         stories=metering.stories,
         portal_tokens=portal_tokens,
+        alert_rules=AlertRules(ground.accounts),
+        webhooks=ground.webhooks,
+        wake=metering.deliverer.wake,
         contracts=ground.contracts,
     ).routers

@@ -23,6 +23,7 @@ PAGES = {
     "events": "/organizations/helvetia/events?meter=neurons",
     "explorer": "/events",
     "meters": "/meters",
+    "alerts": "/alerts/unsiloed",
     "system": "/system",
     "reference": "/docs",
     "missing": "/organizations/none",

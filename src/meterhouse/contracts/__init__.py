@@ -19,6 +19,7 @@ from .contract import Contract
 
 ENTRY_POINTS = "meterhouse.contracts"
 RESERVED = (
+    "/alerts",
     "/assets",
     "/docs",
     "/events",

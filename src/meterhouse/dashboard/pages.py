@@ -103,6 +103,22 @@ class Pages:
         """The page that `make` makes, in another thread, for whoever has signed in; all others are asked to."""
         return await asyncio.to_thread(self._show, request, make)
 
+    async def receive(self, request: HttpRequest, act: Callable[[Visit, Mapping[str, str]], Answer]) -> Response[bytes]:
+        """What `act` makes, in another thread, of a form that the operator has sent from a page of ours."""
+        return await asyncio.to_thread(self._receive, request, await form_of(request), act)
+
+    def _receive(
+        self, request: HttpRequest, fields: dict[str, str], act: Callable[[Visit, Mapping[str, str]], Answer]
+    ) -> Response[bytes]:
+        session = self.sessions.check_form(self.session(request), fields.pop("form_token", ""))
+        viewer = self.sessions.viewer(session)
+        if viewer is None:
+            return redirect("/sign-in")
+        visit = Visit(viewer, session, request.url.path, ())
+        visit.for_operator()
+        made = act(visit, fields)
+        return made if isinstance(made, Response) else self.render(made, viewer, session)
+
     def session(self, request: HttpRequest) -> Session | None:
         """The session of a request."""
         return self.sessions.read(request.cookies.get(COOKIE))

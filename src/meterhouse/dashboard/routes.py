@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from litestar import Response, Router
@@ -16,11 +16,14 @@ from ..http.health import Health
 from ..http.portal_tokens import PortalTokens
 from ..http.request import HttpRequest
 from ..services.accounts import Accounts
+from ..services.alerts import AlertRules
 from ..services.event_explanations import EventExplanations
 from ..services.forecasts import Forecasts
 from ..services.nearing_limits import NearingLimits
 from ..services.usage import Usage
 from ..services.usage_queries import UsageQueries
+from ..services.webhooks import Webhooks
+from .alerts import AlertPages
 from .assets import Assets
 from .audit_log import AuditPages
 from .catalogs import CatalogPages
@@ -58,6 +61,10 @@ class Dashboard:
     forecasts: Forecasts
     stories: EventExplanations
     portal_tokens: PortalTokens
+    alert_rules: AlertRules
+    webhooks: Webhooks
+    wake: Callable[[], None]
+    """Is called when there is something to deliver."""
     contracts: Mapping[str, Contract]
 
     def routers(self, authentication: Authentication, health: Health) -> Sequence[Router]:
@@ -74,6 +81,7 @@ class Dashboard:
             OrganizationPages(pages, accounts, usage, self.forecasts, section).router(),
             EventPages(pages, accounts, usage, self.stories).router(),
             CatalogPages(pages, catalogs).router(),
+            AlertPages(pages, self.alert_rules, self.webhooks, self.wake).router(),
             SystemPages(pages, health, self.version).router(),
             AuditPages(pages, accounts.ledger, authentication.operators).router(),
             ReferencePages(pages, self.contracts, self.version).router(),
