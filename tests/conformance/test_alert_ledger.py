@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import column, create_engine, insert, table
 
 from meterhouse.domain.alert_rule import Alert, AlertRule, Basis, RuleReading, raised
 from meterhouse.domain.delivery import AttemptOutcome, DeliveryStatus, Message
@@ -22,6 +27,7 @@ from meterhouse.domain.webhook import EventType, SigningSecret, WebhookEndpoint
 from meterhouse.ports.alerts import AlertSearch, Raising, ScheduledLook
 from meterhouse.ports.ledger import Ledger
 from meterhouse.ports.webhooks import DeliverySearch
+from meterhouse.storage.ledger.sql_ledger import SqlLedger
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
 SECOND, DAY = timedelta(seconds=1), timedelta(days=1)
@@ -31,6 +37,7 @@ RULE = AlertRule("r", "shop", "tokens", Basis.PERCENT, Decimal("80.5"), None, Tr
 ENDPOINT = WebhookEndpoint(
     "e", "shop", "https://example.com", frozenset(), (SigningSecret("s", NOW, NOW + DAY),), True, NOW
 )
+ENDPOINT_FAILING = replace(ENDPOINT, failing_since=NOW)
 GOOD, BAD = AttemptOutcome(204, None, "", 3), AttemptOutcome(500, "answered 500", "Zoë", 3)
 _numbers = count(1)
 
@@ -292,6 +299,7 @@ class TestOutbox:
         assert [each.message for each in newest] == ["msg_l3", "msg_l2", "msg_l1"]
         rest = shop.deliveries(DeliverySearch("shop", "e", before=newest[-1].id))
         assert [each.message for each in rest] == ["msg_l0"]
+        assert len(shop.deliveries(DeliverySearch("shop", "e", before=10**18))) == 4
         pending = shop.deliveries(DeliverySearch("shop", "e", "a", DeliveryStatus.PENDING))
         assert [each.message for each in pending] == ["msg_l3"]
 
@@ -327,3 +335,44 @@ class TestOutbox:
         for thread in threads:
             thread.join(30)
         assert {each.secret for each in shop.endpoints("shop")[0].secrets} == {"s", "s0", "s1", "s2", "s3"}
+
+
+def test_organizations_of_an_earlier_version_are_due_after_the_migration(ledger_url: str) -> None:
+    engine = create_engine(ledger_url)
+    with engine.begin() as connection:
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "meterhouse.storage.ledger:migrations")
+        command.upgrade(config, "0006")
+        for number in range(3):
+            organizations = table("organizations", *map(column, ("id", "name", "namespace", "created_at")))
+            row = {"id": f"o-{number}", "name": "Acme", "namespace": "shop", "created_at": 0}
+            connection.execute(insert(organizations).values(row))
+    engine.dispose()
+    with closing(SqlLedger.open(ledger_url)) as ledger:
+        found = {each.organization: each for each in ledger.due_organizations(NOW, None, 10)}
+        assert {name: (each.told_until, each.version) for name, each in found.items()} == {
+            f"o-{number}": (None, 0) for number in range(3)
+        }
+        for name in found:
+            assert len(ledger.due_organizations(NOW, [virtual_shard("shop", name)], 10)) >= 1
+
+
+def test_a_copied_ledger_goes_on_with_what_waits_and_numbers_go_on(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.add_organization(ACME)
+    ledger.change_endpoint("shop", lambda _: ENDPOINT)
+    ledger.put_alert_rule(RULE)
+    ledger.raise_alerts(Raising(raised=[alert()], messages=[message("1"), message("2")]))
+    settle(ledger, BAD)
+    ledger.set_evaluated(0, 7)
+    assert isinstance(ledger, SqlLedger)
+    with closing(SqlLedger.open(f"sqlite:///{tmp_path / 'copy.sqlite'}")) as copy:
+        copy.replace(ledger.rows(), lambda _: None)
+        assert due(copy, NOW + DAY) == due(ledger, NOW + DAY) == ["msg_1"]
+        assert (copy.endpoints("shop"), copy.alert_rules("shop")) == ([ENDPOINT_FAILING], [RULE])
+        assert copy.alerts_in("acme", MARCH) == [alert()]
+        assert copy.evaluated(0) is None
+        again = copy.add_delivery(message("3"), "e", 0)
+        assert again.id > max(each.id for each in ledger.deliveries(DeliverySearch("shop", "e")))
+        ledger.replace(copy.rows(), lambda _: None)  # and back
+    more = ledger.add_delivery(message("4"), "e", 0)
+    assert more.id > again.id

@@ -124,6 +124,8 @@ def test_send_again_delivers_the_same_message_once_more(telling: Server, receive
     [one, two] = receiver.wait_for(2)
     assert (one.id, one.body) == (two.id, two.body)
     assert telling.admin("POST", f"{path}/deliveries/{sent['id'] + 10_000}/send-again").status_code == 404
+    for number in ("one", "9" * 30, "-1"):
+        assert telling.admin("POST", f"{path}/deliveries/{number}/send-again").status_code == 404
     other, _ = endpoint(telling, receiver)
     assert telling.admin("POST", f"{other}/deliveries/{sent['id']}/send-again").status_code == 404
 

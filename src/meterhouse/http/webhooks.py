@@ -12,6 +12,7 @@ from litestar import Response, Router, delete, get, post, put
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from ..domain.delivery import DeliveryAttempt, DeliveryStatus, WebhookDelivery
+from ..domain.errors import NotFound
 from ..domain.period import format_instant
 from ..domain.webhook import EventType, WebhookEndpoint
 from ..ports.webhooks import DeliverySearch
@@ -26,6 +27,7 @@ _ENDPOINTS = "/v1/namespaces/{namespace:str}/webhook-endpoints"
 _ENDPOINT = _ENDPOINTS + "/{endpoint:str}"
 _DELIVERIES = _ENDPOINT + "/deliveries"
 _DAY_S = 86_400
+_MOST_DIGITS = 18
 
 
 class NewWebhookEndpoint(msgspec.Struct, forbid_unknown_fields=True):
@@ -183,7 +185,9 @@ def webhooks_router(webhooks: Webhooks, wake: Callable[[], None], authentication
         delivery_status: Annotated[
             DeliveryStatus | None, QueryParameter(name="status", description="Those that are so now.")
         ] = None,
-        before: Annotated[int | None, QueryParameter(description="`next` of the page before.", ge=1)] = None,
+        before: Annotated[
+            int | None, QueryParameter(description="`next` of the page before.", ge=1, le=10**_MOST_DIGITS)
+        ] = None,
         limit: Limit = 100,
     ) -> Response[bytes]:
         """Deliveries to an endpoint with their attempts, the newest first. Those that were made or given up are listed
@@ -194,17 +198,17 @@ def webhooks_router(webhooks: Webhooks, wake: Callable[[], None], authentication
         return json_response(DeliveriesBody([_delivery(*each) for each in found], last))
 
     @post(
-        _DELIVERIES + "/{delivery_id:int}/send-again",
+        _DELIVERIES + "/{delivery_id:str}/send-again",
         status_code=202,
         operation_id="sendWebhookAgain",
         tags=["Webhooks"],
         opt=described(answers={202: DeliveryBody}),
     )
     async def send_again(
-        namespace: FromPath[str], endpoint: FromPath[str], delivery_id: FromPath[int]
+        namespace: FromPath[str], endpoint: FromPath[str], delivery_id: FromPath[str]
     ) -> Response[bytes]:
         """Delivers a message once more, under the same `webhook-id`, after what waits for its organization."""
-        return accepted(await asyncio.to_thread(webhooks.send_again, namespace, endpoint, delivery_id))
+        return accepted(await asyncio.to_thread(webhooks.send_again, namespace, endpoint, _number(delivery_id)))
 
     def accepted(delivery: WebhookDelivery) -> Response[bytes]:
         wake()
@@ -214,6 +218,12 @@ def webhooks_router(webhooks: Webhooks, wake: Callable[[], None], authentication
 
     handlers = [put_endpoint, list_endpoints, get_endpoint, delete_endpoint, rotate, test, list_deliveries, send_again]
     return Router("/", route_handlers=handlers, guards=[authentication.operator_guard()])
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
+        raise NotFound(f"there is no delivery {text[:40]!r}: its id is a whole number")
+    return int(text)
 
 
 def _endpoint(state: EndpointState) -> WebhookEndpointBody:

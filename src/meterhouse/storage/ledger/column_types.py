@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Dialect, Text
+from sqlalchemy import BigInteger, Dialect, Integer, Text
 from sqlalchemy.types import TypeDecorator
 
 from ...domain.period import Interval
@@ -84,3 +84,22 @@ class Word(TypeDecorator[StrEnum]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
         """Reads the text."""
         return None if value is None else self.kind(value)
+
+
+class Flag(TypeDecorator[bool]):
+    """Yes or no as 1 or 0, on every database: rows go from one to another as they are stored."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: bool | None, dialect: Dialect) -> int | None:
+        """Writes the number."""
+        return None if value is None else int(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> bool | None:
+        """Reads the number."""
+        return None if value is None else bool(value)
+
+
+Number = BigInteger().with_variant(Integer, "sqlite")
+"""What the database numbers rows with, of which there may be billions: SQLite's own kind has 64 bits by that name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
 
 from ...domain.alert_rule import Basis
 from ...domain.catalog_version import CatalogFormat
@@ -14,7 +14,7 @@ from ...domain.meter import EarlierMeaning
 from ...domain.operator_key import Role
 from ...domain.plan import Addon, Flex
 from ...domain.webhook import EventType, SigningSecret
-from .column_types import Instant, IsoInterval, Json, Word
+from .column_types import Flag, Instant, IsoInterval, Json, Number, Word
 
 metadata = MetaData()
 
@@ -171,7 +171,7 @@ alert_rules = Table(
     Column("basis", Word(Basis), nullable=False),
     Column("threshold", Json(Decimal), nullable=False),
     Column("organization", Text),
-    Column("tell_resolved", Boolean, nullable=False),
+    Column("tell_resolved", Flag, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("revised_at", Instant, nullable=False),
 )
@@ -226,7 +226,7 @@ webhook_endpoints = Table(
     Column("url", Text, nullable=False),
     Column("event_types", Json(frozenset[EventType]), nullable=False),
     Column("secrets", Json(tuple[SigningSecret, ...]), nullable=False),
-    Column("enabled", Boolean, nullable=False),
+    Column("enabled", Flag, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("failing_since", Instant),
     Column("switched_off", Text),
@@ -246,7 +246,7 @@ messages = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("message", Text, ForeignKey("messages.id"), nullable=False, index=True),
     Column("namespace", Text, nullable=False),
     Column("endpoint", Text, nullable=False),
@@ -275,7 +275,7 @@ deliveries = Table(
 delivery_attempts = Table(
     "delivery_attempts",
     metadata,
-    Column("delivery", Integer, ForeignKey("deliveries.id"), primary_key=True),
+    Column("delivery", Number, ForeignKey("deliveries.id"), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("at", Instant, nullable=False),
     Column("status", Integer),

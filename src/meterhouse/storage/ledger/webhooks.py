@@ -6,7 +6,20 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from ...domain.delivery import (
     AttemptOutcome,
@@ -31,7 +44,7 @@ _PENDING = deliveries.c.status == DeliveryStatus.PENDING
 _OF_ENABLED = and_(
     webhook_endpoints.c.namespace == deliveries.c.namespace,
     webhook_endpoints.c.id == deliveries.c.endpoint,
-    webhook_endpoints.c.enabled,
+    type_coerce(webhook_endpoints.c.enabled, Integer) == 1,
 )
 
 

@@ -1,7 +1,7 @@
 """Alert rules and what they have raised, when organizations are to be looked at, and webhooks with their outbox."""
 
 from alembic import op
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Text, column, select, table, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Text, column, select, table, text
 
 from meterhouse.domain.shards import virtual_shard
 
@@ -9,6 +9,7 @@ revision = "0008"
 down_revision = "0007"
 
 _AT_ONCE = 1_000
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
 
 def upgrade() -> None:
@@ -34,7 +35,7 @@ def _create_alerts() -> None:
         Column("basis", Text, nullable=False),
         Column("threshold", Text, nullable=False),
         Column("organization", Text),
-        Column("tell_resolved", Boolean, nullable=False),
+        Column("tell_resolved", Integer, nullable=False),
         Column("created_at", BigInteger, nullable=False),
         Column("revised_at", BigInteger, nullable=False),
     )
@@ -83,7 +84,7 @@ def _create_webhooks() -> None:
         Column("url", Text, nullable=False),
         Column("event_types", Text, nullable=False),
         Column("secrets", Text, nullable=False),
-        Column("enabled", Boolean, nullable=False),
+        Column("enabled", Integer, nullable=False),
         Column("created_at", BigInteger, nullable=False),
         Column("failing_since", BigInteger),
         Column("switched_off", Text),
@@ -100,7 +101,7 @@ def _create_webhooks() -> None:
     pending = text("status = 'pending'")
     op.create_table(
         "deliveries",
-        Column("id", Integer, primary_key=True),
+        Column("id", _NUMBER, primary_key=True),
         Column("message", Text, ForeignKey("messages.id"), nullable=False, index=True),
         Column("namespace", Text, nullable=False),
         Column("endpoint", Text, nullable=False),
@@ -124,7 +125,7 @@ def _create_webhooks() -> None:
     )
     op.create_table(
         "delivery_attempts",
-        Column("delivery", Integer, ForeignKey("deliveries.id"), primary_key=True),
+        Column("delivery", _NUMBER, ForeignKey("deliveries.id"), primary_key=True),
         Column("number", Integer, primary_key=True),
         Column("at", BigInteger, nullable=False),
         Column("status", Integer),
