@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 
 from ...domain.alert_rule import Basis
 from ...domain.catalog_version import CatalogFormat
@@ -260,15 +260,7 @@ deliveries = Table(
     Column("first_attempt_at", Instant),
     Column("attempted_at", Instant),
     Index("deliveries_of_endpoint", "namespace", "endpoint", "id"),
-    Index(
-        "deliveries_pending",
-        "namespace",
-        "endpoint",
-        "organization",
-        "id",
-        sqlite_where=text("status = 'pending'"),
-        postgresql_where=text("status = 'pending'"),
-    ),
+    Index("deliveries_waiting", "status", "namespace", "endpoint", "organization", "id"),
     sqlite_autoincrement=True,  # an id is never given again: it decides the order
 )
 

@@ -1,7 +1,7 @@
 """Alert rules and what they have raised, when organizations are to be looked at, and webhooks with their outbox."""
 
 from alembic import op
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Text, column, select, table, text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Text, column, select, table
 
 from meterhouse.domain.shards import virtual_shard
 
@@ -98,7 +98,6 @@ def _create_webhooks() -> None:
         Column("created_at", BigInteger, nullable=False),
         Column("payload", Text, nullable=False),
     )
-    pending = text("status = 'pending'")
     op.create_table(
         "deliveries",
         Column("id", _NUMBER, primary_key=True),
@@ -115,12 +114,7 @@ def _create_webhooks() -> None:
         Column("first_attempt_at", BigInteger),
         Column("attempted_at", BigInteger),
         Index("deliveries_of_endpoint", "namespace", "endpoint", "id"),
-        Index(
-            "deliveries_pending",
-            *("namespace", "endpoint", "organization", "id"),
-            sqlite_where=pending,
-            postgresql_where=pending,
-        ),
+        Index("deliveries_waiting", "status", "namespace", "endpoint", "organization", "id"),
         sqlite_autoincrement=True,
     )
     op.create_table(
