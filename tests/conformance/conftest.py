@@ -22,7 +22,18 @@ from support.engines import GIVEN, SERVER, drop_databases, running_front
 _numbers = count()
 
 ON_SERVER = {
-    *("columns", "engine", "event_store", "identities", "journal", "listing", "mutations", "reducing", "rollups"),
+    *(
+        "changes",
+        "columns",
+        "engine",
+        "event_store",
+        "identities",
+        "journal",
+        "listing",
+        "mutations",
+        "reducing",
+        "rollups",
+    ),
 }
 """The modules whose tests run on a server, too."""
 QUICK_ON_SERVER = {"engine", "journal"}

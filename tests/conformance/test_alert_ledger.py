@@ -22,7 +22,7 @@ from meterhouse.domain.errors import NotFound
 from meterhouse.domain.organization import Organization
 from meterhouse.domain.period import ALL_TIME, Interval, Period
 from meterhouse.domain.plan import Subscription
-from meterhouse.domain.shards import virtual_shard
+from meterhouse.domain.shards import ShardMap, virtual_shard
 from meterhouse.domain.webhook import EventType, SigningSecret, WebhookEndpoint
 from meterhouse.ports.alerts import AlertSearch, Raising, ScheduledLook
 from meterhouse.ports.ledger import Ledger
@@ -181,6 +181,9 @@ class TestSchedule:
         ledger.set_evaluated(1, 2**62)
         ledger.set_evaluated(0, 8)
         assert (ledger.evaluated(0), ledger.evaluated(1)) == (8, 2**62)
+        assert isinstance(ledger, SqlLedger)
+        ledger.set_shard_map(ShardMap.even(3))  # whose commits are counted anew
+        assert (ledger.evaluated(0), ledger.evaluated(1)) == (None, None)
 
 
 class TestOutbox:

@@ -201,6 +201,9 @@ def test_what_means_nothing_is_refused(telling: Server) -> None:
     assert telling.admin("GET", path).status_code == telling.admin("DELETE", path).status_code == 404
     for query, status in (
         ({"before": "yesterday"}, 400),
+        ({"before": f"{NOW}_alert_x"}, 400),
+        ({"before": "_alert_" + "0" * 32}, 400),
+        ({"organization": "\x00"}, 400),
         ({"limit": 0}, 400),
         ({"state": "odd"}, 400),
         ({"x": 1}, 400),

@@ -227,7 +227,7 @@ def test_what_means_nothing_is_refused(telling: Server, receiver: Receiver) -> N
     real, _ = endpoint(telling, receiver)
     for overlap in (-1, 8 * 86_400, 10**30):
         assert telling.admin("POST", f"{real}/rotate", {"overlap_seconds": overlap}).status_code == 400
-    for query in ({"limit": 1001}, {"before": 0}, {"status": "lost"}, {"page": 1}):
+    for query in ({"limit": 1001}, {"before": 0}, {"organization": "\x00"}, {"status": "lost"}, {"page": 1}):
         assert telling.admin("GET", f"{real}/deliveries", params=query).status_code == 400
     organization = telling.organization("unsiloed")
     key = {"authorization": f"Bearer {telling.key(organization)}"}

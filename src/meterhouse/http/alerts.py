@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -26,6 +27,7 @@ from .subscriptions import read_amount
 
 _RULES = "/v1/namespaces/{namespace:str}/alert-rules"
 _RULE = _RULES + "/{rule:str}"
+_ALERT_ID = re.compile(r"alert_[0-9a-f]{32}", re.ASCII)
 Limit = Annotated[int, QueryParameter(description="How many at most.", ge=1, le=1000)]
 
 
@@ -164,8 +166,8 @@ def alerts_router(rules: AlertRules, authentication: Authentication) -> Router:
 
 
 def _read_place(text: str) -> tuple[datetime, str]:
-    at, underscore, alert_id = text.partition("_")
-    if not underscore:
+    at, _, alert_id = text.partition("_")
+    if _ALERT_ID.fullmatch(alert_id) is None:
         raise Invalid(f"before: {text[:40]!r} is not the next of a page: take it as it was answered")
     return instant_of("before", at), alert_id
 

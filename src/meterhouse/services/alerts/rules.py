@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
-from ...domain.alert_rule import MOST_RULES, Alert, AlertRule, Basis, check_rule
+from ...domain.alert_rule import MOST_RULES, Alert, AlertRule, Basis, check_rule, check_rule_id
 from ...domain.errors import Invalid, NotFound
+from ...domain.organization import check_organization_id
 from ...domain.pool import GRANTED
 from ...ports.alerts import AlertSearch
 from ..accounts import Accounts
@@ -80,11 +81,16 @@ class AlertRules:
         return rule, before is None
 
     def delete(self, namespace: str, rule_id: str) -> None:
-        """Removes a rule; what it has raised stays in the list of alerts. Raises `NotFound`."""
+        """Removes a rule; what it has raised stays in the list of alerts. Raises `NotFound`, and `Invalid` for what
+        cannot be an id."""
+        check_rule_id(rule_id)
         self.accounts.ledger.delete_alert_rule(self.accounts.catalogs.get(namespace).namespace, rule_id)
 
     def alerts(self, search: AlertSearch) -> list[Alert]:
-        """What was raised, the newest first. Raises `NotFound` for the namespace."""
+        """What was raised, the newest first. Raises `NotFound` for the namespace, and `Invalid` for what cannot be an
+        organization's id."""
+        if search.organization is not None:
+            check_organization_id(search.organization)
         self.accounts.catalogs.get(search.namespace)
         return self.accounts.ledger.alerts(search)
 

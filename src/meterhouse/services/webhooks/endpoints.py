@@ -9,6 +9,7 @@ from datetime import timedelta
 from ...domain.alert_rule import check_rule_id
 from ...domain.delivery import DeliveryAttempt, WebhookDelivery
 from ...domain.errors import Invalid, NotFound
+from ...domain.organization import check_organization_id
 from ...domain.shards import virtual_shard
 from ...domain.webhook import (
     LONGEST_OVERLAP,
@@ -105,7 +106,9 @@ class Webhooks:
         return EndpointState(self.accounts.ledger.change_endpoint(namespace, change), secret)
 
     def delete(self, namespace: str, endpoint_id: str) -> None:
-        """Removes an endpoint; what waits for it is not sent. Raises `NotFound`."""
+        """Removes an endpoint; what waits for it is not sent. Raises `NotFound`, and `Invalid` for what
+        cannot be an id."""
+        check_rule_id(endpoint_id)
         self.accounts.ledger.delete_endpoint(self.accounts.catalogs.get(namespace).namespace, endpoint_id)
 
     def test(self, namespace: str, endpoint_id: str) -> WebhookDelivery:
@@ -117,6 +120,8 @@ class Webhooks:
     def deliveries(self, search: DeliverySearch) -> list[tuple[WebhookDelivery, list[DeliveryAttempt]]]:
         """What was and is to be delivered to an endpoint, the newest first, with all attempts. Raises `NotFound`."""
         self.get(search.namespace, search.endpoint)
+        if search.organization is not None:
+            check_organization_id(search.organization)
         found = self.accounts.ledger.deliveries(search)
         attempts = self.accounts.ledger.attempts([each.id for each in found])
         return [(each, attempts[each.id]) for each in found]
