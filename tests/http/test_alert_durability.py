@@ -119,6 +119,20 @@ def test_with_two_shards_that_die_it_is_the_same(tmp_path: Path, receiver: Recei
     assert {ShardMap.even(2).shard_of("unsiloed", name) for name in organizations} == {0, 1}
 
 
+def test_with_two_shards_each_message_is_sent_by_one_process(tmp_path: Path, receiver: ReceiverProcess) -> None:
+    with serve(tmp_path / "data", arguments=("--shards", "2"), environment=ANY) as server:
+        organizations = prepare(server, receiver)
+        for threshold in THRESHOLDS:
+            use(server, organizations, threshold)
+            # Two seconds of both processes looking for what to send, at least.
+            time.sleep(2)
+        check(server, receiver, organizations)
+        assert len(receiver.received()) == len(organizations) * len(THRESHOLDS)
+        text = server.http.get("/metrics").text
+        raised = [line for line in text.splitlines() if line.startswith("meterhouse_alerts_raised_total{")]
+        assert {line.partition('shard="')[2][0] for line in raised} == {"0", "1"}
+
+
 def _used(server: Server, organizations: list[str], threshold: int) -> bool:
     """Whether everybody's use is stored; a shard that has just died takes nothing for a moment."""
     try:

@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 
 import structlog
@@ -96,7 +96,7 @@ class Deliverer:
             self._woken.clear()
             rest_s = _LOOKS_EVERY_S
             try:
-                for due in await asyncio.to_thread(self._due):
+                for due in await asyncio.to_thread(self._due, dict(self._under_way)):
                     self._under_way[due.delivery.id] = due.delivery.namespace, due.delivery.endpoint
                     attempt = asyncio.create_task(self._attempt(due))
                     attempts.add(attempt)
@@ -116,17 +116,18 @@ class Deliverer:
         await asyncio.gather(*attempts, return_exceptions=True)
         await self._sender.close()
 
-    def _due(self) -> list[DueDelivery]:
-        """What to begin with now, with no more at once than may be."""
+    def _due(self, under_way: Mapping[int, tuple[str, str]]) -> list[DueDelivery]:
+        """What to begin with now, with no more at once than may be. `under_way` are the attempts from before the ledger
+        is read: one that ends meanwhile still waits in what was read."""
         with self._changing():
             found = self._ledger.due_deliveries(self._clock.now(), self._seat.virtuals, 2 * _AT_ONCE)
         if time.monotonic_ns() - self._counted_ns >= _COUNTS_EVERY_NS:
             self.waiting, self._counted_ns = self._ledger.outbox(self._seat.virtuals), time.monotonic_ns()
-        busy, chosen = Counter(self._under_way.values()), list[DueDelivery]()
+        busy, chosen = Counter(under_way.values()), list[DueDelivery]()
         for due in found:
             endpoint = due.delivery.namespace, due.delivery.endpoint
             room = busy[endpoint] < _AT_ONCE and busy.total() < _MOST
-            if room and due.delivery.id not in self._under_way:
+            if room and due.delivery.id not in under_way:
                 busy[endpoint] += 1
                 chosen.append(due)
         return chosen
