@@ -141,3 +141,20 @@ def test_texts_of_receivers_are_text(telling: Server, operator: httpx.Client, re
     assert made.status_code == 201, made.text
     assert "<script>alert" not in operator.get(PAGE).text
     assert telling.admin("DELETE", f"/v1/namespaces/unsiloed/webhook-endpoints/{name}").status_code == 204
+
+
+def test_a_form_takes_the_role_to_operate_and_is_in_the_audit_log(server: Server) -> None:
+    names = {role: f"forms {role}" for role in ("read", "operate")}
+    keys = {
+        role: server.admin("POST", "/v1/operator-keys", {"name": name, "role": role}).json()["key"]
+        for role, name in names.items()
+    }
+    fields = {"id": "by-role", "meter": "credits", "basis": "percent", "threshold": "80"}
+    for role, status in (("read", 403), ("operate", 303)):
+        with visitor(server, keys[role]) as operator:
+            token = form_token(operator.get(PAGE).text)
+            sent = operator.post(f"{PAGE}/rules", data={**fields, "form_token": token})
+            assert sent.status_code == status, sent.text
+    found = server.admin("GET", "/v1/audit-log", params={"limit": 20}).json()
+    told = [(each["actor"], each["action"], each["about"]) for each in found if each["actor"] in names.values()]
+    assert told == [("forms operate", "/alerts/{namespace}/rules", {"rule": "by-role"})]

@@ -17,9 +17,10 @@ from litestar.exceptions import HTTPException
 from litestar.plugins.jinja import JinjaTemplateEngine
 
 from ..domain.errors import MeterhouseError, NotFound
-from ..domain.operator_key import Role
+from ..domain.operator_key import Operator, Role
 from ..domain.organization import Organization
 from ..http import problems
+from ..http.authentication import begin_act
 from ..http.problems import Forbidden
 from ..http.request import HttpRequest
 from ..services.accounts import Accounts
@@ -60,12 +61,13 @@ class Visit:
         """A parameter of the query; empty when there is none."""
         return next((value for key, value in self.query if key == name), "")
 
-    def for_operator(self, role: Role = Role.READ) -> None:
-        """Raises `Forbidden` for everybody else, and for an operator without the role."""
-        if self.viewer.operator is None:
+    def for_operator(self, role: Role = Role.READ) -> Operator:
+        """Who it is. Raises `Forbidden` for everybody but operators, and for an operator without the role."""
+        if (operator := self.viewer.operator) is None:
             raise Forbidden("this page is for the operator; an organization's key shows that organization")
-        if not self.viewer.may(role):
+        if not operator.role.may(role):
             raise Forbidden(f"this needs an operator key with the role {role}")
+        return operator
 
     def organization(self, accounts: Accounts, organization_id: str) -> Organization:
         """An organization that the viewer may see; raises `NotFound` for all others, whether or not they exist."""
@@ -115,7 +117,8 @@ class Pages:
         if viewer is None:
             return redirect("/sign-in")
         visit = Visit(viewer, session, request.url.path, ())
-        visit.for_operator()
+        operator = visit.for_operator(Role.OPERATE)
+        begin_act(request.scope, operator, request.scope["path_template"], self.sessions.clock)
         made = act(visit, fields)
         return made if isinstance(made, Response) else self.render(made, viewer, session)
 

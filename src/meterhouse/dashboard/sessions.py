@@ -73,12 +73,12 @@ class Sessions:
         self._operator = hashlib.sha256(b"session of " + admin_key_hash.encode()).hexdigest()[:24]
         self._accounts = accounts
         self._operators = operators
-        self._clock = accounts.clock
+        self.clock = accounts.clock
         self._random_bytes = random_bytes
 
     def anonymous(self) -> Session:
         """A session of somebody who may sign in."""
-        now_s = int(self._clock.now().timestamp())
+        now_s = int(self.clock.now().timestamp())
         return Session(self._random_bytes(16).hex(), now_s, now_s)
 
     def signed_in(self, caller: Caller | Operator) -> Session:
@@ -95,11 +95,11 @@ class Sessions:
 
     def end(self, session: Session) -> None:
         """Its cookie is good for nothing from now on."""
-        self._accounts.ledger.end_session(session.id, _instant(session.began_s) + LIFETIME, self._clock.now())
+        self._accounts.ledger.end_session(session.id, _instant(session.began_s) + LIFETIME, self.clock.now())
 
     def cookie(self, session: Session, *, seen: bool = True) -> str:
         """The cookie's value; `seen` keeps the session from idling out."""
-        now_s = int(self._clock.now().timestamp()) if seen else session.seen_s
+        now_s = int(self.clock.now().timestamp()) if seen else session.seen_s
         claims = msgspec.to_builtins(msgspec.structs.replace(session, seen_s=now_s))
         return jwt.encode(claims, self._secret, _ALGORITHM)
 
@@ -111,7 +111,7 @@ class Sessions:
             session = msgspec.convert(jwt.decode(cookie, self._secret, [_ALGORITHM]), Session)
         except (jwt.PyJWTError, msgspec.ValidationError):
             return None
-        now = self._clock.now()
+        now = self.clock.now()
         ends_at = min(_instant(session.began_s) + LIFETIME, _instant(session.seen_s) + IDLE)
         return session if now < ends_at and not self._accounts.ledger.session_ended(session.id) else None
 
@@ -126,7 +126,7 @@ class Sessions:
         organization = self._accounts.ledger.organization(session.organization)
         if organization is None or organization.deleted_at is not None:
             return None
-        now = self._clock.now()
+        now = self.clock.now()
         keys = self._accounts.ledger.keys(organization.id)
         valid = any(key.id == session.key and key.valid_at(now) for key in keys)
         return Viewer(organization) if valid else None

@@ -177,9 +177,9 @@ def _acts(request: Connection, clock: Clock) -> None:
     """What is changed from here on is in the audit log as the operator's doing."""
     if not _reads(request):
         action = getattr(request.scope["route_handler"], "operation_id", None) or request.scope["path_template"]
-        act(request.scope, operator_of(request), str(action), clock)
+        begin_act(request.scope, operator_of(request), str(action), clock)
 
 
-def act(scope: Scope, operator: Operator, action: str, clock: Clock) -> None:
-    """The same, for what the caller calls the action."""
+def begin_act(scope: Scope, operator: Operator, action: str, clock: Clock) -> None:
+    """The same, whatever says who the operator is. It holds for the thread, or the task, that calls it."""
     acting.set(Act(clock.now(), operator.name, _address(scope), scope["state"]["request_id"], action))
