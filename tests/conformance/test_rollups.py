@@ -47,6 +47,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
+SWAPPED = (("group", "user.id"), ("user.id", "group"))
 WHERE = (("group", ("a", "it's")), ("state", ("", "on")))
 METERS = {
     "ns": [
@@ -60,6 +61,7 @@ METERS = {
         Meter("newest", "thing", Aggregation.LATEST, values=("n",), group_by=("group",)),
         Meter("unique", "thing", Aggregation.UNIQUE_COUNT, values=("name",), group_by=("group",)),
         Meter("other", "other", Aggregation.COUNT),
+        Meter("swapped", "thing", Aggregation.SUM, values=("n",), group_by=("group", "user.id"), renamed=SWAPPED),
         Meter("some", "thing", Aggregation.COUNT, group_by=("group",), where=WHERE),
         Meter("part", "thing", Aggregation.SUM, values=("n",), group_by=("group",), where=WHERE),
         Meter("least of some", "thing", Aggregation.MIN, values=("m",), optional=True, where=WHERE),

@@ -195,6 +195,33 @@ class TestMeaning:
             "data.user.tier is absent",
         }
 
+    def test_a_group_by_another_name_than_its_property(self, server: Server, namespace: str) -> None:
+        named = GOOD.replace("where = {", 'group_by = { name = "tier", path = "user.tier" }\nwhere = {')
+        limits = '[[plans]]\nslug = "tiers"\n[plans.limits]\ngood = { amount = 4, per = "tier" }'
+        applied(server, namespace, catalog(namespace, named, limits))
+        organization = server.organization(namespace, {**MONTHLY, "plan": "tiers"})
+        good = {"tokens": 1, "model": "m", "status": "ok", "usage": {"tokens": 3}}
+        for tier in ("free", "free", "paid"):
+            use(server, namespace, organization, {**good, "user": {"tier": tier}})
+        for _ in range(2):
+            asked = {"organization": organization, "meter": "good", "group_by": "tier"}
+            [meter] = server.admin("GET", "/v1/query", params=asked).json()["meters"]
+            groups = [(each["group"], each["total"]) for each in meter["groups"]]
+            assert groups == [({"tier": "free"}, 6), ({"tier": "paid"}, 3)]
+            asked = {"organization": organization, "meter": ["good", "tokens"], "filter.tier": "paid"}
+            assert server.admin("GET", "/v1/query", params=asked).status_code == 400  # not a group of the other
+            server.folded()
+        path = f"/v1/organizations/{organization}"
+        listed = server.admin("GET", f"{path}/events", params={"meter": "good", "filter.tier": "paid"}).json()["events"]
+        assert [each["groups"] for each in listed] == [{"tier": "paid"}]
+        for tier, allowed in (("paid", True), ("free", False)):
+            check = {"meter": "good", "amount": 1, "for": {"tier": tier}}
+            assert server.admin("POST", f"{path}/check", check).json()["allowed"] is allowed
+        sent = [event("ai.usage", organization, {**good, "user": {"tier": tier}}, at=AT) for tier in ("paid", "none")]
+        enforced = {"namespace": namespace, "enforce": "true"}
+        report = server.admin("POST", "/v1/events", sent, params=enforced).json()
+        assert (report["ingested"], report["errors"][0]["code"]) == (1, "quota_exceeded")
+
     def test_another_meaning_from_an_instant_on(self, server: Server, namespace: str) -> None:
         organization = server.organization(namespace, MONTHLY)
         use(server, namespace, organization, {"tokens": 1, "model": "m"})

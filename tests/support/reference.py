@@ -139,10 +139,11 @@ class ReferenceStore:
         cells: dict[PartialKey, list[Row]] = defaultdict(list)
         for number, meter in enumerate(query.meters):
             for row in self._rows(query, meter):
-                if keeps(query, lambda path, event=row.event: grouped_text(event, path)):
+                named = dict(meter.renamed)
+                if keeps(query, lambda name, event=row.event, of=named: grouped_text(event, of.get(name, name))):
                     for window in range(len(query.edges) - 1):
                         if in_window(query, window, row.event.time):
-                            cells[number, group_of(query, row.event), window].append(row)
+                            cells[number, group_of(query, row.event, named), window].append(row)
         return cells
 
     def rank(self, query: MeterQuery, count: int) -> Ranking:
@@ -232,8 +233,8 @@ def grouped_text(event: Event, path: str) -> str:
     return event.organization if path == BY_ORGANIZATION else text(event, path)
 
 
-def group_of(query: MeterQuery, event: Event) -> tuple[str, ...]:
-    return tuple(grouped_text(event, path) for path in query.group_by)
+def group_of(query: MeterQuery, event: Event, named: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(grouped_text(event, named.get(name, name)) for name in query.group_by)
 
 
 def keeps(query: MeterQuery, text_of: Callable[[str], str]) -> bool:

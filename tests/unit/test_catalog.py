@@ -143,6 +143,21 @@ def test_one_name_needs_no_list() -> None:
     )
 
 
+def test_a_group_may_have_another_name_than_its_property() -> None:
+    grouped = meter('aggregation = "COUNT"\ngroup_by = ["model", { name = "region", path = "geo.region" }]')
+    assert (grouped.group_by, grouped.renamed) == (("model", "region"), (("region", "geo.region"),))
+    assert (grouped.group_paths, grouped.path_of("model")) == (("model", "geo.region"), "model")
+    for wrong, told in (
+        ('[{ name = "a" }]', "a table of name and path"),
+        ('[{ name = "a", path = "b", at = "c" }]', "the key 'at'"),
+        ('["a", { name = "a", path = "b" }]', "names something twice"),
+        ('[{ name = "a", path = "b..c" }]', "'b..c' is not a property path"),
+        ("[1]", "a table of name and path"),
+    ):
+        with pytest.raises(CatalogError, match=re.escape(told)):
+            meter(f'aggregation = "COUNT"\ngroup_by = {wrong}')
+
+
 def test_filters_are_in_the_order_of_their_paths() -> None:
     filtered = meter('aggregation = "COUNT"\nwhere = { z = "1", "user.tier" = ["free", "paid"] }')
     assert filtered.where == (("user.tier", ("free", "paid")), ("z", ("1",)))

@@ -88,7 +88,7 @@ class EventPages:
         for name, text in visit.query:
             path = name.removeprefix("filter.")
             if path != name:
-                filters[path] = (*filters.get(path, ()), text)
+                filters[meter.path_of(path)] = (*filters.get(meter.path_of(path), ()), text)
         try:
             page = reader.events(
                 meter.event_type, period, filters, _ON_A_PAGE, visit.given("cursor") or None, bound=given

@@ -124,6 +124,7 @@ class _Reader:
             raise self.error(f"{where}: event types that begin with {SYSTEM_PREFIX!r} are Meterhouse's own")
         values = self.values(table, aggregation, where)
         self.check_state_keys(table, aggregation is Aggregation.STATE_COUNT, where)
+        groups = self.groups(table, where)
         meter = Meter(
             slug=slug,
             event_type=event_type,
@@ -137,13 +138,14 @@ class _Reader:
             states=self.names(table, "states", where),
             counted_states=self.names(table, "counted_states", where),
             window=self.choice(table, "window", StateWindow, where, StateWindow.CHANGED),
-            group_by=self.names(table, "group_by", where),
+            group_by=tuple(name for name, _ in groups),
+            renamed=tuple((name, path) for name, path in groups if name != path),
             where=self.where(table, aggregation, where),
         )
         if unknown := set(meter.counted_states) - set(meter.states or meter.counted_states):
             raise self.error(f"{where}: counted_states names {sorted(unknown)[0]!r}, which is not in states")
-        paths = meter.group_by if aggregation.numeric else (*meter.group_by, *meter.values, meter.entity, meter.state)
-        for path in filter(None, paths):
+        paths = () if aggregation.numeric else (*meter.values, meter.entity, meter.state)
+        for path in filter(None, (*meter.group_by, *meter.group_paths, *paths)):
             if _PATH.fullmatch(path) is None:
                 raise self.error(f"{where}: {path!r} is not a property path like 'model' or 'user.id'")
         return meter
@@ -162,6 +164,24 @@ class _Reader:
         if table.get("optional") and not (aggregation.numeric or aggregation is Aggregation.UNIQUE_COUNT):
             raise self.error(f"{where}: optional is about a value that may be absent; {aggregation} needs none or all")
         return values
+
+    def groups(self, table: dict[str, Any], where: str) -> list[tuple[str, str]]:
+        """The names that a meter can be grouped by, each with its path."""
+        value = table.get("group_by", [])
+        listed = value if isinstance(value, list) else [value]
+        found = []
+        for each in listed:
+            if isinstance(each, dict):
+                self.known_keys(each, {"name", "path"}, f"{where}, group_by")
+                each = (each.get("name"), each.get("path"))  # noqa: PLW2901 - it is the same, read
+            else:
+                each = (each, each)  # noqa: PLW2901
+            if not all(isinstance(text, str) and text for text in each):
+                raise self.error(f"{where}: group_by must be a name, a table of name and path, or a list of them")
+            found.append(each)
+        if len({name for name, _ in found}) != len(found):
+            raise self.error(f"{where}: group_by names something twice")
+        return found
 
     def where(self, table: dict[str, Any], aggregation: Aggregation, where: str) -> Where:
         filters = table.get("where", {})

@@ -46,7 +46,7 @@ class LimitRule:
     amount: Decimal | None = None
     """None: what the organization's plan, overrides and grants come to."""
     per: str | None = None
-    """The path of a property: the limit is of each of its values. None: of the organization."""
+    """One of the meter's `group_by`: the limit is of each of its values. None: of the organization."""
     window: LimitWindow = LimitWindow.PERIOD
     mode: LimitMode = LimitMode.HARD
 

@@ -76,6 +76,9 @@ class Meter:
     window: StateWindow = StateWindow.CHANGED
     """STATE_COUNT: the moment that `used` goes by."""
     group_by: tuple[str, ...] = ()
+    """The names of the properties that it can be broken down by."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Of these names those that are not the paths themselves, with their paths."""
     where: Where = ()
     """Only these events count; all of the type when it is empty."""
     earlier: tuple[EarlierMeaning, ...] = ()
@@ -88,6 +91,15 @@ class Meter:
             *(self.event_type, self.aggregation, self.values, self.optional, self.where),
             *(self.entity, self.state, self.counted_states, self.window),
         )
+
+    def path_of(self, name: str) -> str:
+        """The path of a property that it can be broken down by; anything else stands for itself."""
+        return next((path for known, path in self.renamed if known == name), name)
+
+    @property
+    def group_paths(self) -> tuple[str, ...]:
+        """The paths of all properties that it can be broken down by."""
+        return tuple(map(self.path_of, self.group_by)) if self.renamed else self.group_by
 
     @property
     def meanings(self) -> tuple[Meter, ...]:
@@ -170,7 +182,7 @@ class MeterQuery:
     edges: tuple[datetime | None, ...]
     as_of_commit: int
     group_by: tuple[str, ...] = ()
-    """Properties of the events, and `BY_ORGANIZATION`."""
+    """Properties of the events, by the names that the meters have for them, and `BY_ORGANIZATION`."""
     filters: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Keep only what has one of these texts as its group by this property."""
     only: GroupSet | None = None

@@ -76,4 +76,4 @@ def reading_of(meter: Meter, properties: PropertyReader) -> Reading:
 
 def groups_of(meter: Meter, properties: PropertyReader) -> dict[str, str]:
     """The texts of the properties that the meter can be broken down by."""
-    return {path: properties.text(path) for path in meter.group_by}
+    return {name: properties.text(meter.path_of(name)) for name in meter.group_by}

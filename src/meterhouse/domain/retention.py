@@ -43,7 +43,7 @@ def read_by(meter: Meter) -> RetainedFields:
     numbers, texts = set[str](), set[str]()
     for meaning in meter.meanings:
         numbers |= {*meaning.numbers}
-        texts |= {*meaning.group_by, *meaning.texts, *(path for path, _ in meaning.where)}
+        texts |= {*meaning.group_paths, *meaning.texts, *(path for path, _ in meaning.where)}
     return RetainedFields(tuple(sorted(numbers)), tuple(sorted(texts)))
 
 

@@ -141,7 +141,7 @@ class MeteredEvents:
             page = reader.events(
                 meter.event_type,
                 between or reader.span(meter),
-                selection.filters,
+                {meter.path_of(name): texts for name, texts in selection.filters.items()},
                 limit,
                 cursor,
                 bound=between is not None,

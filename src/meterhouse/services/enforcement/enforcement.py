@@ -180,7 +180,8 @@ class Enforcement:
         for meter in self._catalogs.get(namespace).meters_by_event_type.get(event.type, ()):
             if meter.aggregation in ENFORCED:
                 rules = self._quotas.rules(organization, meter)
-                properties = {rule.per: text_of(event, rule.per) for rule in rules if rule.per is not None}
+                named = [rule.per for rule in rules if rule.per is not None]
+                properties = {name: text_of(event, meter.path_of(name)) for name in named}
                 amount = contribution(meter, event)
                 decision = self._quotas.decide(organization, meter, amount, properties, at=event.time)
                 self.on_decision(namespace, meter.slug, decision)
@@ -199,9 +200,9 @@ class Enforcement:
                 f"event: {reservation.amount} of {meter.slug} are reserved, and this one of type {event.type[:60]!r} "
                 f"uses {taken}" + (f", not {amount}" if amount not in (None, taken) else "")
             )
-        for path, text in reservation.properties.items():
-            if text_of(event, path) != text:
-                raise ReservationMismatch(f"event: reserved for {path} {text[:60]!r}, and it has another")
+        for name, text in reservation.properties.items():
+            if text_of(event, meter.path_of(name)) != text:
+                raise ReservationMismatch(f"event: reserved for {name} {text[:60]!r}, and it has another")
         subscription, now = self._usage.ledger.subscription(organization.id), self._quotas.now()
         for rule in self._quotas.rules(organization, meter):
             if window_at(rule.window, subscription, event.time) != window_at(rule.window, subscription, now):

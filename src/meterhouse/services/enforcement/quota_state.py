@@ -35,7 +35,7 @@ class UsedCounter:
         """Counts an event, where it is of this part and window."""
         if event.type != self.meter.event_type or not self.window.contains(event.time):
             return
-        if self.per is None or text_of(event, self.per) == self.text:
+        if self.per is None or text_of(event, self.meter.path_of(self.per)) == self.text:
             self.used = add((self.used, contribution(self.meter, event)))
 
 

@@ -16,6 +16,7 @@ from ..engine.engine import DamagedStorage
 from ..rollups.rollups import Rollups
 from .earlier_meanings import EarlierMeanings
 from .entity_states import EntityStates
+from .group_names import by_paths, gathered, measured
 from .partial_aggregates import ranked
 from .single_events import SingleEvents
 from .sources import Sources
@@ -41,24 +42,28 @@ class MeterReader:
 
     def measure(self, query: MeterQuery) -> list[Measure]:
         """See `ports.MeterReader`."""
-        return self._answer(self._earlier.measure if _meant_else(query) else self._measure, query)
+        reading = self._earlier.measure if _meant_else(query) else self._measure
+        return measured(query, lambda asked: self._answer(reading, asked))
 
     def partials(self, query: MeterQuery) -> Mapping[PartialKey, Partial]:
         """See `ports.MeterReader`."""
-        return self._answer(self._earlier.partials if _meant_else(query) else self._partials, query)
+        reading = self._earlier.partials if _meant_else(query) else self._partials
+        return gathered(query, lambda asked: self._answer(reading, asked))
 
     def distinct(self, query: MeterQuery) -> Mapping[PartialKey, Set[str]]:
         """See `ports.MeterReader`."""
-        return self._answer(self._distinct, query)
+        return gathered(query, lambda asked: self._answer(self._distinct, asked))
 
     def top(self, query: MeterQuery, count: int) -> list[Top]:
         """See `ports.MeterReader`."""
-        if _meant_else(query):
+        parts = by_paths(query)
+        if _meant_else(query) or len(parts) > 1:
             return ranked(self.measure(query), len(query.meters), count)
-        return self._answer(lambda asked: self._single_events.top(asked, count), query)
+        return self._answer(lambda asked: self._single_events.top(asked, count), parts[0][0])
 
     def rank(self, query: MeterQuery, count: int) -> Ranking:
         """See `ports.MeterReader`."""
+        [(query, _)] = by_paths(query)  # it has one meter
         if _meant_else(query):
             return self._answer(lambda asked: self._earlier.rank(asked, count), query)
         unique = query.meters[0].aggregation is Aggregation.UNIQUE_COUNT
@@ -114,6 +119,9 @@ class MeterReader:
 
     def measure_drafts(self, query: MeterQuery) -> list[Measure]:
         """What `measure` would answer of the events and the drafts of a preview together."""
+        return measured(query, self._measure_drafts)
+
+    def _measure_drafts(self, query: MeterQuery) -> list[Measure]:
         if query.meters[0].aggregation is Aggregation.STATE_COUNT:
             return self._entity_states.measure_drafts(query)
         if _meant_else(query):

@@ -81,7 +81,7 @@ _OF_NUMBERS = {
 def definitions_of(namespace: str, meter: Meter, group: str = "") -> tuple[RollupDefinition, ...]:
     """The definitions that a meter by that group needs: one, or for a SUM of several values one for each. None when the
     meter has no rollup by that group."""
-    if group and group not in meter.group_by:
+    if group and group not in meter.group_paths:
         return ()
     event_type = meter.event_type
     if meter.aggregation is Aggregation.COUNT:
@@ -92,7 +92,7 @@ def definitions_of(namespace: str, meter: Meter, group: str = "") -> tuple[Rollu
     if meter.aggregation is Aggregation.STATE_COUNT:
         # What an entity said of a group is kept beside its state: one series tells both. The value tells apart the
         # counts of meters that have the same entities and another group: each is materialized on its own.
-        group = group or next(iter(meter.group_by), "")
+        group = group or next(iter(meter.group_paths), "")
         of = RollupDefinition(namespace, Kind.STATE, event_type, f"by {group}", entity=meter.entity, state=meter.state)
         return (replace(of, group=group),)
     kind, needed = _OF_NUMBERS[meter.aggregation], meter.required_numbers
@@ -108,7 +108,7 @@ def all_definitions(meters: Mapping[str, Iterable[Meter]]) -> tuple[RollupDefini
     for namespace, each in meters.items():
         found[RollupDefinition(namespace, Kind.FIRST)] = None
         for meter in chain.from_iterable(meter.meanings for meter in each):
-            for group in ("", *meter.group_by):
+            for group in ("", *meter.group_paths):
                 found |= dict.fromkeys(definitions_of(namespace, meter, group))
     return tuple(found)
 
