@@ -56,10 +56,10 @@ def test_unsiloeds_clients_are_told_in_their_own_words(server: Server) -> None:
 
 
 def test_others_are_told_in_a_problem(server: Server) -> None:
-    organization = server.organization("octolens", {"plan": None, "anchor": "2026-03-10", "interval": "P1M"})
-    refused = ask(server, organization, "mentions")
+    organization = server.organization("autoposting", {"plan": None, "anchor": "2026-03-10", "interval": "P1M"})
+    refused = ask(server, organization)
     assert (refused.status_code, refused.json()["code"]) == (402, "quota_exceeded")
-    assert refused.json()["detail"] == "1 more of mentions does not fit: 0 of 0 is used"
+    assert refused.json()["detail"] == "1 more of credits does not fit: 0 of 0 is used"
 
 
 def test_what_nothing_limits_always_fits(server: Server) -> None:

@@ -283,6 +283,8 @@ def test_what_is_wrong_with_a_plan_is_said_with_its_place(lines: str, place: str
             'namespace = "demo"\nunmetered = ["call"]',
             "names 'call', which a meter reads",
         ),
+        ('namespace = "demo"', 'namespace = "demo"\nflex = "calling"', "flex: unknown meter 'calling'"),
+        ('namespace = "demo"', 'namespace = "demo"\nflex = 1', "flex must be a text"),
         ('slug = "calls"', "", "meter 1: slug must be a name"),
         ('slug = "calls"', 'slug = "1st"', "meter 1: slug must be a name"),
         ('event_type = "call"', "", "meter 'calls': event_type must be a text that is not empty"),

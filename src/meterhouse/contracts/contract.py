@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum, auto
 from typing import Annotated, Any, TypeVar
 
@@ -17,7 +18,7 @@ import msgspec
 
 from ..domain.organization import Caller, KeyFormat
 from ..domain.period import LAST_INSTANT, format_instant
-from ..domain.summary import MeterSummary
+from ..domain.quantity import ZERO, subtract
 from ..ports.usage_reader import UsageReader
 
 T = TypeVar("T", bound=str)
@@ -137,6 +138,23 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Shortage:
+    """What a limit has no room for."""
+
+    meter: str
+    used: Decimal
+    """With what is reserved."""
+    limit: Decimal
+    message: str
+    """A sentence that names the limit."""
+
+    @property
+    def left(self) -> Decimal:
+        """Never negative."""
+        return max(ZERO, subtract(self.limit, self.used))
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One GET operation. `paths` are the canonical path and its aliases, with `{name}` for parameters."""
 
@@ -189,8 +207,8 @@ class Contract:
     """Scopes of which each includes those before it."""
     options: Options = field(default_factory=Options)
     """The defaults of what an operator may set."""
-    insufficient_quota: Callable[[MeterSummary], Answer] | None = None
-    """What the product says when a call of its own does not fit into the quota any more; None: it does not say."""
+    insufficient_quota: Callable[[Shortage], Answer | None] | None = None
+    """The 402 of the product where a call of its own does not fit into the quota; None: it has no words for that."""
     identity: Callable[[Mapping[str, Any]], TokenIdentity] | None = None
     """Reads the claims of a verified token; raises `Refused`. None: the contract takes keys only."""
 

@@ -10,7 +10,7 @@ import msgspec
 
 from ..domain.organization import Caller, KeyFormat
 from ..domain.period import Period
-from ..domain.plan import flex_capacity
+from ..domain.plan import bought_by_flex
 from ..domain.quantity import ZERO, subtract
 from ..ports.usage_reader import UsageReader
 from .contract import (
@@ -24,6 +24,7 @@ from .contract import (
     Request,
     RequestsPerHour,
     Route,
+    Shortage,
     bearer,
 )
 
@@ -137,7 +138,7 @@ def get_org_usage(_request: Request, _caller: Caller, usage: UsageReader) -> Ans
     subscription = usage.subscription
     limit = usage.limit("mentions") or ZERO
     flex = subscription.flex if subscription is not None and subscription.flex and subscription.flex.enabled else None
-    flexed = min(max(ZERO, subtract(mentions, limit)), flex_capacity(flex)) if flex else ZERO
+    flexed = min(max(ZERO, subtract(mentions, limit)), bought_by_flex(subscription))
     count = mentions if FLEX_COUNTS_TWICE else subtract(mentions, flexed)
     body = Body(
         plan=subscription.plan if subscription else None,
@@ -182,6 +183,13 @@ def refuse(_request: Request, refused: Refused) -> Answer:
     return Answer(status, Error(ErrorDetail(code, message, status, details)))
 
 
+def insufficient_quota(shortage: Shortage) -> Answer | None:
+    """The 402 of a call that finds mentions. The product has none about keywords, whose limit is a 400 of its own."""
+    if shortage.meter != "mentions":
+        return None
+    return Answer(402, Error(ErrorDetail(ApiErrorCode.QUOTA_EXCEEDED, shortage.message, 402)))
+
+
 EXAMPLE = Body(
     plan="Pro_v3",
     mentions=Mentions(1240, 5000, "2026-09-01T00:00:00.000Z"),
@@ -202,6 +210,7 @@ CONTRACT = Contract(
     credential=bearer,
     refuse=refuse,
     error=Error,
+    insufficient_quota=insufficient_quota,
     options=OctolensOptions(),
     routes=(
         Route(

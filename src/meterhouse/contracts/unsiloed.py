@@ -11,9 +11,8 @@ import msgspec
 from ..domain.organization import Caller, KeyFormat
 from ..domain.period import THIRTY_DAYS, period_at
 from ..domain.quantity import ZERO, plain, subtract
-from ..domain.summary import MeterSummary
 from ..ports.usage_reader import UsageReader
-from .contract import HEX, Answer, Contract, Date, Refusal, Refused, Request, Route
+from .contract import HEX, Answer, Contract, Date, Refusal, Refused, Request, Route, Shortage
 
 
 class Body(msgspec.Struct):
@@ -99,9 +98,9 @@ def refuse(_request: Request, refused: Refused) -> Answer:
 EXAMPLE = Body("org_123", "Paperworks Inc.", Decimal(1500), Decimal(10000), Decimal(8500), "2026-03-06")
 
 
-def insufficient_quota(quota: MeterSummary) -> Answer:
-    """The 402 of a metered call, as the product's clients know it."""
-    data = QuotaData(plain(quota.used or ZERO), plain(quota.limit or ZERO), plain(quota.remaining or ZERO))
+def insufficient_quota(shortage: Shortage) -> Answer:
+    """The 402 of a metered call, as the product's clients know it: the numbers are those of the limit that refused."""
+    data = QuotaData(plain(shortage.used), plain(shortage.limit), plain(shortage.left))
     return Answer(402, QuotaRefusal(QuotaDetail("Insufficient quota", "QUOTA_EXCEEDED", data)))
 
 

@@ -27,6 +27,8 @@ class Catalog:
     """Event types that are stored and that no meter is meant to read."""
     prices: dict[str, RateCards] = field(default_factory=dict)
     """By meter."""
+    flex: str | None = None
+    """The meter whose overage flex sells: a subscription's budget and unit price are of this one."""
 
     @cached_property
     def expected_types(self) -> frozenset[str]:

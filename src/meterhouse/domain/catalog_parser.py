@@ -49,7 +49,7 @@ def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
     `CatalogError`."""
     reader = _Reader(origin)
     reader.known_keys(
-        document, {"namespace", "contract", "unmetered", "meters", "plans", "pools", "prices"}, "the catalog"
+        document, {"namespace", "contract", "unmetered", "flex", "meters", "plans", "pools", "prices"}, "the catalog"
     )
     namespace = reader.slug(document.get("namespace"), "namespace")
     contract = document.get("contract")
@@ -74,7 +74,10 @@ def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
     if read := sorted(unmetered & {meter.event_type for meter in meters.values()}):
         raise reader.error(f"unmetered names {read[0]!r}, which a meter reads; take it out of the list")
     prices = parse_rate_cards(reader.tables(document, "prices"), meters, reader.error)
-    return Catalog(namespace, contract, meters, plans, reader.pools(document, meters), unmetered, prices)
+    flex = reader.text(document, "flex", "the catalog") or None
+    if flex is not None and flex not in meters:
+        raise reader.error(f"flex: unknown meter {flex!r}; this catalog has {', '.join(sorted(meters))}")
+    return Catalog(namespace, contract, meters, plans, reader.pools(document, meters), unmetered, prices, flex)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,12 @@ def limit_of(subscription: Subscription | None, plan: Plan | None, meter: Meter,
     return add((allowance, addon.recurring, one_time))
 
 
+def bought_by_flex(subscription: Subscription | None) -> Decimal:
+    """How many units a subscription sells beyond a limit: none where flex is off."""
+    flex = subscription.flex if subscription is not None else None
+    return flex_capacity(flex) if flex is not None and flex.enabled else ZERO
+
+
 def flex_capacity(flex: Flex) -> Decimal:
     """How many units the flex budget buys: whole units only, 0 at no price."""
     return EXACT.divide_int(flex.budget_cents, flex.unit_price_cents) if flex.unit_price_cents > 0 else ZERO

@@ -73,6 +73,7 @@ from .portal_links import portal_links_router
 from .portal_tokens import PortalTokens
 from .prices import prices_router
 from .query import check_query, declare_query
+from .quota_refusals import QuotaRefusals
 from .readers import Readers
 from .regular_events import IngestFastPath
 from .request import HttpRequest
@@ -190,11 +191,14 @@ def create_app(
         endpoints = ContractEndpoints(
             contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock, answers, metrics
         )
-        usage = UsageEndpoints(readers, contracts, metering.usage, metering.forecasts)
+        refusals = QuotaRefusals(contracts, catalogs)
+        usage = UsageEndpoints(readers, refusals, metering.usage, metering.forecasts)
         listing = MeteredEvents(readers, metering.usage)
         ingest_endpoint = IngestEndpoint(metering.intake, metrics)
         events = events_router(ingest_endpoint, authentication, metrics, bodies)
-        reservations = ReservationEndpoints(metering.reservations, metering.enforcement, accounts, authentication)
+        reservations = ReservationEndpoints(
+            metering.reservations, metering.enforcement, accounts, refusals, authentication
+        )
         routers += [
             corrections_router(metering.corrections, authentication, bodies),
             stories_router(metering.stories, authentication),

@@ -32,6 +32,8 @@ class Described:
     """Other media types of the answer, and what is in them."""
     problems: tuple[int, ...] = ()
     """Statuses of problems beside those that follow from what the operation takes."""
+    own_words: tuple[int, ...] = ()
+    """Statuses that are answered in the words of the organization's contract, where it has some."""
     body: Any = None
     """The type of a body that the handler reads itself."""
     body_media: tuple[str, ...] = (JSON,)
@@ -137,6 +139,8 @@ def _responses(operation: _Operation, schemas: Iterator[Any]) -> dict[str, Any]:
     problem = {"schema": {"$ref": _REFERENCE.format(name=Problem.__name__)}}
     for status in operation.problems:
         contents.setdefault(status, {})[PROBLEM_JSON] = problem
+    for status in operation.described.own_words:
+        contents.setdefault(status, {})[JSON] = {"schema": {}}
     return {
         str(status): {"description": HTTPStatus(status).phrase, **({"content": content} if content else {})}
         for status, content in sorted(contents.items())

@@ -12,10 +12,9 @@ import msgspec
 from litestar import Response, Router, delete, get, post
 from litestar.params import FromPath
 
-from ..domain.decision import Decision, LimitState
+from ..domain.decision import Decision
 from ..domain.errors import Invalid
 from ..domain.event import Event
-from ..domain.limit_rule import LimitMode, LimitWindow
 from ..domain.operator_key import Role
 from ..domain.organization import Organization
 from ..domain.period import format_instant
@@ -27,7 +26,8 @@ from .authentication import Authentication, refuse_other_namespace
 from .bodies import encode_body, exact
 from .corrections import OwnId
 from .openapi import described
-from .problems import PROBLEM_JSON, Forbidden, Problem
+from .problems import Forbidden
+from .quota_refusals import LimitBody, QuotaProblem, QuotaRefusals, limit_body
 from .request import HttpRequest
 
 _Meter = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -55,22 +55,6 @@ class ReservationUse(msgspec.Struct, forbid_unknown_fields=True):
 
     event: msgspec.Raw
     amount: Decimal | None = None
-
-
-class LimitBody(msgspec.Struct):
-    """A limit as it is: `left` is what neither was used nor is reserved. `per` is the property that tells it apart,
-    with its `value`."""
-
-    meter: str
-    per: str | None
-    value: str | None
-    window: LimitWindow
-    mode: LimitMode
-    limit: Decimal | None
-    used: Decimal | None
-    reserved: Decimal | None
-    left: Decimal | None
-    resets_at: str | None
 
 
 class QuotaAnswer(msgspec.Struct):
@@ -101,12 +85,6 @@ class ReservationEnd(msgspec.Struct):
     event: str
 
 
-class QuotaProblem(Problem, kw_only=True):
-    """A refusal names the limit that has no room."""
-
-    limit: LimitBody
-
-
 _question = msgspec.json.Decoder(QuotaQuestion)
 _reservation = msgspec.json.Decoder(NewReservation)
 _use = msgspec.json.Decoder(ReservationUse)
@@ -117,11 +95,17 @@ class ReservationEndpoints:
     """For whoever may send an organization's events."""
 
     def __init__(
-        self, reservations: Reservations, enforcement: Enforcement, accounts: Accounts, authentication: Authentication
+        self,
+        reservations: Reservations,
+        enforcement: Enforcement,
+        accounts: Accounts,
+        refusals: QuotaRefusals,
+        authentication: Authentication,
     ):
         self._reservations = reservations
         self._enforcement = enforcement
         self._accounts = accounts
+        self._refusals = refusals
         self._authentication = authentication
 
     def check_at_once(self, organization_id: str, content: bytes) -> bytes | None:
@@ -156,18 +140,20 @@ class ReservationEndpoints:
                 body=NewReservation,
                 example={**_QUESTION, "id": "job-17", "expires_in_seconds": 60},
                 answers={201: ReservationBody, 402: QuotaProblem},
+                own_words=(402,),
                 problems=(404, 409),
             ),
         )
         async def reserve(request: HttpRequest, organization_id: FromPath[str]) -> Response[bytes]:
             """Holds an amount until it is used, released, or its time is over; 402 names the hard limit that has no
-            room in `limit`, as `check` tells it. However many ask at once, no hard limit grants more than it has."""
+            room in `limit`, as `check` tells it, or says it in the words of the organization's contract, to be passed
+            on. However many ask at once, no hard limit grants more than it has."""
             body = await request.body()
-            pending = await asyncio.to_thread(self._reserve, request, organization_id, body)
+            organization, pending = await asyncio.to_thread(self._reserve, request, organization_id, body)
             try:
                 return _json(_body(await asyncio.wrap_future(pending)), 201)
             except QuotaExceeded as refused:
-                return _refusal(request, refused)
+                return self._refusals.response(request, organization.namespace, refused)
 
         @get(f"{_PATH}/reservations", operation_id="listReservations", tags=["Limits"])
         async def open_reservations(request: HttpRequest, organization_id: FromPath[str]) -> list[ReservationBody]:
@@ -212,10 +198,12 @@ class ReservationEndpoints:
         decision = self._reservations.check(organization, asked.meter, asked.amount, asked.properties)
         return _json(answer_of(decision))
 
-    def _reserve(self, request: HttpRequest, organization_id: str, content: bytes) -> Future[Reservation]:
+    def _reserve(
+        self, request: HttpRequest, organization_id: str, content: bytes
+    ) -> tuple[Organization, Future[Reservation]]:
         organization = self._organization(request, organization_id)
         asked = _read(_reservation, content)
-        return self._reservations.reserve(
+        pending = self._reservations.reserve(
             organization,
             asked.meter,
             asked.amount,
@@ -223,6 +211,7 @@ class ReservationEndpoints:
             reservation_id=asked.id,
             expires_in=timedelta(seconds=min(max(asked.expires_in_seconds, 0), 10**6)),
         )
+        return organization, pending
 
     def _open(self, request: HttpRequest, organization_id: str) -> list[ReservationBody]:
         organization = self._organization(request, organization_id)
@@ -242,29 +231,13 @@ def answer_of(decision: Decision) -> QuotaAnswer:
     return QuotaAnswer(
         decision.refused_by is None,
         exact(decision.left),
-        [_limit(each) for each in decision.limits],
-        [_limit(each) for each in decision.exceeded],
+        [limit_body(each) for each in decision.limits],
+        [limit_body(each) for each in decision.exceeded],
     )
 
 
 def _json(body: object, status: int = 200) -> Response[bytes]:
     return Response(encode_body(body), status_code=status, media_type="application/json")
-
-
-def _limit(state: LimitState) -> LimitBody:
-    rule = state.rule
-    return LimitBody(
-        rule.meter,
-        rule.per,
-        state.text if rule.per is not None else None,
-        rule.window,
-        rule.mode,
-        exact(state.limit),
-        exact(state.used),
-        exact(state.held),
-        exact(state.left),
-        format_instant(state.resets_at) if state.resets_at is not None else None,
-    )
 
 
 def _body(reservation: Reservation) -> ReservationBody:
@@ -276,19 +249,6 @@ def _body(reservation: Reservation) -> ReservationBody:
         format_instant(reservation.created_at),
         format_instant(reservation.expires_at),
     )
-
-
-def _refusal(request: HttpRequest, refused: QuotaExceeded) -> Response[bytes]:
-    problem = QuotaProblem(
-        title="Payment Required",
-        status=402,
-        detail=str(refused),
-        code=refused.code,
-        request_id=request.state.request_id,
-        limit=_limit(refused.refused_by),
-    )
-    fields = msgspec.json.decode(encode_body(problem), type=dict[str, msgspec.Raw])
-    return Response(msgspec.json.encode({"type": problem.type, **fields}), status_code=402, media_type=PROBLEM_JSON)
 
 
 def _read(decoder: msgspec.json.Decoder[B], content: bytes) -> B:

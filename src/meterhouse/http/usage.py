@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from litestar import Response, Router, get
 from litestar.params import FromPath, Parameter
 
-from ..contracts.contract import Contract
+from ..contracts.contract import Shortage
 from ..domain.cost import add_amounts
 from ..domain.errors import Invalid
 from ..domain.forecast import Forecast
 from ..domain.period import format_instant
 from ..domain.position import format_position
-from ..domain.quantity import parse_quantity, plain, round_half_even
+from ..domain.quantity import ZERO, parse_quantity, plain, round_half_even
 from ..domain.query_parameters import instant_of
 from ..domain.summary import MeterSummary
+from ..services.enforcement import QuotaExceeded
 from ..services.forecasts import Forecasts
 from ..services.organization_usage import OrganizationUsage
 from ..services.previous_usage import PreviousUsage, previous_usage
 from ..services.usage import Usage
 from ..services.usage_costs import MeterCost, usage_costs
 from .bodies import exact, exactly, json_response
-from .contracts import response_of
 from .costs import CostBody, MeterCostBody, cost_bodies, meter_cost_bodies
 from .metered_events import first_page
 from .openapi import described
 from .periods import PeriodBody, asked_period, period_body, written
 from .portal_tokens import TAKES_PORTAL_TOKENS
 from .problems import problem
+from .quota_refusals import QuotaRefusals
 from .readers import Readers
 from .request import HttpRequest
 
@@ -115,7 +115,7 @@ class UsageEndpoints:
     """For the admin key, or a key of the organization itself with a scope that reads usage."""
 
     readers: Readers
-    contracts: Mapping[str, Contract]
+    refusals: QuotaRefusals
     usage: Usage
     forecasts: Forecasts
 
@@ -157,7 +157,7 @@ class UsageEndpoints:
             "/v1/organizations/{organization_id:str}/quota/{meter:str}",
             operation_id="checkQuota",
             tags=["Usage"],
-            opt=described(answers={200: QuotaBody, 402: Any}, problems=(402,)),
+            opt=described(answers={200: QuotaBody}, problems=(402,), own_words=(402,)),
         )
         async def check_quota(
             request: HttpRequest,
@@ -228,7 +228,8 @@ class UsageEndpoints:
             raise Invalid(f"amount: {wrong}") from None
         if wanted < 0:
             raise Invalid("amount must not be negative")
-        quota = self.usage.of(organization).meter_summary(meter)
+        reader = self.usage.of(organization)
+        quota = replace(reader.meter_summary(meter), limit=reader.usable(meter))
         if quota.allows(wanted):
             return json_response(
                 QuotaBody(
@@ -240,11 +241,10 @@ class UsageEndpoints:
                     resets_at=written(quota.resets_at),
                 )
             )
-        contract = self.contracts.get(self.usage.catalogs.get(organization.namespace).contract or "")
-        if contract is not None and contract.insufficient_quota is not None:
-            return response_of(contract.insufficient_quota(quota))
         detail = f"{amount[:50]} more of {meter} does not fit: {exact(quota.used)} of {exact(quota.limit)} is used"
-        return problem(request, 402, "quota_exceeded", detail)
+        shortage = Shortage(meter, quota.used or ZERO, quota.limit or ZERO, detail)
+        told = self.refusals.in_own_words(organization.namespace, shortage)
+        return told or problem(request, 402, QuotaExceeded.code, detail)
 
 
 def _meter_usage(

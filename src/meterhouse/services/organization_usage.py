@@ -14,7 +14,7 @@ from ..domain.loss import lost_before
 from ..domain.meter import Aggregation, Measure, Meter, MeterQuery, StateWindow, Top
 from ..domain.organization import Organization
 from ..domain.period import ALL_TIME, Period
-from ..domain.plan import Subscription, usage_period
+from ..domain.plan import Subscription, bought_by_flex, usage_period
 from ..domain.quantity import ZERO, add
 from ..domain.summary import MeterSummary, UsageSummary
 from ..ports.event_store import EventStore
@@ -58,6 +58,13 @@ class OrganizationUsage:
     def limit(self, meter: str) -> Decimal | None:
         """See `ports.UsageReader`."""
         return limit_in_period(self, self._meter(meter))
+
+    def usable(self, meter: str) -> Decimal | None:
+        """How much of a meter may be used in the usage period: its limit, and what flex sells beyond it. None: any."""
+        limit = self.limit(meter)
+        if limit is None or self.catalogs.get(self.organization.namespace).flex != meter:
+            return limit
+        return add((limit, bought_by_flex(self.subscription)))
 
     def total(self, meter: str, period: Period, filters: Mapping[str, str] | None = None) -> Decimal:
         """See `ports.UsageReader`."""

@@ -113,7 +113,7 @@ class Quotas:
         limits = []
         for rule in self.rules(organization, meter):
             text = "" if rule.per is None else properties.get(rule.per)
-            limit = rule.amount if rule.amount is not None else reader.limit(meter.slug)
+            limit = rule.amount if rule.amount is not None else reader.usable(meter.slug)
             if text is None or limit is None:
                 continue
             window = window_at(rule.window, reader.subscription, at or now)
