@@ -20,6 +20,8 @@ from pathlib import Path
 from support.server import free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
+CLIENT = DOCS.parent / "clients/python/src"
+"""What `pip install ./clients/python` would install."""
 _FENCE = re.compile(r"^```([a-z]+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _END = "--- end of output, status "
 # What bash itself says about a background process that was killed: an interactive shell says it in its own way.
@@ -112,6 +114,7 @@ def shell(folder: Path) -> Iterator[Shell]:
         "COLUMNS": "80",
         "NO_PROXY": "*",
         "PYTHONUTF8": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(CLIENT), os.environ.get("PYTHONPATH", "")])),
     }
     with subprocess.Popen(
         ["bash", "--norc"],
