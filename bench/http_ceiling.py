@@ -45,6 +45,7 @@ def serve(port: int, *, observed: bool) -> None:
         contracts={},
         announce=lambda _url: None,
         interrupt=lambda: None,
+        begin=lambda: None,
     )
     run(alone, Settings(port=port))
 
