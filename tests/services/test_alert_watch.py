@@ -100,13 +100,19 @@ class TestRounds:
         shop.rule(Basis.USED, 5)
         shop.worker.round()
         looked: list[str] = []
-        monkeypatch.setattr(shop.worker, "on_raised", lambda _: looked.append("one"))
+        whole = AlertWatch.look
+
+        def look(watch: AlertWatch, namespace: str, organization: str, *more: Any) -> Raising:
+            looked.append(organization)
+            return whole(watch, namespace, organization, *more)
+
+        monkeypatch.setattr(AlertWatch, "look", look)
         shop.worker.round()
         assert looked == []
         for _ in range(10):
             shop.use(organizations[1], "1")
         shop.worker.round()
-        assert len(looked) == 1
+        assert looked == [organizations[1]]
         assert [alert.organization for alert in shop.alerts()] == [organizations[1]]
 
     def test_what_cannot_be_looked_at_is_looked_at_again_and_others_all_the_same(
@@ -134,6 +140,29 @@ class TestRounds:
         broken.clear()
         shop.worker.round()
         assert {alert.organization for alert in shop.alerts()} == {first, second}
+
+    def test_what_cannot_be_written_keeps_nothing_else_from_being_written(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        names = [shop.organization() for _ in range(5)]
+        shop.rule(Basis.USED, 5)
+        shop.worker.round()
+        whole, broken = shop.ledger.raise_alerts, {names[2]}
+
+        def write(*raisings: Raising) -> int:
+            if any(alert.organization in broken for each in raisings for alert in each.raised):
+                raise RuntimeError("told to fail")
+            return whole(*raisings)
+
+        monkeypatch.setattr(shop.ledger, "raise_alerts", write)
+        for each in names:
+            shop.use(each, "7")
+        with pytest.raises(Unavailable):
+            shop.worker.round()
+        assert {alert.organization for alert in shop.alerts()} == {*names} - broken
+        broken.clear()
+        shop.worker.round()
+        assert {alert.organization for alert in shop.alerts()} == {*names}
 
     def test_after_a_crash_what_was_stored_is_looked_at(self, shop: Shop) -> None:
         organization, other = shop.organization(), shop.organization()

@@ -48,6 +48,11 @@ class Raising:
     virtual: int = 0
     """The organization's virtual shard."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.raised or self.resolved or self.messages or self.look)
+
 
 @dataclass(frozen=True, slots=True)
 class AlertSearch:
@@ -84,10 +89,10 @@ class AlertLedger(Protocol):
         """An organization's alerts of a usage period, resolved ones too."""
         ...
 
-    def raise_alerts(self, raising: Raising) -> int:
-        """Writes what a look has found, with a delivery of each message for each endpoint that takes it. What is there
-        already stays, and is not told again. Answers how many alerts were raised, and messages told, that were not
-        there."""
+    def raise_alerts(self, *raisings: Raising) -> int:
+        """Writes what looks have found, all of it or nothing, with a delivery of each message for each endpoint that
+        takes it. What is there already stays, and is not told again. Answers how many alerts were raised, and messages
+        told, that were not there."""
         ...
 
     def due_organizations(self, now: datetime, virtuals: Collection[int] | None, limit: int) -> list[DueOrganization]:

@@ -1,8 +1,8 @@
 """Looking at organizations: what their rules raise, which usage periods have ended, which grants soon will.
 
-Commits say who is to be looked at; a schedule in the ledger says when something is due without one. All that a look
-finds is written in one transaction of the ledger, with the messages that tell it. Whatever is raised has an id that
-follows from its occasion, so that a look that is repeated, after a crash or by another process, raises nothing twice.
+Commits say who is to be looked at; a schedule in the ledger says when something is due without one. What a look finds
+is written in one transaction, with the messages that tell it: see `worker`. Whatever is raised has an id that follows
+from its occasion, so that a look that is repeated, after a crash or by another process, raises nothing twice.
 """
 
 from __future__ import annotations
@@ -73,19 +73,13 @@ class AlertWatch:
         due: DueOrganization | None = None,
         corrections: Sequence[StoredEvent] = (),
     ) -> Raising:
-        """Looks at an organization, and writes down what there is to tell; answers that. `due` is its row of the
-        schedule, when that is why."""
-        ledger = self.usage.ledger
-        organization = ledger.organization(organization_id)
+        """Looks at an organization, and answers what is to be written down. `due` is its row of the schedule, when that
+        is why."""
+        organization = self.usage.ledger.organization(organization_id)
         if organization is None or organization.deleted_at is not None or organization.namespace != namespace:
             now = self.usage.clock.now()
-            raising = Raising(look=_next(due, None, now) if due is not None else None)
-        else:
-            usage = self.usage.of(organization)
-            raising = self._found(usage, interest, due, corrections)
-        if raising.look or raising.raised or raising.resolved or raising.messages:
-            ledger.raise_alerts(raising)
-        return raising
+            return Raising(look=_next(due, None, now) if due is not None else None)
+        return self._found(self.usage.of(organization), interest, due, corrections)
 
     def _found(
         self,

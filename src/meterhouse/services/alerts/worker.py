@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 
 import structlog
@@ -21,6 +21,9 @@ _AFTER_FAILURE_S = 5
 _DUE_AT_ONCE = 500
 _WRITES_DOWN_EVERY_NS = 5_000_000_000
 """How often it is written down which commit was evaluated: what came after it is looked at again by the next start."""
+_WRITTEN_TOGETHER = 50
+"""Looks whose finds share a transaction."""
+_FAILED = "an organization's alerts could not be evaluated"
 _NOTHING = Changed(frozenset(), corrected=False)
 
 _log = structlog.get_logger(__name__)
@@ -100,6 +103,7 @@ class AlertWorker:
         steps = by_organization(self._store.correction_steps(self._evaluated, latest) if changed.corrected else ())
         interests: dict[str, Interest | None] = {}
         failed: set[tuple[str, str]] = set()
+        waiting: dict[tuple[str, str], Raising] = {}
         for key in sorted(changed.organizations | scheduled.keys()):
             if self._closing.is_set():
                 return False
@@ -110,25 +114,46 @@ class AlertWorker:
             if interest is None or (row is None and not interest.rules and not steps.get(key)):
                 continue
             try:
-                with self._changing():
-                    found = self._watch.look(namespace, organization, interest, row, steps.get(key, ()))
+                found = self._watch.look(namespace, organization, interest, row, steps.get(key, ()))
             except Unavailable:
                 raise  # so it is for all of them
             except Exception as failure:  # noqa: BLE001 - the others are looked at all the same, and this one again
-                _log.error(
-                    "an organization's alerts could not be evaluated", organization=organization, exc_info=failure
-                )
+                _log.error(_FAILED, organization=organization, exc_info=failure)
                 failed.add(key)
-            else:
-                self.on_raised(found)
-                if found.messages:
-                    self._wake()
+                continue
+            if not found.is_empty:
+                waiting[key] = found
+            if len(waiting) == _WRITTEN_TOGETHER:
+                failed |= self._write(waiting)
+                waiting = {}
+        failed |= self._write(waiting)
         self._left = Changed(frozenset(failed), corrected=changed.corrected and bool(failed))
         if failed:
             raise Unavailable(f"the alerts of {len(failed)} organizations are evaluated again")
         self._evaluated = latest
         self._write_down(every_ns=_WRITES_DOWN_EVERY_NS)
         return len(due) == _DUE_AT_ONCE
+
+    def _write(self, found: Mapping[tuple[str, str], Raising]) -> set[tuple[str, str]]:
+        """Writes what looks have found in one transaction; one by one where that fails, so that none keeps the others
+        from being told. Answers of whom it could not be written."""
+        if not found:
+            return set()
+        try:
+            with self._changing():
+                self._ledger.raise_alerts(*found.values())
+        except Unavailable:
+            raise
+        except Exception as failure:  # noqa: BLE001 - it is looked at again
+            if len(found) == 1:
+                _log.error(_FAILED, organization=next(iter(found))[1], exc_info=failure)
+                return {*found}
+            return {key for each in found.items() for key in self._write(dict([each]))}
+        for raising in found.values():
+            self.on_raised(raising)
+        if any(raising.messages for raising in found.values()):
+            self._wake()
+        return set()
 
     def _interest(self, namespace: str) -> Interest | None:
         """None for a namespace that the server has no catalog of any more."""

@@ -71,24 +71,22 @@ class SqlAlerts(SqlWebhooks, Database):
         in_period = start.is_(None) if period.start is None else start == period.start
         return self._read(Alert, _ALERTS.where(alerts.c.organization == organization_id, in_period))
 
-    def raise_alerts(self, raising: Raising) -> int:
+    def raise_alerts(self, *raisings: Raising) -> int:
         """See `AlertLedger.raise_alerts`."""
-        new = 0
         with self._changing() as connection:
-            for alert in raising.raised:
-                new += self._add(connection, alerts, values_of(alert))
-            for alert in raising.resolved:
-                still = and_(alerts.c.id == alert.id, alerts.c.resolved_at.is_(None))
-                connection.execute(update(alerts).where(still).values(resolved_at=alert.resolved_at))
-            new += self._tell(connection, raising.messages, raising.virtual)
-            if (look := raising.look) is not None:
-                unchanged = and_(
-                    alert_schedule.c.organization == look.organization, alert_schedule.c.version == look.version
-                )
-                connection.execute(update(alert_schedule).where(unchanged).values(next_at=look.next_at))
-                own = alert_schedule.c.organization == look.organization
-                connection.execute(update(alert_schedule).where(own).values(told_until=look.told_until))
-        return new
+            return sum(self._write(connection, each) for each in raisings)
+
+    def _write(self, connection: Connection, raising: Raising) -> int:
+        new = sum(self._add(connection, alerts, values_of(alert)) for alert in raising.raised)
+        for alert in raising.resolved:
+            still = and_(alerts.c.id == alert.id, alerts.c.resolved_at.is_(None))
+            connection.execute(update(alerts).where(still).values(resolved_at=alert.resolved_at))
+        if (look := raising.look) is not None:
+            own = alert_schedule.c.organization == look.organization
+            unchanged = update(alert_schedule).where(own, alert_schedule.c.version == look.version)
+            connection.execute(unchanged.values(next_at=look.next_at))
+            connection.execute(update(alert_schedule).where(own).values(told_until=look.told_until))
+        return new + self._tell(connection, raising.messages, raising.virtual)
 
     def _tell(self, connection: Connection, told: Sequence[Message], virtual: int) -> int:
         """Puts messages into the outbox; answers how many were not there."""
