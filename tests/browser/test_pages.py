@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from support.browser import Place, Watched, axe, sign_in, watched
+from support.receivers import eventually
 from support.server import ADMIN_KEY, event
 
 CHART = "/organizations/helvetia?meter=neurons&range=30d&window=day&group_by=model"
@@ -269,4 +270,28 @@ def test_numbers_move_while_events_arrive_and_rest_in_a_hidden_tab(place: Place,
     resting = len(operator.requests)
     page.wait_for_timeout(2800)
     assert len(operator.requests) == resting
+    assert operator.complaints == []
+
+
+def test_the_page_of_alerts_is_accessible_with_all_that_it_can_show(place: Place, operator: Watched) -> None:
+    admin, path = place.server.admin, "/v1/namespaces/aitronos"
+    made = admin("PUT", f"{path}/webhook-endpoints/here", {"url": "https://localhost:1/hook"})
+    assert made.status_code == 201, made.text
+    for basis, threshold in (("used", 1), ("balance", 10**30)):
+        body = {"meter": "neurons", "basis": basis, "threshold": threshold, "organization": "helvetia"}
+        assert admin("PUT", f"{path}/alert-rules/{basis}", body).status_code == 201
+    eventually(lambda: admin("GET", f"{path}/alerts").json()["alerts"])
+    deliveries = f"{path}/webhook-endpoints/here/deliveries"
+    eventually(lambda: any(each["attempts"] for each in admin("GET", deliveries).json()["deliveries"]))
+    page = operator.page
+    page.goto(place.base + "/alerts/aitronos")
+    assert axe(page) == []
+    assert page.get_by_role("region", name="Deliveries to here").get_by_text("not an address").first.is_visible()
+    page.get_by_text("Add a rule").click()
+    assert axe(page) == []
+    page.get_by_role("button", name="Send a test: here").click()
+    until(page, "document.body.innerText.includes('test')")
+    page.get_by_role("button", name="Remove: here").click()
+    until(page, "!document.body.innerText.includes('localhost:1')")
+    assert admin("GET", f"{path}/webhook-endpoints/here").status_code == 404
     assert operator.complaints == []

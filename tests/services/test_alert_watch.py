@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from meterhouse.domain.alert_rule import Alert, Basis
+from meterhouse.domain.delivery import AttemptOutcome
 from meterhouse.domain.errors import Unavailable
 from meterhouse.domain.period import Interval
 from meterhouse.domain.plan import Subscription
@@ -354,3 +355,14 @@ class TestNobodyAsks:
             assert shop.told() == []
             shop.rounds(datetime(2026, 6, 2, tzinfo=UTC))
             assert [each["data"]["period"]["end"][:7] for each in shop.told()] == ["2026-06"]
+
+
+def test_upkeep_forgets_what_was_delivered_a_month_ago(shop: Shop) -> None:
+    shop.organization()
+    shop.rounds(datetime(2026, 4, 2, tzinfo=UTC))
+    [due] = shop.ledger.due_deliveries(shop.twins.clock.instant, None, 10)
+    shop.ledger.record_attempt(due.delivery, AttemptOutcome(204, None, "", 1), shop.twins.clock.instant, 0)
+    for days, left in ((30, 1), (1, 0)):
+        shop.twins.clock.instant += days * DAY - HOUR * (days > 1)
+        assert len([*shop.twins.webhooks.forget_old()]) == 1 - left
+        assert len(shop.told()) == left
