@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meterhouse.domain.catalog import Catalog, CatalogError
 from meterhouse.domain.catalog_parser import parse_catalog
@@ -14,6 +16,7 @@ from meterhouse.domain.decision import LimitState, decide, window_at
 from meterhouse.domain.limit_rule import LimitMode, LimitRule, LimitWindow
 from meterhouse.domain.period import MONTHLY, Period
 from meterhouse.domain.plan import Subscription
+from meterhouse.domain.quantity import ZERO, add
 
 METERS = """
 namespace = "shop"
@@ -28,6 +31,8 @@ slug = "seats"
 event_type = "seat"
 aggregation = "UNIQUE_COUNT"
 value = "seat"
+[pools.credits]
+rates = { tokens = "0.001" }
 [[plans]]
 slug = "plan"
 [plans.limits]
@@ -66,12 +71,24 @@ def test_a_limit_is_a_number_a_table_or_a_list() -> None:
         ('tokens = { per = "team" }', "must be a number"),
         ('tokens = { amount = 1, by = "team" }', "has the key 'by'"),
         ('seats = { amount = 1, window = "day" }', "only COUNT and SUM"),
-        ("unknown = 1", "unknown meter"),
+        ("unknown = 1", "unknown meter 'unknown'; this catalog has credits, seats, tokens"),
+        ('credits = { amount = 1, per = "team" }', "per belongs to limits of meters"),
+        ("credits = -1", "must not be negative"),
+        ("credits = [1, { amount = 2 }]", "two limits"),
     ],
 )
 def test_limits_that_are_none(limits: str, expected: str) -> None:
     with pytest.raises(CatalogError, match=expected):
         catalog(limits)
+
+
+def test_a_pool_can_be_limited_as_a_meter_can() -> None:
+    plan = catalog('credits = [7, { amount = 2, window = "day", mode = "soft" }]').plans["plan"]
+    assert plan.limits == {"credits": 7}
+    assert plan.rules_of("credits") == (
+        LimitRule("credits"),
+        LimitRule("credits", Decimal(2), None, LimitWindow.DAY, LimitMode.SOFT),
+    )
 
 
 def test_windows() -> None:
@@ -109,3 +126,15 @@ def test_decisions(amount: int, lefts: dict[LimitMode, int], outcome: str, left:
     decision = decide(Decimal(amount), [state(mode, room) for mode, room in lefts.items()])
     assert (decision.outcome, decision.left) == (outcome, left)
     assert (decision.refused_by is None) == (outcome != "refused")
+
+
+amounts = st.decimals(min_value=0, max_value=10**12, places=6)
+
+
+@given(amounts, st.decimals(min_value="1e-10", max_value=10**6, places=10))
+def test_what_is_said_to_fit_at_a_rate_does_and_nothing_more(limit: Decimal, rate: Decimal) -> None:
+    state = LimitState(LimitRule("credits"), "", Period(None, None), limit, Decimal(0), Decimal(0), rate)
+    fits = decide(ZERO, [state]).left
+    assert fits is not None
+    assert decide(fits, [state]).refused_by is None
+    assert decide(add((fits, Decimal("1e-28"))), [state]).refused_by is state

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 
 from .errors import Invalid
+from .limit_rule import ENFORCED, Limited
 from .meter import Meter
 from .meter_needs import Needs, needs_of
 from .plan import Plan
@@ -40,6 +42,27 @@ class Catalog:
         """Which meters read an event."""
         types = {meter.event_type for meter in self.meters.values()}
         return {each: tuple(meter for meter in self.meters.values() if meter.event_type == each) for each in types}
+
+    @cached_property
+    def limited(self) -> dict[str, Limited]:
+        """The meters that can be held to a limit event by event, and the pools."""
+        meters = {slug: meter for slug, meter in self.meters.items() if meter.aggregation in ENFORCED}
+        return {slug: Limited(slug, ((meter, Decimal(1)),)) for slug, meter in meters.items()} | {
+            slug: Limited(slug, tuple((meters[meter], rate) for meter, rate in pool.rates.items()))
+            for slug, pool in self.pools.items()
+        }
+
+    @cached_property
+    def drawn_on(self) -> dict[str, tuple[tuple[Limited, Decimal], ...]]:
+        """By meter, the pools that it draws on, and how much one unit of it takes of each."""
+        pools = [(self.limited[pool.slug], pool.rates) for pool in self.pools.values()]
+        return {slug: tuple((pool, rates[slug]) for pool, rates in pools if slug in rates) for slug in self.meters}
+
+    @cached_property
+    def limited_by_event_type(self) -> dict[str, tuple[Limited, ...]]:
+        """All that events of a type can take something of, pools last."""
+        types = self.meters_by_event_type
+        return {type_: tuple(each for each in self.limited.values() if type_ in each.event_types) for type_ in types}
 
     @cached_property
     def needs(self) -> dict[str, Needs]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -63,10 +64,11 @@ def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
         meters[meter.slug] = meter
     if not meters:
         raise reader.error("no [[meters]]: a catalog needs at least one meter")
-    reader.refuse_limits_of_nothing(document, meters)
+    pools = reader.pools(document, meters)
+    reader.refuse_limits_of_nothing(document, {*meters, *pools})
     plans: dict[str, Plan] = {}
     for number, table in enumerate(reader.tables(document, "plans"), 1):
-        plan = reader.plan(table, f"plan {number}", meters)
+        plan = reader.plan(table, f"plan {number}", meters, pools)
         if plan.slug in plans:
             raise reader.error(f"two plans have the slug {plan.slug!r}; a slug names one plan")
         plans[plan.slug] = plan
@@ -77,7 +79,7 @@ def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
     flex = reader.text(document, "flex", "the catalog") or None
     if flex is not None and flex not in meters:
         raise reader.error(f"flex: unknown meter {flex!r}; this catalog has {', '.join(sorted(meters))}")
-    return Catalog(namespace, contract, meters, plans, reader.pools(document, meters), unmetered, prices, flex)
+    return Catalog(namespace, contract, meters, plans, pools, unmetered, prices, flex)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ class _Reader:
         except ValueError:
             raise self.error(f"{where}: {key} is {value!r}; it must be one of {', '.join(choices)}") from None
 
-    def plan(self, table: dict[str, Any], where: str, meters: dict[str, Meter]) -> Plan:
+    def plan(self, table: dict[str, Any], where: str, meters: dict[str, Meter], pools: dict[str, Pool]) -> Plan:
         self.known_keys(table, {"slug", "description", "limits"}, where)
         slug = self.slug(table.get("slug"), f"{where}: slug")
         where = f"plan {slug!r}"
@@ -224,7 +226,7 @@ class _Reader:
         rules: list[LimitRule] = []
         for meter, value in limits.items():
             for each in value if isinstance(value, list) else [value]:
-                rule = self.rule(meter, each, where, meters)
+                rule = self.rule(meter, each, where, meters, pools)
                 if any(rule.same_place(known) for known in rules):
                     raise self.error(f"{where}: {meter!r} has two limits of the same property and window")
                 if rule.per is None and rule.window is LimitWindow.PERIOD:
@@ -234,33 +236,37 @@ class _Reader:
         told = tuple(rule for rule in rules if rule != LimitRule(rule.meter))
         return Plan(slug, amounts, self.text(table, "description", where), told)
 
-    def refuse_limits_of_nothing(self, document: dict[str, Any], meters: dict[str, Meter]) -> None:
-        """Names all plans at once that limit a meter which is not there."""
+    def refuse_limits_of_nothing(self, document: dict[str, Any], known: Collection[str]) -> None:
+        """Names all plans at once that limit a meter or a pool which is not there."""
         limiting: dict[str, list[str]] = {}
         for plan in self.tables(document, "plans"):
             limits = plan.get("limits")
             for meter in limits if isinstance(limits, dict) else ():
-                if meter not in meters:
+                if meter not in known:
                     limiting.setdefault(meter, []).append(str(plan.get("slug")))
         for meter, plans in limiting.items():
             where = f"plan{'s' if len(plans) > 1 else ''} {', '.join(map(repr, plans))}"
-            raise self.error(f"{where}: unknown meter {meter!r}; this catalog has {', '.join(sorted(meters))}")
+            raise self.error(f"{where}: unknown meter {meter!r}; this catalog has {', '.join(sorted(known))}")
 
-    def rule(self, meter: str, value: object, where: str, meters: dict[str, Meter]) -> LimitRule:
+    def rule(self, slug: str, value: object, where: str, meters: dict[str, Meter], pools: dict[str, Pool]) -> LimitRule:
         """A limit: a number, or a table with more to say."""
         if not isinstance(value, dict):
-            return LimitRule(meter, self.amount(meter, value, where, "limit", meters))
-        where = f"{where}, a limit of {meter!r}"
+            return LimitRule(slug, self.amount(slug, value, where, "limit", {*meters, *pools}))
+        where = f"{where}, a limit of {slug!r}"
         self.known_keys(value, {"amount", "per", "window", "mode"}, where)
-        amount = self.amount(meter, value.get("amount"), where, "limit", meters)
+        amount = self.amount(slug, value.get("amount"), where, "limit", {*meters, *pools})
         per = self.text(value, "per", where) or None
         if per is not None and _PATH.fullmatch(per) is None:
             raise self.error(f"{where}: per is {per!r}, which is not a property path like 'team' or 'user.id'")
         window = self.choice(value, "window", LimitWindow, where, LimitWindow.PERIOD)
-        rule = LimitRule(meter, amount, per, window, self.choice(value, "mode", LimitMode, where, LimitMode.HARD))
-        if meters[meter].aggregation not in ENFORCED and rule != LimitRule(meter, amount):
+        rule = LimitRule(slug, amount, per, window, self.choice(value, "mode", LimitMode, where, LimitMode.HARD))
+        if slug in pools:
+            if per is not None:
+                raise self.error(f"{where}: it is a pool, and per belongs to limits of meters")
+            return rule
+        if meters[slug].aggregation not in ENFORCED and rule != LimitRule(slug, amount):
             raise self.error(f"{where}: only {' and '.join(sorted(ENFORCED))} can have more than a number")
-        if per is not None and per not in meters[meter].group_by:
+        if per is not None and per not in meters[slug].group_by:
             raise self.error(
                 f"{where}: per names {per!r}, which is not in the meter's group_by: it would read every event"
             )
@@ -288,9 +294,9 @@ class _Reader:
                 raise self.error(f"{where}: the rate of {meter!r} must be more than 0")
         return Pool(slug, read, self.text(table, "unit", where), self.text(table, "description", where))
 
-    def amount(self, meter: str, value: object, where: str, what: str, meters: dict[str, Meter]) -> Decimal:
-        if meter not in meters:
-            raise self.error(f"{where}: unknown meter {meter!r}; this catalog has {', '.join(sorted(meters))}")
+    def amount(self, meter: str, value: object, where: str, what: str, known: Collection[str]) -> Decimal:
+        if meter not in known:
+            raise self.error(f"{where}: unknown meter {meter!r}; this catalog has {', '.join(sorted(known))}")
         if isinstance(value, bool) or not isinstance(value, int | Decimal | (str if what == "rate" else Decimal)):
             raise self.error(f"{where}: the {what} of {meter!r} must be a number")
         try:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from .limit_rule import LimitMode, LimitRule, LimitWindow
 from .period import Period
 from .plan import Subscription, usage_period
-from .quantity import ZERO, add, subtract
+from .quantity import EXACT, MAX_DECIMAL_PLACES, ZERO, add, divide, round_down, subtract
 
 
 def window_at(window: LimitWindow, subscription: Subscription | None, instant: datetime) -> Period:
@@ -36,6 +36,13 @@ class LimitState:
     used: Decimal
     held: Decimal
     """What open reservations hold."""
+    rate: Decimal = Decimal(1)
+    """How much of it one unit takes of what was asked for: meters draw on pools."""
+
+    @property
+    def room(self) -> Decimal:
+        """How many units of what was asked for fit into what is left."""
+        return self.left if self.rate == 1 else round_down(divide(self.left, self.rate), MAX_DECIMAL_PLACES)
 
     @property
     def left(self) -> Decimal:
@@ -74,12 +81,12 @@ class Decision:
     @property
     def left(self) -> Decimal | None:
         """What the limits that refuse leave; None where nothing limits."""
-        hard = [each.left for each in self.limits if each.rule.mode is LimitMode.HARD]
+        hard = [each.room for each in self.limits if each.rule.mode is LimitMode.HARD]
         return max(ZERO, min(hard)) if hard else None
 
 
 def decide(amount: Decimal, limits: Iterable[LimitState]) -> Decision:
     """Looks whether each limit has room. What takes nothing is never refused."""
     found = tuple(limits)
-    exceeded = tuple(each for each in found if amount > ZERO and amount > each.left)
+    exceeded = tuple(each for each in found if amount > ZERO and EXACT.multiply(amount, each.rate) > each.left)
     return Decision(found, exceeded)

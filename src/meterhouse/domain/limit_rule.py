@@ -10,7 +10,7 @@ from .event import Event
 from .json_reading import decode_data, read_text
 from .meter import Aggregation, Meter
 from .meter_needs import counts_where
-from .quantity import ZERO, add
+from .quantity import EXACT, ZERO, add
 
 ENFORCED = frozenset({Aggregation.SUM, Aggregation.COUNT})
 """Aggregations of which every event adds what it has: the only ones that can be held to a limit event by event."""
@@ -55,6 +55,29 @@ class LimitRule:
         return (self.meter, self.per, self.window) == (other.meter, other.per, other.window)
 
 
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """What limits are of: a meter, or a pool that meters draw on."""
+
+    slug: str
+    draws: tuple[tuple[Meter, Decimal], ...]
+    """The meters, and how much one unit of each takes; of a meter itself, one."""
+
+    @property
+    def event_types(self) -> frozenset[str]:
+        """The types of the events that can take something."""
+        return frozenset(meter.event_type for meter, _ in self.draws)
+
+    def taken_by(self, event: Event) -> Decimal:
+        """How much an event takes."""
+        return add(EXACT.multiply(rate, contribution(meter, event)) for meter, rate in self.draws)
+
+    def text_of(self, event: Event, name: str) -> str:
+        """The value of a property by which a limit is told apart; empty where the event has none."""
+        path = next((meter.path_of(name) for meter, _ in self.draws if meter.event_type == event.type), name)
+        return read_text(decode_data(event.data), path)
+
+
 def contribution(meter: Meter, event: Event) -> Decimal:
     """What an event adds to a meter of `ENFORCED`; 0 where it does not count."""
     meter = meter.meant_at(event.time)
@@ -63,8 +86,3 @@ def contribution(meter: Meter, event: Event) -> Decimal:
     if meter.aggregation is Aggregation.COUNT:
         return Decimal(1)
     return add(Decimal(event.numbers.get(path, ZERO)) for path in meter.values)
-
-
-def text_of(event: Event, path: str) -> str:
-    """The value of a property by which a limit is told apart; empty where the event has none."""
-    return read_text(decode_data(event.data), path)

@@ -14,7 +14,7 @@ from .quantity import EXACT, ZERO, add
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A named set of limits. A meter that is not named is not limited by the plan."""
+    """A named set of limits, of meters and of pools. What is not named is not limited by the plan."""
 
     slug: str
     limits: dict[str, Decimal] = field(default_factory=dict)
@@ -87,6 +87,13 @@ def allowance_of(subscription: Subscription | None, plan: Plan | None, slug: str
     if subscription is None:
         return ZERO
     return subscription.limits.get(slug, ZERO if plan is None else plan.limits.get(slug))
+
+
+def pool_allowance(subscription: Subscription | None, plan: Plan | None, pool: str) -> Decimal | None:
+    """How much of a pool the subscription allows in each usage period; None where it names no limit of it."""
+    if subscription is None:
+        return None
+    return subscription.limits.get(pool, None if plan is None else plan.limits.get(pool))
 
 
 def limit_of(subscription: Subscription | None, plan: Plan | None, meter: Meter, period: Period) -> Decimal | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, localcontext
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal, localcontext
 from functools import lru_cache
 
 import msgspec
@@ -138,6 +138,11 @@ def percentage(part: Decimal, whole: Decimal) -> Decimal:
 def round_half_up(value: Decimal, places: int) -> Decimal:
     """Rounded to `places` decimals, halves away from zero, as money is rounded."""
     return value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP, context=EXACT)
+
+
+def round_down(value: Decimal, places: int) -> Decimal:
+    """Rounded to `places` decimals, towards zero."""
+    return value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN, context=EXACT)
 
 
 def round_half_even(value: Decimal, places: int) -> Decimal:

@@ -92,10 +92,14 @@ class Accounts:
         if subscription.plan is not None and subscription.plan not in catalog.plans:
             known = ", ".join(sorted(catalog.plans)) or "no plans"
             raise Invalid(f"unknown plan {subscription.plan[:60]!r}; the namespace {catalog.namespace} has {known}")
-        for meter in (*subscription.limits, *subscription.addons):
-            if meter not in catalog.meters:
-                known = ", ".join(sorted(catalog.meters))
-                raise Invalid(f"unknown meter {meter[:60]!r}; the namespace {catalog.namespace} has {known}")
+        for named, having in (
+            (subscription.limits, {*catalog.meters, *catalog.pools}),
+            (subscription.addons, {*catalog.meters}),
+        ):
+            for meter in named:
+                if meter not in having:
+                    known = ", ".join(sorted(having))
+                    raise Invalid(f"unknown meter {meter[:60]!r}; the namespace {catalog.namespace} has {known}")
         before = self.ledger.subscription(organization_id)
         known_addons = before.addons if before is not None else {}
         now = self.clock.now()

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from ..domain.balance import Balance, BurnedSpan, joined
 from ..domain.burn_down import balance, history
 from ..domain.grant import addon_grants
-from ..domain.meter import Meter
-from ..domain.plan import allowance_of, limit_of
+from ..domain.plan import allowance_of, limit_of, pool_allowance
 from ..domain.pool import GRANTED
 from ..domain.quantity import EXACT, ZERO, add
 from ..domain.sources import Sources, balance_edges, history_edges
@@ -37,27 +36,35 @@ def history_of(usage: OrganizationUsage, slug: str, marks: Sequence[datetime]) -
     return [joined(spans[edges.index(start) : edges.index(end)]) for start, end in pairwise(marks)]
 
 
-def limit_in_period(usage: OrganizationUsage, meter: Meter) -> Decimal | None:
-    """How much of a meter can be used in the usage period that is asked about: see `Balance.limit`. Of a period that is
-    over, at its last moment."""
-    period, now = usage.period(), usage.now
-    if meter.aggregation not in GRANTED or not any(grant.meter == meter.slug for grant in usage.grants):
-        plan = usage.catalogs.plan(usage.organization.namespace, usage.subscription)
-        return limit_of(usage.subscription, plan, meter, period)
+def limit_in_period(usage: OrganizationUsage, slug: str) -> Decimal | None:
+    """How much of a meter or a pool can be used in the usage period that is asked about: see `Balance.limit`. Of a
+    period that is over, at its last moment. None: any amount; of a pool, where the subscription names no limit of it.
+    Raises `NotFound`."""
+    period, now, namespace = usage.period(), usage.now, usage.organization.namespace
+    plan = usage.catalogs.plan(namespace, usage.subscription)
+    granted = any(grant.meter == slug for grant in usage.grants)
+    if slug in usage.catalogs.get(namespace).pools:
+        allowance = pool_allowance(usage.subscription, plan, slug)
+        if allowance is None or not granted:
+            return allowance
+    else:
+        meter = usage.catalogs.meter(namespace, slug)
+        if meter.aggregation not in GRANTED or not granted:
+            return limit_of(usage.subscription, plan, meter, period)
     if period.end is not None and period.end <= now:
         now = period.end - _MICROSECOND
-    return _balance_at(usage, meter.slug, now).limit
+    return _balance_at(usage, slug, now).limit
 
 
 def sources_of(usage: OrganizationUsage, slug: str) -> Sources:
-    """What there is of a meter or a pool. The plan allows nothing of a pool."""
+    """What there is of a meter or a pool. Of a pool that it does not name, the plan allows nothing."""
     namespace, subscription = usage.organization.namespace, usage.subscription
+    plan = usage.catalogs.plan(namespace, subscription)
     granted = [grant for grant in usage.grants if grant.meter == slug]
     if slug in usage.catalogs.get(namespace).pools:
-        return Sources(subscription, ZERO, tuple(granted))
+        return Sources(subscription, pool_allowance(subscription, plan, slug) or ZERO, tuple(granted))
     granted += addon_grants(subscription, usage.organization.id, slug)
-    allowance = allowance_of(subscription, usage.catalogs.plan(namespace, subscription), slug)
-    return Sources(subscription, allowance, tuple(granted))
+    return Sources(subscription, allowance_of(subscription, plan, slug), tuple(granted))
 
 
 def granted_slugs(usage: OrganizationUsage) -> list[str]:

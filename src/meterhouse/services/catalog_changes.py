@@ -240,7 +240,11 @@ class CatalogChanges:
             organization
             for organization, subscription in self.versions.subscriptions_in(namespace).items()
             if ("plan", subscription.plan) in touched
-            or any(("meter", slug) in touched for slug in (*subscription.limits, *subscription.addons))
+            or any(
+                (kind, slug) in touched
+                for slug in (*subscription.limits, *subscription.addons)
+                for kind in ("meter", "pool")
+            )
         }
         for slug, having in self.versions.granted_in(namespace).items():
             if ("meter", slug) in touched or ("pool", slug) in touched:

@@ -57,10 +57,11 @@ class OrganizationUsage:
 
     def limit(self, meter: str) -> Decimal | None:
         """See `ports.UsageReader`."""
-        return limit_in_period(self, self._meter(meter))
+        return limit_in_period(self, meter)
 
     def usable(self, meter: str) -> Decimal | None:
-        """How much of a meter may be used in the usage period: its limit, and what flex sells beyond it. None: any."""
+        """How much of a meter or a pool may be used in the usage period: its limit, and what flex sells beyond it.
+        None: any amount."""
         limit = self.limit(meter)
         if limit is None or self.catalogs.get(self.organization.namespace).flex != meter:
             return limit

@@ -62,7 +62,7 @@ class Reservations:
         _check(amount, properties)
         if not timedelta(seconds=1) <= expires_in <= LONGEST:
             raise Invalid(f"expires_in_seconds must be from 1 to {LONGEST // timedelta(seconds=1)}")
-        self.enforcement.meter(organization, meter)  # before anything waits
+        self.enforcement.asked(organization, meter)  # before anything waits
         now = self.clock.now()
         wanted = Reservation(reservation_id or self.random_id(), meter, amount, dict(properties), now, now + expires_in)
         return self.ingest.decide(lambda enforcement: enforcement.reserve(organization, wanted))

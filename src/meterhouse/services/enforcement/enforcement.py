@@ -12,10 +12,10 @@ from decimal import Decimal
 from ...domain.decision import Decision, LimitState, window_at
 from ...domain.errors import AlreadyExists, Invalid, NotFound
 from ...domain.event import SYSTEM_PREFIX, Event
-from ...domain.limit_rule import ENFORCED, contribution, text_of
-from ...domain.meter import Meter
+from ...domain.limit_rule import ENFORCED, Limited
 from ...domain.organization import Organization
 from ...domain.period import format_instant
+from ...domain.quantity import EXACT, ZERO, subtract
 from ...domain.reservation import (
     SOURCE,
     Close,
@@ -30,7 +30,7 @@ from ...ports.clock import Clock
 from ...ports.event_store import EventStore
 from ..catalogs import Catalogs
 from ..usage import Usage
-from .errors import QuotaExceeded, ReservationClosed, ReservationMismatch
+from .errors import QuotaExceeded, ReservationClosed, ReservationMismatch, explained
 from .quotas import NotInMemory, Quotas
 
 
@@ -46,21 +46,21 @@ class Enforcement:
         """Is told of each decision that counts: the namespace, the meter, and what was decided."""
 
     def check(self, organization: Organization, slug: str, amount: Decimal, properties: Mapping[str, str]) -> Decision:
-        """Whether there is room for an amount now; nothing is held. Raises `NotFound` for an unknown meter, `Invalid`
-        for one that cannot be held to a limit, and `Elsewhere`."""
-        meter = self.meter(organization, slug)
+        """Whether there is room for an amount of a meter or a pool now; nothing is held. Raises `NotFound` for an
+        unknown one, `Invalid` for a meter that cannot be held to a limit, and `Elsewhere`."""
+        asked = self.asked(organization, slug)
         with self._quotas.lock:
-            return self._quotas.decide(organization, meter, amount, properties)
+            return self._quotas.decide(organization, asked, amount, properties)
 
     def check_at_once(
         self, organization: Organization, slug: str, amount: Decimal, properties: Mapping[str, str]
     ) -> Decision | None:
         """The same, without waiting for anything; None where that is not possible."""
-        meter = self.meter(organization, slug)
+        asked = self.asked(organization, slug)
         if not self._quotas.lock.acquire(blocking=False):
             return None
         try:
-            return self._quotas.decide(organization, meter, amount, properties, from_memory=True)
+            return self._quotas.decide(organization, asked, amount, properties, from_memory=True)
         except NotInMemory:
             return None
         finally:
@@ -70,16 +70,18 @@ class Enforcement:
         """Raises `Elsewhere` for an organization of another shard."""
         self._usage.seat.check(organization.namespace, organization.id)
 
-    def meter(self, organization: Organization, slug: str) -> Meter:
-        """The meter of that name. Raises as `check` does."""
+    def asked(self, organization: Organization, slug: str) -> tuple[tuple[Limited, Decimal], ...]:
+        """The meter or pool of that name, and the pools that a meter draws on, with what one unit takes of each. Raises
+        as `check` does."""
         self.check_seat(organization)
-        meter = self._catalogs.meter(organization.namespace, slug)
-        if meter.aggregation not in ENFORCED:
+        catalog = self._catalogs.get(organization.namespace)
+        if (limited := catalog.limited.get(slug)) is None:
+            meter = self._catalogs.meter(organization.namespace, slug)
             raise Invalid(
                 f"meter: {slug!r} is a {meter.aggregation}, of which an event does not add what it has: only "
                 f"{' and '.join(sorted(ENFORCED))} can be held to a limit event by event"
             )
-        return meter
+        return ((limited, Decimal(1)), *catalog.drawn_on.get(slug, ()))
 
     def open_reservations(self, organization: Organization) -> list[Reservation]:
         """Those that hold something now, by when they expire. Raises `Elsewhere`."""
@@ -94,7 +96,7 @@ class Enforcement:
         """The reservation, and the event that makes it; none where it is made already. Raises `QuotaExceeded`, and
         `AlreadyExists` when one of the same id is another."""
         namespace = organization.namespace
-        meter = self.meter(organization, wanted.meter)
+        asked = self.asked(organization, wanted.meter)
         made = event_of(wanted, namespace, organization.id)
         with self._quotas.lock:
             known = self._quotas.state(namespace, organization.id).reservations.get(wanted.id)
@@ -104,8 +106,8 @@ class Enforcement:
                 if not known.same_as(wanted):
                     raise AlreadyExists(f"there is another reservation {wanted.id!r}: give this one another id")
                 return known, []
-            decision = self._quotas.decide(organization, meter, wanted.amount, wanted.properties)
-            self.on_decision(namespace, meter.slug, decision)
+            decision = self._quotas.decide(organization, asked, wanted.amount, wanted.properties)
+            self.on_decision(namespace, wanted.meter, decision)
             if (refused_by := decision.refused_by) is not None:
                 raise QuotaExceeded(refused_by)
             self._quotas.decided(namespace, organization.id).hold(wanted)
@@ -123,12 +125,14 @@ class Enforcement:
             if reservation is None:
                 self._refuse_unless_committed_with(organization, reservation_id, event)
                 return event, [event]
-            self._refuse_other_than_reserved(organization, reservation, event, amount)
+            held = self._refuse_other_than_reserved(organization, reservation, event, amount)
             stored = self._store.known([event])[0]
             if stored is not None and not stored.same_content(event):
                 raise ReservationMismatch("event: another of the same source and id is stored")
             close = Close(reservation_id, Closing.COMMITTED, event.name)
             fresh = stored is None and not self._quotas.is_granted(event.identity)
+            if fresh and (refused_by := self._refusal(organization, event, held)) is not None:
+                raise ReservationMismatch(f"event: it uses more than what is reserved, and {explained(refused_by)}")
             self._quotas.decided(namespace, organization.id, event if fresh else None).close(close)
         return event, [event, closing_event(close, namespace, organization.id, now)]
 
@@ -155,7 +159,8 @@ class Enforcement:
             for place, event in enumerate(events):
                 fresh = known[place] is None and not self._quotas.is_granted(event.identity)
                 if fresh and not event.type.startswith(SYSTEM_PREFIX):
-                    if (refused_by := self._refusal(namespace, event)) is not None:
+                    organization = self._limited_organization(namespace, event)
+                    if organization is not None and (refused_by := self._refusal(organization, event, {})) is not None:
                         refuse(place, refused_by)
                         continue
                     self._quotas.decided(namespace, event.organization, event)
@@ -172,41 +177,48 @@ class Enforcement:
         with self._quotas.lock:
             self._quotas.forget_all()
 
-    def _refusal(self, namespace: str, event: Event) -> LimitState | None:
-        """The limit that has no room for an event; None when it is granted."""
+    def _limited_organization(self, namespace: str, event: Event) -> Organization | None:
+        """Whose limits an event counts against; None where nobody knows the organization: it has none then."""
         organization = self._usage.ledger.organization(event.organization)
-        if organization is None or organization.namespace != namespace:
-            return None
-        for meter in self._catalogs.get(namespace).meters_by_event_type.get(event.type, ()):
-            if meter.aggregation in ENFORCED:
-                rules = self._quotas.rules(organization, meter)
-                named = [rule.per for rule in rules if rule.per is not None]
-                properties = {name: text_of(event, meter.path_of(name)) for name in named}
-                amount = contribution(meter, event)
-                decision = self._quotas.decide(organization, meter, amount, properties, at=event.time)
-                self.on_decision(namespace, meter.slug, decision)
-                if (refused_by := decision.refused_by) is not None:
-                    return refused_by
+        return organization if organization is not None and organization.namespace == namespace else None
+
+    def _refusal(self, organization: Organization, event: Event, held: Mapping[str, Decimal]) -> LimitState | None:
+        """The limit that has no room for what an event takes beyond what is `held` for it; None when it is granted."""
+        for limited in self._catalogs.get(organization.namespace).limited_by_event_type.get(event.type, ()):
+            rules = self._quotas.rules(organization, limited.slug)
+            properties = {rule.per: limited.text_of(event, rule.per) for rule in rules if rule.per is not None}
+            amount = subtract(limited.taken_by(event), held.get(limited.slug, ZERO))
+            if held and amount <= ZERO:
+                continue
+            asked = ((limited, Decimal(1)),)
+            decision = self._quotas.decide(organization, asked, amount, properties, at=event.time)
+            if not held:
+                self.on_decision(organization.namespace, limited.slug, decision)
+            if (refused_by := decision.refused_by) is not None:
+                return refused_by
         return None
 
     def _refuse_other_than_reserved(
         self, organization: Organization, reservation: Reservation, event: Event, amount: Decimal | None
-    ) -> None:
-        """Raises `ReservationMismatch` unless the event is what was reserved, or less of it."""
-        meter = self.meter(organization, reservation.meter)
-        taken = contribution(meter, event)
-        if event.type != meter.event_type or taken > reservation.amount or amount not in (None, taken):
+    ) -> dict[str, Decimal]:
+        """How much is held of what for the event. Raises `ReservationMismatch` unless it is what was reserved, or less
+        of it."""
+        asked = self.asked(organization, reservation.meter)
+        limited, _ = asked[0]
+        taken = limited.taken_by(event)
+        if event.type not in limited.event_types or taken > reservation.amount or amount not in (None, taken):
             raise ReservationMismatch(
-                f"event: {reservation.amount} of {meter.slug} are reserved, and this one of type {event.type[:60]!r} "
+                f"event: {reservation.amount} of {limited.slug} are reserved, and this one of type {event.type[:60]!r} "
                 f"uses {taken}" + (f", not {amount}" if amount not in (None, taken) else "")
             )
         for name, text in reservation.properties.items():
-            if text_of(event, meter.path_of(name)) != text:
+            if limited.text_of(event, name) != text:
                 raise ReservationMismatch(f"event: reserved for {name} {text[:60]!r}, and it has another")
         subscription, now = self._usage.ledger.subscription(organization.id), self._quotas.now()
-        for rule in self._quotas.rules(organization, meter):
+        for rule in (rule for each, _ in asked for rule in self._quotas.rules(organization, each.slug)):
             if window_at(rule.window, subscription, event.time) != window_at(rule.window, subscription, now):
                 raise ReservationMismatch("event: its time is in another window of the limit")
+        return {each.slug: EXACT.multiply(reservation.amount, rate) for each, rate in asked}
 
     def _refuse_unless_committed_with(self, organization: Organization, reservation_id: str, event: Event) -> None:
         """Raises `NotFound` and `ReservationClosed` unless the reservation was committed with this event."""

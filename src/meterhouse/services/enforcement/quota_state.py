@@ -11,21 +11,20 @@ from decimal import Decimal
 from typing import TypeAlias
 
 from ...domain.event import Event
-from ...domain.limit_rule import contribution, text_of
-from ...domain.meter import Meter
+from ...domain.limit_rule import Limited
 from ...domain.period import Period
-from ...domain.quantity import ZERO, add, subtract
+from ...domain.quantity import EXACT, ZERO, add, subtract
 from ...domain.reservation import Close, Reservation
 
 Part: TypeAlias = tuple[str, str | None, str]
-"""A meter, and a property with one of its values; None and nothing for all of the meter."""
+"""A meter or a pool, and a property with one of its values; None and nothing for all of it."""
 
 
 @dataclass(slots=True)
 class UsedCounter:
-    """What was used of a part of a meter in a window."""
+    """What was used of a part of a meter, or of a pool, in a window."""
 
-    meter: Meter
+    limited: Limited
     per: str | None
     text: str
     window: Period
@@ -33,10 +32,10 @@ class UsedCounter:
 
     def add(self, event: Event) -> None:
         """Counts an event, where it is of this part and window."""
-        if event.type != self.meter.event_type or not self.window.contains(event.time):
+        if event.type not in self.limited.event_types or not self.window.contains(event.time):
             return
-        if self.per is None or text_of(event, self.meter.path_of(self.per)) == self.text:
-            self.used = add((self.used, contribution(self.meter, event)))
+        if self.per is None or self.limited.text_of(event, self.per) == self.text:
+            self.used = add((self.used, self.limited.taken_by(event)))
 
 
 @dataclass(slots=True)
@@ -59,6 +58,16 @@ class QuotaState:
         heapq.heappush(self._ends, (reservation.expires_at, reservation.id))
         for part in parts_of(reservation):
             self.held[part] = add((self.held[part], reservation.amount))
+
+    def held_of(self, limited: Limited, per: str | None, text: str) -> Decimal:
+        """What is held of a part: of a pool also through the meters that draw on it, by their rates of now."""
+        own = self.held.get((limited.slug, per, text), ZERO)
+        others = (
+            EXACT.multiply(rate, self.held.get((meter.slug, per, text), ZERO))
+            for meter, rate in limited.draws
+            if meter.slug != limited.slug
+        )
+        return add((own, *others))
 
     def close(self, close: Close) -> None:
         """Lets go of what is reserved."""

@@ -11,12 +11,11 @@ from cachetools import LRUCache
 
 from ...domain.decision import Decision, LimitState, decide, window_at
 from ...domain.event import Event, Identity
-from ...domain.limit_rule import LimitRule
+from ...domain.limit_rule import Limited, LimitRule
 from ...domain.listing import EventQuery
-from ...domain.meter import Meter
 from ...domain.organization import Organization
 from ...domain.period import Period
-from ...domain.quantity import ZERO
+from ...domain.quantity import EXACT, ZERO, add
 from ...domain.reservation import CLOSED, LONGEST, RESERVED, Reservation, close_of, reservation_of
 from ...ports.clock import Clock
 from ...ports.event_store import EventStore
@@ -86,50 +85,58 @@ class Quotas:
         self._granted, self._decided = {}, set()
         self._states.clear()
 
-    def rules(self, organization: Organization, meter: Meter) -> tuple[LimitRule, ...]:
-        """The limits that a meter has under the organization's plan; the organization's own is the first."""
+    def rules(self, organization: Organization, slug: str) -> tuple[LimitRule, ...]:
+        """The limits that a meter or a pool has under the organization's plan; the organization's own is the first."""
         plan = self._catalogs.plan(organization.namespace, self._usage.ledger.subscription(organization.id))
-        return plan.rules_of(meter.slug) if plan is not None else (LimitRule(meter.slug),)
+        return plan.rules_of(slug) if plan is not None else (LimitRule(slug),)
 
     def decide(
         self,
         organization: Organization,
-        meter: Meter,
+        asked: Iterable[tuple[Limited, Decimal]],
         amount: Decimal,
         properties: Mapping[str, str],
         *,
         at: datetime | None = None,
         from_memory: bool = False,
     ) -> Decision:
-        """Whether there is room for an amount; `at` is when it is used, if not now. Raises `NotInMemory` when only
-        memory may be asked."""
+        """Whether there is room for an amount in all that is asked about, of which one unit takes so much; `at` is when
+        it is used, if not now. Raises `NotInMemory` when only memory may be asked."""
         now = self.now()
         if from_memory and (organization.namespace, organization.id) not in self._states:
             raise NotInMemory
         state = self.state(organization.namespace, organization.id)
         reader = self._usage.reader(organization, at or now, self._store.latest_commit(), self._store.measure)
-        if from_memory and any(grant.meter == meter.slug for grant in reader.grants):
-            raise NotInMemory  # what is left of grants depends on all usage since they began
         limits = []
-        for rule in self.rules(organization, meter):
-            text = "" if rule.per is None else properties.get(rule.per)
-            limit = rule.amount if rule.amount is not None else reader.usable(meter.slug)
-            if text is None or limit is None:
-                continue
-            window = window_at(rule.window, reader.subscription, at or now)
-            part = meter.slug, rule.per, text
-            held = state.held.get(part, ZERO) if window.contains(now) else ZERO
-            if from_memory and (part, window.start) not in state.counters:
-                raise NotInMemory
-            limits.append(LimitState(rule, text, window, limit, self._used(state, part, meter, reader, window), held))
+        for limited, rate in asked:
+            if from_memory and any(grant.meter == limited.slug for grant in reader.grants):
+                raise NotInMemory  # what is left of grants depends on all usage since they began
+            for rule in self.rules(organization, limited.slug):
+                text = "" if rule.per is None else properties.get(rule.per)
+                limit = rule.amount if rule.amount is not None else reader.usable(limited.slug)
+                if text is None or limit is None:
+                    continue
+                window = window_at(rule.window, reader.subscription, at or now)
+                held = state.held_of(limited, rule.per, text) if window.contains(now) else ZERO
+                part = limited.slug, rule.per, text
+                if from_memory and (part, window.start) not in state.counters:
+                    raise NotInMemory
+                used = self._used(state, part, limited, reader, window)
+                limits.append(LimitState(rule, text, window, limit, used, held, rate))
         return decide(amount, limits)
 
-    def _used(self, state: QuotaState, part: Part, meter: Meter, reader: OrganizationUsage, window: Period) -> Decimal:
+    def _used(
+        self, state: QuotaState, part: Part, limited: Limited, reader: OrganizationUsage, window: Period
+    ) -> Decimal:
         counter = state.counters.get((part, window.start))
-        if counter is None or counter.window != window or counter.meter != meter:
+        if counter is None or counter.window != window or counter.limited != limited:
             _, per, text = part
-            used = reader.total(meter.slug, window, None if per is None else {per: text})
-            counter = UsedCounter(meter, per, text, window, used)
+            if per is None:
+                totals = reader.totals([meter.slug for meter, _ in limited.draws], window)
+            else:
+                totals = [reader.total(meter.slug, window, {per: text}) for meter, _ in limited.draws]
+            used = add(EXACT.multiply(rate, total) for (_, rate), total in zip(limited.draws, totals, strict=True))
+            counter = UsedCounter(limited, per, text, window, used)
             if reader.commit <= self._base:
                 for event in self._granted.values():  # on its way into the next commit
                     if (event.namespace, event.organization) == (reader.organization.namespace, reader.organization.id):
