@@ -19,6 +19,7 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict --python-version 3.10 clients/python/src/meterhouse_client
 	$(BIN)/lint-imports
 	$(PYTEST)
 

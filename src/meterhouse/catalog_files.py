@@ -27,17 +27,15 @@ def load_catalogs(paths: tuple[Path, ...]) -> Catalogs:
     return Catalogs(_load_catalog(name, source, named=bool(paths)) for name, source in sorted(sources.items()))
 
 
-def open_catalogs(paths: tuple[Path, ...], versions: CatalogVersions, retained: Iterable[str]) -> Catalogs:
-    """The same, with the versions that are stored. Raises `CatalogError`, and `NotFound` for an unknown one of the
+def follow_versions(catalogs: Catalogs, versions: CatalogVersions, retained: Iterable[str]) -> None:
+    """Has the catalogs read stored versions as well. Raises `CatalogError`, and `NotFound` for an unknown one of the
     namespaces whose events are `retained` for some days only."""
-    catalogs = load_catalogs(paths)
     catalogs.follow(versions, read_version)
     for namespace in retained:
         try:
             catalogs.get(namespace)
         except NotFound as unknown:
             raise NotFound(f"METERHOUSE_RETENTION_DAYS: {unknown}") from None
-    return catalogs
 
 
 def _load_catalog(name: str, source: Path | resources.abc.Traversable, *, named: bool) -> BaseCatalog:

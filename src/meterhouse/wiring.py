@@ -15,7 +15,7 @@ from functools import partial
 from litestar.types import ASGIApp
 
 from .alerting import assemble_alerting
-from .catalog_files import open_catalogs, read_version
+from .catalog_files import follow_versions, load_catalogs, read_version
 from .clocks import FrozenClock, SystemClock
 from .cluster.divided_ingest import divided
 from .cluster.peers import Peers
@@ -95,8 +95,8 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
     """Everything up to the ASGI application, closed in order at the end.
 
     `engine=False` leaves ClickHouse out, for work on accounts and catalogs only; `place` is given where there are
-    several shards, of which this process has one. Raises `FolderError`,
-    `CatalogError`, `ContractError`; `Invalid` for an option of a contract; `NotFound` for a namespace in a setting.
+    several shards, of which this process has one. Raises `FolderError`, `CatalogError`, `ContractError`; `Invalid` for
+    an option of a contract; `NotFound` for a namespace in a setting.
     """
     with ExitStack() as cleanup:
         ground = _open_ground(settings, place, cleanup)
@@ -166,13 +166,14 @@ class _Ground:
 
 
 def _open_ground(settings: Settings, place: Place | None, cleanup: ExitStack) -> _Ground:
+    catalogs = load_catalogs(settings.catalogs)
     contracts = {name: configured(contract, settings.contract_options) for name, contract in installed().items()}
     refuse_unknown(settings.contract_options, contracts.values(), VARIABLES)
     clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
     standing = stand(settings, place)
     cleanup.callback(standing.ground.close)
     ledger, seat, peers = standing.ground.ledger, standing.ground.seat, None
-    catalogs = open_catalogs(settings.catalogs, ledger, settings.retention_days)
+    follow_versions(catalogs, ledger, settings.retention_days)
     if standing.addresses is not None:
         peers = Peers(standing.addresses, seat, ledger.secret("node", os.urandom(32)))
     grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
@@ -192,8 +193,7 @@ def _open_metering(ground: _Ground, cleanup: ExitStack) -> Metering:
     cleanup.callback(RollupWorker(store, catalogs.meters, settings.materialize_interval_seconds).close)
     limits = GroupCommitLimits(settings.commit_delay_ms, settings.commit_events, waiting_events=settings.waiting_events)
     seal = CursorSeal(ledger.secret("cursors", os.urandom(32)))
-    completeness = Completeness(store)
-    completeness.warn(catalogs)
+    completeness = Completeness(store, catalogs)
     usage = Usage(store, ledger, catalogs, clock, seal, completeness.since, seat)
     enforcement = Enforcement(store, usage, catalogs, clock)
     ingest = Ingest(store, catalogs, clock, limits, ledger.deleted, shard=seat.number, enforcement=enforcement)

@@ -46,6 +46,7 @@ def test_measures_one_phase_alone(tmp_path: Path) -> None:
     assert [line["name"].split(",")[0] for line in lines] == ["a constant over HTTP"] * 2
 
 
+@pytest.mark.thorough
 def test_measures_several_shards_beside_one(tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     sizes = ["--events", "600", "--requests", "3", "--seconds", "0.2", "--shards", "2", "--turns", "1"]

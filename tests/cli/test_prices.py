@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_cli import meterhouse
 
 from meterhouse.cli.prices import _toml
-from meterhouse.domain.catalog import parse_catalog
+from meterhouse.domain.catalog_parser import parse_catalog
 
 CATALOG = """
 namespace = "acme"

@@ -152,6 +152,7 @@ def standing_by(move: Move, name: str) -> Iterator[Future[Server]]:
         yield pool.submit(move.cluster.start, name)
 
 
+@pytest.mark.thorough
 def test_every_answer_is_as_it_was(make: Make) -> None:
     move: Move = make(now=NOW)
     alone = Alone(move.server)
@@ -368,6 +369,7 @@ def test_a_pause_lapses_and_nobody_goes_on_with_it(make: Make) -> None:
     assert used(move.cluster.start("a"), organization) == 1
 
 
+@pytest.mark.thorough
 def test_what_cannot_be_moved_is_refused_and_nothing_changes(make: Make) -> None:
     move: Move = make(2, server={"METERHOUSE_SHARDS": "2"})
     told = move.refused()

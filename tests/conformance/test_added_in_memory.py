@@ -123,7 +123,7 @@ class FailingEngine(ChdbEngine):
             raise EngineError("told to fail")
 
 
-@settings(max_examples=by_depth(4, 7, 120), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=by_depth(2, 7, 120), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), steps=STEPS)
 def test_memory_says_what_the_engine_says(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, steps: list[tuple[list[Event], str, str, Any]]

@@ -10,6 +10,8 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import create_engine, inspect, text
 
 from meterhouse.domain.errors import NotFound
@@ -102,27 +104,12 @@ def test_a_secret_is_kept_from_the_first_time_on(ledger_url: str, ledger: Ledger
 
 
 def test_a_ledger_of_the_first_version_is_migrated_with_what_is_in_it(ledger_url: str) -> None:
-    with closing(SqlLedger.open(ledger_url)) as ledger:
-        ledger.add_organization(Organization("acme", "Acme", "octolens", HOUR))
     engine = create_engine(ledger_url)
     with engine.begin() as connection:
-        connection.execute(text("DROP TABLE request_counts"))
-        connection.execute(text("DROP TABLE secrets"))
-        connection.execute(text("DROP TABLE turns"))
-        connection.execute(text("DROP TABLE shards"))
-        for table in ("organizations", "keys", "subscriptions", "grants"):
-            if engine.dialect.name == "postgresql":
-                connection.execute(text(f"DROP TRIGGER {table}_changed ON {table}"))
-            else:
-                for change in ("insert", "update", "delete"):
-                    connection.execute(text(f"DROP TRIGGER {table}_{change}"))
-        connection.execute(text("DROP TABLE grants"))
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("DROP FUNCTION count_change"))
-        connection.execute(text("DROP TABLE changes"))
-        connection.execute(text("DROP TABLE ended_sessions"))
-        connection.execute(text("ALTER TABLE organizations DROP COLUMN purged_at"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", "meterhouse.storage.ledger:migrations")
+        command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO organizations VALUES ('acme', 'Acme', 'octolens', 0, NULL)"))
     with closing(SqlLedger.open(ledger_url)) as ledger:
         assert [organization.id for organization in ledger.organizations()] == ["acme"]
         assert ledger.count_request("acme", HOUR, 1) == 1

@@ -201,7 +201,7 @@ class FlakyEngine(StoreEngine):
             raise EngineError("told to fail")
 
 
-@settings(max_examples=by_depth(7, 16, 400), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=by_depth(4, 14, 400), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), steps=STEPS)
 def test_answers_what_the_reference_answers(
     tmp_path_factory: pytest.TempPathFactory,
@@ -237,8 +237,8 @@ def test_answers_what_the_reference_answers(
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("events_in_memory", [250_000, 0])
-@pytest.mark.parametrize("seed", range(by_depth(1, 2, 20)))
+@pytest.mark.parametrize("events_in_memory", [250_000, pytest.param(0, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("seed", range(by_depth(1, 1, 20)))
 def test_many_small_histories(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, events_in_memory: int
 ) -> None:

@@ -28,9 +28,19 @@ _log = structlog.get_logger(__name__)
 class Completeness:
     """Knows which meters were added after events had been reduced without what they read."""
 
-    def __init__(self, store: EventStore):
+    def __init__(self, store: EventStore, catalogs: Iterable[Catalog]):
+        """Logs the meters of the catalogs that have an incomplete past."""
         self._store = store
         self._records: dict[str, list[Record]] = {}
+        for catalog in catalogs:
+            for meter in catalog.meters.values():
+                if (instant := self.since(catalog.namespace, meter)) is not None:
+                    _log.warning(
+                        "events before this were reduced without what the meter reads",
+                        namespace=catalog.namespace,
+                        meter=meter.slug,
+                        complete_from=instant,
+                    )
 
     def since(self, namespace: str, meter: Meter) -> datetime | None:
         """The instant from which events have what the meter reads; None where all have it."""
@@ -42,18 +52,6 @@ class Completeness:
     def reduced(self, namespace: str) -> None:
         """Events of the namespace were reduced."""
         self._records.pop(namespace, None)
-
-    def warn(self, catalogs: Iterable[Catalog]) -> None:
-        """Logs the meters that have an incomplete past."""
-        for catalog in catalogs:
-            for meter in catalog.meters.values():
-                if (instant := self.since(catalog.namespace, meter)) is not None:
-                    _log.warning(
-                        "events before this were reduced without what the meter reads",
-                        namespace=catalog.namespace,
-                        meter=meter.slug,
-                        complete_from=instant,
-                    )
 
     def _read(self, namespace: str) -> list[Record]:
         commit = self._store.latest_commit()
