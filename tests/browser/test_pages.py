@@ -25,6 +25,8 @@ PAGES = {
     "explorer": "/events",
     "meters": "/meters",
     "alerts": "/alerts/unsiloed",
+    "versions": "/meters/aitronos/versions",
+    "version": "/meters/aitronos/versions/0",
     "system": "/system",
     "reference": "/docs",
     "missing": "/organizations/none",

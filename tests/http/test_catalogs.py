@@ -228,6 +228,7 @@ class TestMeaning:
         since = "2026-03-20T10:07:00Z"
         other = catalog(namespace).replace('value = "tokens"', 'value = "units"')
         assert applied(server, namespace, other, since=since)["stored"] is True
+        assert applied(server, namespace, other, since=since)["stored"] is False  # sent again: its answer was lost
         use(server, namespace, organization, {"tokens": 10, "model": "m"})  # it still means what it did
         use(server, namespace, organization, {"tokens": 100, "units": 7, "model": "m"}, at=since)
         early = server.send(namespace, [event("ai.usage", organization, {"units": 7}, at=AT)])
@@ -307,10 +308,9 @@ class TestRefusing:
         told = problem(put(server, namespace, other), 400)
         assert "'tokens' would mean something else" in told
         assert "backfill=tokens" in told
-        assert "does not change" in problem(put(server, namespace, catalog(namespace), backfill="tokens"), 400)
-        assert "no meter's meaning changes" in problem(
-            put(server, namespace, catalog(namespace), since="2026-04-01T00:00:00Z"), 400
-        )
+        more = catalog(namespace, CALLS)
+        assert "does not change" in problem(put(server, namespace, more, backfill="tokens"), 400)
+        assert "no meter's meaning changes" in problem(put(server, namespace, more, since="2026-04-01T00:00:00Z"), 400)
         assert "has passed" in problem(put(server, namespace, other, since="2026-03-01T00:00:00Z"), 400)
         counting = other.replace('"SUM"', '"COUNT"').replace('value = "units"', "")
         assert "cannot be put together" in problem(put(server, namespace, counting, since="2026-04-01T00:00:00Z"), 400)

@@ -14,7 +14,10 @@ from meterhouse.domain.period import parse_instant
 from support.pages import Read, form_token, signing_in, visitor
 from support.server import ADMIN_KEY, Server, altered, event, serve
 
-OPERATOR_ONLY = ("/organizations", "/meters", "/alerts/aitronos", "/system", "/audit")
+OPERATOR_ONLY = (
+    *("/organizations", "/meters", "/meters/unsiloed/versions", "/meters/unsiloed/versions/0"),
+    *("/alerts/aitronos", "/system", "/audit"),
+)
 MALICE = '<script>alert("1")</script>'
 MODELS = ("=1+1", '"><img src=x onerror=alert(1)>', "javascript:alert(1)")
 SUBSCRIPTION = {"plan": "Business", "anchor": "2026-03-01T00:00:00Z", "interval": "P1M"}

@@ -1,4 +1,4 @@
-"""The page of an organization: its meters and balances, a chart, its subscription, keys and corrections."""
+"""The page of an organization: its meters, balances and limits, a chart, its subscription, keys and corrections."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from ..services.organization_usage import OrganizationUsage
 from ..services.usage import Usage
 from ..services.usage_costs import MeterCost, usage_costs
 from .formats import bar
+from .limits_section import LimitsSection
 from .pages import Answer, Pages, View, Visit
 from .usage_section import UsageSection, events_path
 
@@ -49,6 +50,7 @@ class OrganizationPages:
     usage: Usage
     forecasts: Forecasts
     section: UsageSection
+    limits: LimitsSection
 
     def router(self) -> Router:
         """The page, and its numbers as a file."""
@@ -74,6 +76,7 @@ class OrganizationPages:
             "balances": [(slug, balance_of(reader, slug)) for slug in granted_slugs(reader)],
         }
         if visit.viewer.is_operator:
+            told["limits"] = self.limits.of(organization)
             told["keys"] = self.accounts.keys(organization.id)
             told["now"] = self.accounts.clock.now()
             told["corrections"] = self._corrections(organization, reader.commit)

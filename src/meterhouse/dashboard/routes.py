@@ -17,6 +17,8 @@ from ..http.portal_tokens import PortalTokens
 from ..http.request import HttpRequest
 from ..services.accounts import Accounts
 from ..services.alerts import AlertRules
+from ..services.catalog_changes import CatalogChanges
+from ..services.enforcement import Enforcement
 from ..services.event_explanations import EventExplanations
 from ..services.forecasts import Forecasts
 from ..services.nearing_limits import NearingLimits
@@ -28,6 +30,7 @@ from .assets import Assets
 from .audit_log import AuditPages
 from .catalogs import CatalogPages
 from .events import EventPages
+from .limits_section import LimitsSection
 from .organization import OrganizationPages
 from .organizations import OrganizationsPages
 from .overview import OverviewPages
@@ -67,7 +70,9 @@ class Dashboard:
     """Is called when there is something to deliver."""
     contracts: Mapping[str, Contract]
 
-    def routers(self, authentication: Authentication, health: Health) -> Sequence[Router]:
+    def routers(
+        self, authentication: Authentication, health: Health, enforcement: Enforcement, changes: CatalogChanges
+    ) -> Sequence[Router]:
         """Every page and file, and what is shown when something is wrong."""
         accounts, usage, catalogs = self.accounts, self.usage, self.usage.catalogs
         assets = Assets()
@@ -78,10 +83,12 @@ class Dashboard:
             signing_in_router(pages, authentication),
             OverviewPages(pages, usage, self.queries, nearing, health).router(),
             OrganizationsPages(pages, accounts.ledger, catalogs, self.queries).router(),
-            OrganizationPages(pages, accounts, usage, self.forecasts, section).router(),
+            OrganizationPages(
+                pages, accounts, usage, self.forecasts, section, LimitsSection(enforcement, health.metrics)
+            ).router(),
             EventPages(pages, accounts, usage, self.stories).router(),
-            CatalogPages(pages, catalogs).router(),
             AlertPages(pages, self.alert_rules, self.webhooks, self.wake).router(),
+            CatalogPages(pages, catalogs, changes).router(),
             SystemPages(pages, health, self.version).router(),
             AuditPages(pages, accounts.ledger, authentication.operators).router(),
             ReferencePages(pages, self.contracts, self.version).router(),

@@ -87,7 +87,7 @@ from .usage import UsageEndpoints
 from .usage_queries import UsageQueryEndpoint
 from .webhooks import webhooks_router
 
-MakePages: TypeAlias = Callable[[Authentication, Health], Sequence[Router]]
+MakePages: TypeAlias = Callable[[Authentication, Health, Enforcement, CatalogChanges], Sequence[Router]]
 """Makes the routers of what people look at."""
 
 
@@ -184,6 +184,8 @@ def create_app(
     ]
     endpoints = answers = ingest_endpoint = None
     if metering is not None:
+        if pages is not None and health is not None:
+            routers += pages(authentication, health, metering.enforcement, catalog_changes)
         metrics.watch(metering.ingest, [catalog.namespace for catalog in catalogs])
         metering.enforcement.on_decision = metrics.count_decision
         metrics.watch_alerts(metering.alert_worker, metering.deliverer, clock)
@@ -207,7 +209,6 @@ def create_app(
             reservations.router(),
             UsageQueryEndpoint(accounts, metering.queries, authentication).router(),
             portal_links_router(accounts, portal_tokens, clock, authentication),
-            *(pages(authentication, health) if pages is not None and health is not None else ()),
         ]
         routers += [events, usage.router(), BalanceEndpoints(readers, metering.usage).router(), listing.router()]
         routers += [rollups_router(metering.whole, authentication), endpoints.router()]

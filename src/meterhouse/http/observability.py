@@ -193,6 +193,15 @@ class Metrics(AlertMetrics):
         """Counts a decision about a limit."""
         self.limit_decisions.labels(namespace, meter, decision.outcome).inc()
 
+    def decisions(self, namespace: str) -> dict[tuple[str, str], int]:
+        """How often something was decided about the limits of a meter or a pool, by its slug and the outcome."""
+        samples = (sample for family in self.limit_decisions.collect() for sample in family.samples)
+        return {
+            (sample.labels["meter"], sample.labels["outcome"]): int(sample.value)
+            for sample in samples
+            if sample.name.endswith("_total") and sample.labels["namespace"] == namespace
+        }
+
     def figures(self) -> dict[str, float]:
         """Every figure that has no labels, by its name."""
         samples = (sample for family in self.registry.collect() for sample in family.samples)

@@ -114,6 +114,10 @@ class CatalogChanges:
                 f"the catalog's namespace is {catalog.namespace!r}, and this is the one of {draft.namespace[:60]!r}"
             )
         current = self.catalogs.find(draft.namespace)
+        if current is not None and not differences(
+            _document(newest := self.newest(draft.namespace)), _document(version)
+        ):
+            return CatalogOutcome(newest, stored=False, changes=(), affected=(), affected_count=0)
         self._refuse_other_contract(current, catalog)
         meters = self._meanings(draft, current.meters if current is not None else {}, catalog.meters)
         version = replace(version, earlier={slug: meter.earlier for slug, meter in meters.items() if meter.earlier})

@@ -33,6 +33,8 @@ from ..usage import Usage
 from .errors import QuotaExceeded, ReservationClosed, ReservationMismatch, explained
 from .quotas import NotInMemory, Quotas
 
+_MOST_VALUES = 10
+
 
 class Enforcement:
     """Holds organizations to the limits of their plans."""
@@ -89,6 +91,24 @@ class Enforcement:
         with self._quotas.lock:
             state = self._quotas.state(organization.namespace, organization.id)
             return sorted(state.reservations.values(), key=lambda each: (each.expires_at, each.id))
+
+    def limits(self, organization: Organization) -> list[LimitState]:
+        """Every limit as it is now; of one by a property, that of each of the values that have used most. Raises
+        `Elsewhere`."""
+        self.check_seat(organization)
+        reader, found = self._usage.of(organization), list[LimitState]()
+        for limited in self._catalogs.get(organization.namespace).limited.values():
+            for rule in self._quotas.rules(organization, limited.slug):
+                properties: list[dict[str, str]] = [{}]
+                if rule.per is not None:
+                    window = window_at(rule.window, reader.subscription, reader.now)
+                    largest = reader.top([limited.slug], window, rule.per, _MOST_VALUES)
+                    properties = [{rule.per: text} for text, _ in largest]
+                for named in properties:
+                    with self._quotas.lock:
+                        told = self._quotas.decide(organization, ((limited, Decimal(1)),), ZERO, named)
+                    found += [state for state in told.limits if state.rule == rule]
+        return found
 
     # What follows is for the thread that commits.
 
