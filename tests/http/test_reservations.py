@@ -317,8 +317,8 @@ def test_many_at_once_are_granted_exactly_what_there_is(server: Server) -> None:
                     with lock:
                         granted.append(Decimal("0.5"))
 
-    with ThreadPoolExecutor(32) as pool:
-        [*pool.map(client, range(32))]
+    with ThreadPoolExecutor(64) as pool:
+        [*pool.map(client, range(64))]
     used = Decimal(server.usage(organization)["meters"]["credits"]["used"])
     assert used == sum(granted)
     assert used <= 100
