@@ -1,7 +1,9 @@
-"""The files that run a cluster: that they can be read, fit together, and set what there is. None is run here."""
+"""The files that run and watch servers: that they can be read, fit together, and name what there is. None is run here."""
 
 from __future__ import annotations
 
+import configparser
+import json
 import re
 import subprocess
 import sys
@@ -32,6 +34,12 @@ class Strict(yaml.SafeLoader):
 def container() -> dict[str, Any]:
     [only] = read("kubernetes/deployment.yaml")["spec"]["template"]["spec"]["containers"]
     return only
+
+
+def metrics_of(expressions: list[str]) -> set[str]:
+    """The metrics that expressions of Prometheus name, without what a histogram adds to its name."""
+    names = {name for each in expressions for name in re.findall(r"\bmeterhouse_[a-z_]+\b", each)}
+    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in names}
 
 
 def nodes() -> dict[str, dict[str, Any]]:
@@ -124,3 +132,34 @@ def test_the_engine_can_read_the_statements_of_the_page() -> None:
     assert len(statements) > 5
     read = "import sys, chdb; [chdb.query('EXPLAIN AST ' + each) for each in sys.argv[1:]]"
     subprocess.run([sys.executable, "-c", read, *statements], check=True, timeout=60)
+
+
+def test_what_watches_a_server_names_metrics_that_there_are() -> None:
+    known = set(
+        re.findall(r"^\| `(meterhouse_\w+)` \|", (DOCS / "reference/metrics.md").read_text("utf-8"), re.MULTILINE)
+    )
+    rules = [rule for group in read("prometheus/meterhouse.rules.yaml")["groups"] for rule in group["rules"]]
+    board = json.loads((DEPLOY / "grafana/meterhouse.json").read_text("utf-8"))
+    drawn = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    for expressions in ([rule["expr"] for rule in rules], drawn):
+        named = metrics_of(expressions)
+        assert len(named) >= 8
+        assert named - known == set()
+    assert len({rule["alert"] for rule in rules}) == len(rules)
+    assert all({"summary", "action"} == rule["annotations"].keys() for rule in rules)
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+def test_one_server_is_nobody_who_could_do_harm() -> None:
+    [service] = read("compose.yaml")["services"].values()
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    assert service["ports"] == ["127.0.0.1:8000:8000"]
+    assert set(service["environment"]) <= set(
+        re.findall(r"METERHOUSE_\w+", (DOCS / "reference/settings.md").read_text())
+    )
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign] - keys as they are written
+    unit.read_string((DEPLOY / "systemd/meterhouse.service").read_text("utf-8"))
+    assert unit["Service"]["ExecStart"].endswith("meterhouse serve --data /var/lib/meterhouse/data")
+    for key in ("DynamicUser", "NoNewPrivileges", "ProtectHome", "PrivateDevices", "ProtectKernelModules"):
+        assert unit["Service"][key] == "yes"
