@@ -1,7 +1,8 @@
-"""Checks and reservations beside a PostgreSQL that counts, in turn: `python -m bench.quota REQUESTS`.
+"""Checks and reservations beside a PostgreSQL and a Redis that count, in turn: `python -m bench.quota REQUESTS`.
 
 PostgreSQL gets `UPDATE … SET used = used + 1 WHERE used + 1 <= limit` over as many connections, without HTTP in front:
-what a product would do that keeps a counter of its own.
+what a product would do that keeps a counter of its own. Redis, where there is a `redis-server`, gets a script that
+checks, and one that holds an amount: with each answer on the disk before it is given, as reservations are, and without.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import psycopg
 
 from .load import Load, Measured, Plan
 from .postgres import running_postgres
+from .redis import CHECK, RESERVE, SERVER, Connection, running_redis
 from .servers import ADMIN, Running, meterhouse
 from .workload import PRODUCTS, request
 
 _CONNECTIONS = 32
 _LIMIT = 10**9
+_KEYS = (b"used", b"ends", b"amounts")
 
 
 def prepared(server: Running) -> str:
@@ -74,6 +77,25 @@ def updates_a_second(requests: int) -> float:
         return requests // _CONNECTIONS * _CONNECTIONS / (time.perf_counter() - began)
 
 
+def scripts_a_second(requests: int, script: bytes, *, durable: bool) -> float:
+    """A script of Redis, about one organization."""
+    with running_redis(durable=durable) as path:
+
+        def ask(client: int) -> None:
+            with Connection(path) as redis:
+                digest = redis.ask(b"SCRIPT", b"LOAD", script)
+                for number in range(requests // _CONNECTIONS):
+                    more = (b"%d-%d" % (client, number), b"%d" % time.time())
+                    answer = redis.ask(b"EVALSHA", digest, b"3", *_KEYS, b"1", b"%d" % _LIMIT, *more)
+                    if answer != b"1":
+                        raise SystemExit(f"Redis answered {answer!r} though there is room")
+
+        began = time.perf_counter()
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            [*pool.map(ask, range(_CONNECTIONS))]
+        return requests // _CONNECTIONS * _CONNECTIONS / (time.perf_counter() - began)
+
+
 def main() -> None:
     """Prints a line for each."""
     requests = int(sys.argv[1])
@@ -87,6 +109,15 @@ def main() -> None:
             f"the client took {load.cpu_share:.0%} of a core"
         )
     print(f"updates of a row in PostgreSQL: {updates:,.0f}/s")
+    if SERVER is None:
+        print("scripts in Redis: not measured, there is no redis-server")
+        return
+    for name, script, durable in (
+        ("checks", CHECK, True),
+        ("reservations, durable", RESERVE, True),
+        ("reservations, in memory only", RESERVE, False),
+    ):
+        print(f"scripts in Redis, {name}: {scripts_a_second(requests, script, durable=durable):,.0f}/s")
 
 
 if __name__ == "__main__":
