@@ -1,4 +1,4 @@
-"""The files that run and watch servers: that they can be read, fit together, and name what there is. None is run here."""
+"""The files that run and watch servers: that they can be read, and name what there is. None is run here."""
 
 from __future__ import annotations
 
