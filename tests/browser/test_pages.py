@@ -276,14 +276,14 @@ def test_numbers_move_while_events_arrive_and_rest_in_a_hidden_tab(place: Place,
 
 
 def test_the_page_of_alerts_is_accessible_with_all_that_it_can_show(place: Place, operator: Watched) -> None:
-    admin, path = place.server.admin, "/v1/namespaces/aitronos"
-    made = admin("PUT", f"{path}/webhook-endpoints/here", {"url": "https://localhost:1/hook"})
+    admin, space = place.server.admin, "namespace=aitronos"
+    endpoint, deliveries = f"/v1/webhook-endpoints/here?{space}", f"/v1/deliveries?{space}&endpoint=here"
+    made = admin("PUT", endpoint, {"url": "https://localhost:1/hook"})
     assert made.status_code == 201, made.text
     for basis, threshold in (("used", 1), ("balance", 10**30)):
         body = {"meter": "neurons", "basis": basis, "threshold": threshold, "organization": "helvetia"}
-        assert admin("PUT", f"{path}/alert-rules/{basis}", body).status_code == 201
-    eventually(lambda: admin("GET", f"{path}/alerts").json()["alerts"])
-    deliveries = f"{path}/webhook-endpoints/here/deliveries"
+        assert admin("PUT", f"/v1/alert-rules/{basis}?{space}", body).status_code == 201
+    eventually(lambda: admin("GET", f"/v1/alerts?{space}").json()["alerts"])
     eventually(lambda: any(each["attempts"] for each in admin("GET", deliveries).json()["deliveries"]))
     page = operator.page
     page.goto(place.base + "/alerts/aitronos")
@@ -295,5 +295,5 @@ def test_the_page_of_alerts_is_accessible_with_all_that_it_can_show(place: Place
     until(page, "document.body.innerText.includes('test')")
     page.get_by_role("button", name="Remove: here").click()
     until(page, "!document.body.innerText.includes('localhost:1')")
-    assert admin("GET", f"{path}/webhook-endpoints/here").status_code == 404
+    assert admin("GET", endpoint).status_code == 404
     assert operator.complaints == []

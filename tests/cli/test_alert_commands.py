@@ -49,11 +49,12 @@ def _go_through(server: Server, receiver: Receiver) -> None:
     [sent] = json.loads(ran(server, "webhook", "test", SPACE, "e", "--json"))
     receiver.wait_for(1)
     eventually(lambda: "delivered" in ran(server, "webhook", "deliveries", SPACE, "e"))
-    ran(server, "webhook", "send-again", SPACE, "e", str(sent["id"]))
+    assert "Sent again" in ran(server, "webhook", "send-again", SPACE, str(sent["id"]))
     assert [each.id for each in receiver.wait_for(2)] == [sent["message"]] * 2
     eventually(
         lambda: json.loads(ran(server, "webhook", "deliveries", SPACE, "e", "--status", "pending", "--json")) == []
     )
+    assert "has no delivery 999999" in ran(server, "webhook", "send-again", SPACE, "999999", code=1)
     assert ran(server, "webhook", "disable", SPACE, "e") == "switched e off\n"
     assert "is switched off" in ran(server, "webhook", "test", SPACE, "e", code=1)
     assert ran(server, "webhook", "enable", SPACE, "e") == "switched e on\n"

@@ -285,14 +285,14 @@ class TestOutbox:
         settle(shop, GOOD)
         shop.raise_alerts(raising(message("2")))
         [second, first] = shop.deliveries(DeliverySearch("shop", "e"))
-        found = shop.delivery("shop", "e", first.id)
+        found = shop.delivery("shop", first.id)
         assert found is not None
         again = shop.add_delivery(found[1], "e", 0)
         assert (again.message, again.attempts, again.id > second.id) == ("msg_1", 0, True)
         assert due(shop) == ["msg_2"]
         settle(shop, GOOD)
         assert due(shop) == ["msg_1"]
-        assert shop.delivery("shop", "other", first.id) is None
+        assert shop.delivery("other", first.id) is None
 
     def test_deliveries_are_listed_newest_first(self, shop: Ledger) -> None:
         for number in range(4):

@@ -37,8 +37,8 @@ def prepare(server: Server, receiver: ReceiverProcess) -> list[str]:
     """Organizations whose use crosses three thresholds, which are told."""
     for threshold in THRESHOLDS:
         body = {"meter": "credits", "basis": "used", "threshold": threshold}
-        assert server.admin("PUT", f"/v1/namespaces/unsiloed/alert-rules/at-{threshold}", body).status_code == 201
-    made = server.admin("PUT", "/v1/namespaces/unsiloed/webhook-endpoints/e", {"url": receiver.url})
+        assert server.admin("PUT", f"/v1/alert-rules/at-{threshold}?namespace=unsiloed", body).status_code == 201
+    made = server.admin("PUT", "/v1/webhook-endpoints/e?namespace=unsiloed", {"url": receiver.url})
     assert made.status_code == 201
     return [server.organization("unsiloed") for _ in range(ORGANIZATIONS)]
 
@@ -72,7 +72,7 @@ def check(server: Server, receiver: ReceiverProcess, organizations: list[str]) -
     raised: Counter[tuple[str, int]] = Counter()
     query: dict[str, Any] = {"limit": 1000}
     while query.get("before", "") is not None:
-        page = server.admin("GET", "/v1/namespaces/unsiloed/alerts", params=query).json()
+        page = server.admin("GET", "/v1/alerts", params={"namespace": "unsiloed", **query}).json()
         raised.update((alert["organization"], alert["threshold"]) for alert in page["alerts"])
         query["before"] = page["next"]
     assert raised == dict.fromkeys(expected, 1)

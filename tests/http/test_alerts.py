@@ -34,14 +34,14 @@ def receiver() -> Iterator[Receiver]:
 def rule(server: Server, organization: str | None, basis: str, threshold: object, **more: Any) -> str:
     name = f"rule-{next(_numbers)}"
     body = {"meter": "credits", "basis": basis, "threshold": threshold, "organization": organization, **more}
-    made = server.admin("PUT", f"/v1/namespaces/unsiloed/alert-rules/{name}", body)
+    made = server.admin("PUT", f"/v1/alert-rules/{name}?namespace=unsiloed", body)
     assert made.status_code == 201, made.text
     return name
 
 
 def endpoint(server: Server, receiver: Receiver, **more: Any) -> dict[str, Any]:
     name = f"endpoint-{next(_numbers)}"
-    made = server.admin("PUT", f"/v1/namespaces/unsiloed/webhook-endpoints/{name}", {"url": receiver.url, **more})
+    made = server.admin("PUT", f"/v1/webhook-endpoints/{name}?namespace=unsiloed", {"url": receiver.url, **more})
     assert made.status_code == 201, made.text
     return made.json()  # type: ignore[no-any-return]
 
@@ -53,8 +53,8 @@ def use(server: Server, organization: str, amount: object, **more: Any) -> dict[
 
 
 def alerts(server: Server, organization: str, **query: Any) -> list[dict[str, Any]]:
-    asked = {"organization": organization, **query}
-    answer = server.admin("GET", "/v1/namespaces/unsiloed/alerts", params=asked)
+    asked = {"namespace": "unsiloed", "organization": organization, **query}
+    answer = server.admin("GET", "/v1/alerts", params=asked)
     assert answer.status_code == 200, answer.text
     return answer.json()["alerts"]  # type: ignore[no-any-return]
 
@@ -126,8 +126,8 @@ def test_a_rule_is_about_one_organization_or_about_each(telling: Server) -> None
         eventually(lambda each=each: every in [alert["rule"] for alert in alerts(telling, each)])
     found = [sorted(alert["rule"] for alert in alerts(telling, each)) for each in organizations]
     assert found == [sorted([own, every]), [every], [every]]
-    assert telling.admin("DELETE", f"/v1/namespaces/unsiloed/alert-rules/{every}").status_code == 204
-    assert telling.admin("GET", f"/v1/namespaces/unsiloed/alert-rules/{every}").status_code == 404
+    assert telling.admin("DELETE", f"/v1/alert-rules/{every}?namespace=unsiloed").status_code == 204
+    assert telling.admin("GET", f"/v1/alert-rules/{every}?namespace=unsiloed").status_code == 404
     assert len(alerts(telling, organizations[1])) == 1
 
 
@@ -136,7 +136,7 @@ def test_a_rule_that_is_made_or_changed_later_raises_what_is_crossed_already(tel
     use(telling, organization, 50)
     name = rule(telling, organization, "used", 50)
     eventually(lambda: len(alerts(telling, organization)) == 1)
-    path, body = f"/v1/namespaces/unsiloed/alert-rules/{name}", {"meter": "credits", "basis": "used", "threshold": 50}
+    path, body = f"/v1/alert-rules/{name}?namespace=unsiloed", {"meter": "credits", "basis": "used", "threshold": 50}
     before = telling.admin("GET", path).json()
     same = telling.admin("PUT", path, {**body, "organization": organization, "tell_resolved": True})
     assert (same.status_code, same.json()["revised_at"]) == (200, before["revised_at"])
@@ -180,7 +180,7 @@ def test_what_means_nothing_is_refused(telling: Server) -> None:
     organization = telling.organization("unsiloed")
     stranger = telling.organization("octolens")
     good = {"meter": "credits", "basis": "used", "threshold": 1}
-    path = "/v1/namespaces/unsiloed/alert-rules/refused"
+    path = "/v1/alert-rules/refused?namespace=unsiloed"
     for changed, status, said in (
         ({"threshold": 10**38}, 400, "threshold: '1000000000000000000000000000000000000"),
         ({"threshold": "1" * 39}, 400, "has more than 38 digits"),
@@ -196,8 +196,8 @@ def test_what_means_nothing_is_refused(telling: Server) -> None:
     ):
         asked = telling.admin("PUT", path, {**good, **changed})
         assert (asked.status_code, said in asked.json()["detail"]) == (status, True), asked.text
-    assert telling.admin("PUT", "/v1/namespaces/nowhere/alert-rules/r", good).status_code == 404
-    assert telling.admin("PUT", "/v1/namespaces/unsiloed/alert-rules/-r", good).status_code == 400
+    assert telling.admin("PUT", "/v1/alert-rules/r?namespace=nowhere", good).status_code == 404
+    assert telling.admin("PUT", "/v1/alert-rules/-r?namespace=unsiloed", good).status_code == 400
     assert telling.admin("GET", path).status_code == telling.admin("DELETE", path).status_code == 404
     for query, status in (
         ({"before": "yesterday"}, 400),
@@ -208,9 +208,9 @@ def test_what_means_nothing_is_refused(telling: Server) -> None:
         ({"state": "odd"}, 400),
         ({"x": 1}, 400),
     ):
-        assert telling.admin("GET", "/v1/namespaces/unsiloed/alerts", params=query).status_code == status
+        assert telling.admin("GET", "/v1/alerts", params={"namespace": "unsiloed", **query}).status_code == status
     key = {"authorization": f"Bearer {telling.key(organization)}"}
-    for method, where in (("PUT", path), ("GET", "/v1/namespaces/unsiloed/alerts"), ("DELETE", path)):
+    for method, where in (("PUT", path), ("GET", "/v1/alerts?namespace=unsiloed"), ("DELETE", path)):
         assert telling.http.request(method, where, headers=key, json=good).status_code == 403
         assert telling.http.request(method, where, json=good).status_code == 401
 
@@ -218,7 +218,7 @@ def test_what_means_nothing_is_refused(telling: Server) -> None:
 def test_the_largest_threshold_is_compared_exactly(telling: Server) -> None:
     organization = telling.organization("unsiloed")
     name = rule(telling, organization, "used", "9" * 38)
-    told = telling.admin("GET", f"/v1/namespaces/unsiloed/alert-rules/{name}")
+    told = telling.admin("GET", f"/v1/alert-rules/{name}?namespace=unsiloed")
     assert f'"threshold":{"9" * 38},' in told.text
     use(telling, organization, "9" * 37 + "8")
     other = rule(telling, organization, "used", 1)
@@ -235,7 +235,7 @@ def test_pages_of_alerts_join(telling: Server) -> None:
     found: list[str] = []
     query: dict[str, Any] = {"organization": organization, "limit": 3}
     while query.get("before", "") is not None:
-        page = telling.admin("GET", "/v1/namespaces/unsiloed/alerts", params=query).json()
+        page = telling.admin("GET", "/v1/alerts", params={"namespace": "unsiloed", **query}).json()
         found += [alert["rule"] for alert in page["alerts"]]
         query["before"] = page["next"]
     assert sorted(found) == sorted(names)
@@ -252,24 +252,24 @@ def test_a_rule_on_a_meter_that_is_gone_says_so_and_keeps_nothing_else_from_bein
         catalog.write_text('namespace = "shop"\n' + "".join(meters[slug] for slug in slugs))
         return serve(tmp_path / "data", now=NOW, arguments=("--catalog", str(catalog)))
 
-    path = "/v1/namespaces/shop/alert-rules"
     with running("calls", "clips") as server:
         organization = server.organization("shop")
         for slug in meters:
             body = {"meter": slug, "basis": "used", "threshold": 2}
-            assert server.admin("PUT", f"{path}/{slug}", body).status_code == 201
+            assert server.admin("PUT", f"/v1/alert-rules/{slug}?namespace=shop", body).status_code == 201
         server.send("shop", [event(slug, organization, {}) for slug in meters])
         server.stop()
     with running("calls") as server:
         server.send("shop", [event("calls", organization, {})])
 
         def raised() -> list[str]:
-            return [each["rule"] for each in server.admin("GET", "/v1/namespaces/shop/alerts").json()["alerts"]]
+            return [each["rule"] for each in server.admin("GET", "/v1/alerts?namespace=shop").json()["alerts"]]
 
         assert eventually(raised) == ["calls"]
-        problems = {each["id"]: each["problem"] for each in server.admin("GET", path).json()}
+        rules = server.admin("GET", "/v1/alert-rules?namespace=shop").json()
+        problems = {each["id"]: each["problem"] for each in rules}
         assert problems == {"calls": None, "clips": "the namespace shop has no meter 'clips'"}
         server.stop()
     with running("calls", "clips") as server:
         server.send("shop", [event("clips", organization, {})])
-        eventually(lambda: len(server.admin("GET", "/v1/namespaces/shop/alerts").json()["alerts"]) == 2)
+        eventually(lambda: len(server.admin("GET", "/v1/alerts?namespace=shop").json()["alerts"]) == 2)

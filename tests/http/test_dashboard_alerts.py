@@ -60,15 +60,14 @@ def test_a_rule_and_an_endpoint_are_made_and_what_they_tell_is_shown_and_sent_ag
     eventually(lambda: "delivered" in cells())
     shown = cells()
     assert {organization, "13", "raised"} <= {*shown}
-    [delivery] = telling.admin("GET", f"/v1/namespaces/unsiloed/webhook-endpoints/{name}/deliveries").json()[
-        "deliveries"
-    ]
+    listed = telling.admin("GET", f"/v1/deliveries?namespace=unsiloed&endpoint={name}")
+    [delivery] = listed.json()["deliveries"]
     assert sends(operator, "endpoints", action="send-again", id=name, delivery=delivery["id"]).status_code == 303
     assert receiver.wait_for(2)[1].id == delivery["message"]
     assert sends(operator, "endpoints", action="test", id=name).status_code == 303
     assert receiver.wait_for(3)[2].event["type"] == "test"
     assert "whsec_" in sends(operator, "endpoints", action="rotate", id=name).text
-    path = f"/v1/namespaces/unsiloed/webhook-endpoints/{name}"
+    path = f"/v1/webhook-endpoints/{name}?namespace=unsiloed"
     for action, enabled in (("disable", False), ("enable", True)):
         assert sends(operator, "endpoints", action=action, id=name).status_code == 303
         state = telling.admin("GET", path).json()
@@ -76,7 +75,7 @@ def test_a_rule_and_an_endpoint_are_made_and_what_they_tell_is_shown_and_sent_ag
     assert sends(operator, "endpoints", action="remove", id=name).status_code == 303
     assert sends(operator, "rules", action="remove", id=name).status_code == 303
     assert telling.admin("GET", path).status_code == 404
-    assert telling.admin("GET", f"/v1/namespaces/unsiloed/alert-rules/{name}").status_code == 404
+    assert telling.admin("GET", f"/v1/alert-rules/{name}?namespace=unsiloed").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -136,11 +135,11 @@ def test_the_first_namespace_is_shown_and_an_unknown_one_is_not_found(operator: 
 def test_texts_of_receivers_are_text(telling: Server, operator: httpx.Client, receiver: Receiver) -> None:
     name = f"page-{next(_numbers)}"
     made = telling.admin(
-        "PUT", f"/v1/namespaces/unsiloed/webhook-endpoints/{name}", {"url": f"{receiver.url}?<script>alert(1)</script>"}
+        "PUT", f"/v1/webhook-endpoints/{name}?namespace=unsiloed", {"url": f"{receiver.url}?<script>alert(1)</script>"}
     )
     assert made.status_code == 201, made.text
     assert "<script>alert" not in operator.get(PAGE).text
-    assert telling.admin("DELETE", f"/v1/namespaces/unsiloed/webhook-endpoints/{name}").status_code == 204
+    assert telling.admin("DELETE", f"/v1/webhook-endpoints/{name}?namespace=unsiloed").status_code == 204
 
 
 def test_a_form_takes_the_role_to_operate_and_is_in_the_audit_log(server: Server) -> None:

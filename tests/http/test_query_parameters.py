@@ -81,6 +81,40 @@ def test_it_says_which_one_and_what_is_nearest(server: Server, method: str, path
     assert server.usage(org)["meters"]["credits"]["used"] == 0
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "GET /v1/alert-rules",
+        "PUT /v1/alert-rules/r",
+        "GET /v1/alert-rules/r",
+        "DELETE /v1/alert-rules/r",
+        "GET /v1/alerts",
+        "GET /v1/webhook-endpoints",
+        "PUT /v1/webhook-endpoints/e",
+        "GET /v1/webhook-endpoints/e",
+        "DELETE /v1/webhook-endpoints/e",
+        "POST /v1/webhook-endpoints/e/rotate",
+        "POST /v1/webhook-endpoints/e/test",
+        "GET /v1/deliveries?endpoint=e",
+        "POST /v1/deliveries/1/send-again",
+    ],
+)
+def test_rules_and_endpoints_are_found_by_their_namespace(server: Server, asked: str) -> None:
+    method, path = asked.split()
+    rule = {"meter": "credits", "basis": "used", "threshold": 1}
+    bodies = {"PUT": rule if "rules" in path else {"url": "https://example.com"}, "POST": {}}
+    absent = server.admin(method, path, bodies.get(method))
+    assert (absent.status_code, "namespace" in absent.json()["detail"]) == (400, True), absent.text
+    named = path + ("&" if "?" in path else "?") + "namespace=nowhere"
+    unknown = server.admin(method, named, bodies.get(method))
+    assert (unknown.status_code, "unknown namespace 'nowhere'" in unknown.json()["detail"]) == (404, True), unknown.text
+
+
+def test_deliveries_are_listed_of_one_endpoint(server: Server) -> None:
+    absent = server.admin("GET", "/v1/deliveries?namespace=unsiloed")
+    assert (absent.status_code, "endpoint" in absent.json()["detail"]) == (400, True), absent.text
+
+
 def test_contracts_judge_their_query_themselves(server: Server) -> None:
     key = server.key(server.organization("octolens"))
     answer = server.http.get("/api/v2/org/usage?zzz=1", headers={"authorization": f"Bearer {key}"})

@@ -71,7 +71,7 @@ class Shop:
     def told(self, kind: EventType | None = None) -> list[dict[str, Any]]:
         """The messages in the outbox, the oldest first."""
         found = self.ledger.deliveries(DeliverySearch(SPACE, "all", limit=1000))[::-1]
-        messages = [self.ledger.delivery(SPACE, "all", each.id) for each in found]
+        messages = [self.ledger.delivery(SPACE, each.id) for each in found]
         return [json.loads(each[1].payload) for each in messages if each and kind in (None, each[1].type)]
 
     def rounds(self, upto: datetime, step: timedelta = DAY) -> None:

@@ -59,7 +59,7 @@ def add_rule(
         "tell_resolved": tell_resolved,
     }
     with connect(target, engine=False) as client:
-        made = client.call("PUT", f"/v1/namespaces/{namespace}/alert-rules/{rule}", body)
+        made = client.call("PUT", f"/v1/alert-rules/{rule}", body, query={"namespace": namespace})
     _print_rules(namespace, [made], json)
 
 
@@ -67,7 +67,7 @@ def add_rule(
 def list_rules(namespace: _Space, *, json: Json = False, target: Target = _LOCAL) -> None:
     """Lists the rules of a namespace."""
     with connect(target, engine=False) as client:
-        found = client.call("GET", f"/v1/namespaces/{namespace}/alert-rules")
+        found = client.call("GET", "/v1/alert-rules", query={"namespace": namespace})
     _print_rules(namespace, found, json)
 
 
@@ -75,7 +75,7 @@ def list_rules(namespace: _Space, *, json: Json = False, target: Target = _LOCAL
 def remove_rule(namespace: _Space, rule: _Rule, *, target: Target = _LOCAL) -> None:
     """Removes a rule. What it has raised stays listed."""
     with connect(target, engine=False) as client:
-        client.call("DELETE", f"/v1/namespaces/{namespace}/alert-rules/{rule}")
+        client.call("DELETE", f"/v1/alert-rules/{rule}", query={"namespace": namespace})
     out.print(f"removed {rule}", markup=False)
 
 
@@ -100,10 +100,10 @@ def list_alerts(
     limit
         How many at most, up to 1000.
     """
-    asked = {"organization": organization, "state": state, "limit": str(limit)}
+    asked = {"namespace": namespace, "organization": organization, "state": state, "limit": str(limit)}
     query = {name: text for name, text in asked.items() if text is not None}
     with connect(target, engine=False) as client:
-        found = client.call("GET", f"/v1/namespaces/{namespace}/alerts", query=query)["alerts"]
+        found = client.call("GET", "/v1/alerts", query=query)["alerts"]
     if json:
         print_json(found)
         return

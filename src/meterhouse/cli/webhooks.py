@@ -43,7 +43,7 @@ def add_endpoint(
     """
     body = {"url": address, "event_types": [*event_type]}
     with connect(target, engine=False) as client:
-        made = client.call("PUT", _path(namespace, endpoint), body)
+        made = client.call("PUT", _path(endpoint), body, query={"namespace": namespace})
     _print_made(made, json)
 
 
@@ -51,7 +51,7 @@ def add_endpoint(
 def list_endpoints(namespace: _Space, *, json: Json = False, target: Target = _LOCAL) -> None:
     """Lists the endpoints of a namespace."""
     with connect(target, engine=False) as client:
-        found = client.call("GET", f"/v1/namespaces/{namespace}/webhook-endpoints")
+        found = client.call("GET", "/v1/webhook-endpoints", query={"namespace": namespace})
     if json:
         print_json(found)
         return
@@ -86,7 +86,7 @@ def disable(namespace: _Space, endpoint: _Endpoint, *, target: Target = _LOCAL) 
 def remove_endpoint(namespace: _Space, endpoint: _Endpoint, *, target: Target = _LOCAL) -> None:
     """Removes an endpoint with its deliveries."""
     with connect(target, engine=False) as client:
-        client.call("DELETE", _path(namespace, endpoint))
+        client.call("DELETE", _path(endpoint), query={"namespace": namespace})
     out.print(f"removed {endpoint}", markup=False)
 
 
@@ -107,7 +107,8 @@ def rotate(
         For how long messages are signed with the secrets before it as well, at most seven days.
     """
     with connect(target, engine=False) as client:
-        made = client.call("POST", _path(namespace, endpoint, "rotate"), {"overlap_seconds": overlap_seconds})
+        body = {"overlap_seconds": overlap_seconds}
+        made = client.call("POST", f"{_path(endpoint)}/rotate", body, query={"namespace": namespace})
     _print_made(made, json)
 
 
@@ -115,8 +116,8 @@ def rotate(
 def send_test(namespace: _Space, endpoint: _Endpoint, *, json: Json = False, target: Target = _LOCAL) -> None:
     """Sends a test to an endpoint; a running server delivers it."""
     with connect(target, engine=False) as client:
-        sent = client.call("POST", _path(namespace, endpoint, "test"))
-    _print_deliveries(endpoint, [sent], json)
+        sent = client.call("POST", f"{_path(endpoint)}/test", query={"namespace": namespace})
+    _print_deliveries(f"Sent to {endpoint}", [sent], json)
 
 
 @webhook.command(name="deliveries")
@@ -141,17 +142,15 @@ def list_deliveries(
     limit
         How many at most, up to 1000.
     """
-    asked = {"organization": organization, "status": status, "limit": str(limit)}
-    query = {name: text for name, text in asked.items() if text is not None}
+    asked = {"namespace": namespace, "endpoint": endpoint, "organization": organization, "status": status}
+    query = {name: text for name, text in asked.items() if text is not None} | {"limit": str(limit)}
     with connect(target, engine=False) as client:
-        found = client.call("GET", _path(namespace, endpoint, "deliveries"), query=query)["deliveries"]
-    _print_deliveries(endpoint, found, json)
+        found = client.call("GET", "/v1/deliveries", query=query)["deliveries"]
+    _print_deliveries(f"Deliveries to {endpoint}", found, json)
 
 
 @webhook.command(name="send-again")
-def send_again(
-    namespace: _Space, endpoint: _Endpoint, delivery: int, *, json: Json = False, target: Target = _LOCAL
-) -> None:
+def send_again(namespace: _Space, delivery: int, *, json: Json = False, target: Target = _LOCAL) -> None:
     """Delivers a message once more, under the same id.
 
     Parameters
@@ -160,20 +159,20 @@ def send_again(
         The delivery's id, as `meterhouse webhook deliveries` tells it.
     """
     with connect(target, engine=False) as client:
-        sent = client.call("POST", _path(namespace, endpoint, f"deliveries/{delivery}/send-again"))
-    _print_deliveries(endpoint, [sent], json)
+        sent = client.call("POST", f"/v1/deliveries/{delivery}/send-again", query={"namespace": namespace})
+    _print_deliveries("Sent again", [sent], json)
 
 
-def _path(namespace: str, endpoint: str, rest: str = "") -> str:
-    path = f"/v1/namespaces/{namespace}/webhook-endpoints/{endpoint}"
-    return f"{path}/{rest}" if rest else path
+def _path(endpoint: str) -> str:
+    return f"/v1/webhook-endpoints/{endpoint}"
 
 
 def _switch(namespace: str, endpoint: str, target: Target, *, on: bool) -> None:
     with connect(target, engine=False) as client:
-        path = _path(namespace, endpoint)
-        known = client.call("GET", path)
-        client.call("PUT", path, {"url": known["url"], "event_types": known["event_types"], "enabled": on})
+        path, query = _path(endpoint), {"namespace": namespace}
+        known = client.call("GET", path, query=query)
+        body = {"url": known["url"], "event_types": known["event_types"], "enabled": on}
+        client.call("PUT", path, body, query=query)
     out.print(f"switched {endpoint} {'on' if on else 'off'}", markup=False)
 
 
@@ -186,7 +185,7 @@ def _print_made(made: dict[str, Any], as_json: bool) -> None:
         out.print(f"changed {made['id']}", markup=False)
 
 
-def _print_deliveries(endpoint: str, deliveries: list[dict[str, Any]], as_json: bool) -> None:
+def _print_deliveries(title: str, deliveries: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json(deliveries)
         return
@@ -203,4 +202,4 @@ def _print_deliveries(endpoint: str, deliveries: list[dict[str, Any]], as_json: 
         ]
         for each in deliveries
     ]
-    print_table(f"Deliveries to {endpoint}", columns, rows)
+    print_table(title, columns, rows)

@@ -33,8 +33,11 @@ RESERVED = (
     "/sign-in",
     "/sign-out",
     "/system",
+    "/v1/alert-rules",
+    "/v1/alerts",
     "/v1/backup",
     "/v1/corrections",
+    "/v1/deliveries",
     "/v1/erasures",
     "/v1/events",
     "/v1/export",
@@ -43,6 +46,7 @@ RESERVED = (
     "/v1/organizations",
     "/v1/query",
     "/v1/rollups",
+    "/v1/webhook-endpoints",
 )
 """Where Meterhouse's own paths begin."""
 

@@ -122,7 +122,7 @@ class AlertPages:
             number = _given(form, "delivery")
             if not number.isascii() or not number.isdigit() or len(number) > 18:
                 raise Invalid("delivery: must be the number of one")
-            webhooks.send_again(namespace, endpoint_id, int(number))
+            webhooks.send_again(namespace, int(number))
         else:
             raise Invalid(f"action: {action[:40]!r} is not known")
         self.wake()

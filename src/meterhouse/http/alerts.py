@@ -25,9 +25,10 @@ from .openapi import described
 from .periods import PeriodBody, period_body, written
 from .subscriptions import read_amount
 
-_RULES = "/v1/namespaces/{namespace:str}/alert-rules"
+_RULES = "/v1/alert-rules"
 _RULE = _RULES + "/{rule:str}"
 _ALERT_ID = re.compile(r"alert_[0-9a-f]{32}", re.ASCII)
+Namespace = Annotated[str, QueryParameter(description="The namespace; ids are of one.")]
 Limit = Annotated[int, QueryParameter(description="How many at most.", ge=1, le=1000)]
 
 
@@ -113,7 +114,7 @@ def alerts_router(rules: AlertRules, authentication: Authentication) -> Router:
         tags=["Alerts"],
         opt=described(answers={200: AlertRuleBody, 201: AlertRuleBody}, example=_EXAMPLE),
     )
-    async def put_rule(namespace: FromPath[str], rule: FromPath[str], data: JSONBody[NewAlertRule]) -> Response[bytes]:
+    async def put_rule(rule: FromPath[str], namespace: Namespace, data: JSONBody[NewAlertRule]) -> Response[bytes]:
         """Makes a rule, 201, or changes it. Organizations that have crossed the threshold already raise it at once."""
         threshold = read_amount(data.threshold, "threshold")
         draft = RuleDraft(data.meter, data.basis, threshold, data.organization, data.tell_resolved)
@@ -122,29 +123,34 @@ def alerts_router(rules: AlertRules, authentication: Authentication) -> Router:
         response.status_code = 201 if made else 200
         return response
 
-    @get(_RULES, operation_id="listAlertRules", tags=["Alerts"], opt=described(answers={200: list[AlertRuleBody]}))
-    async def list_rules(namespace: FromPath[str]) -> Response[bytes]:
+    @get(
+        _RULES,
+        operation_id="listAlertRules",
+        tags=["Alerts"],
+        opt=described(answers={200: list[AlertRuleBody]}, problems=(404,)),
+    )
+    async def list_rules(namespace: Namespace) -> Response[bytes]:
         """The rules of a namespace, by id."""
         return json_response([told(rule) for rule in await asyncio.to_thread(rules.of, namespace)])
 
     @get(_RULE, operation_id="getAlertRule", tags=["Alerts"], opt=described(answers={200: AlertRuleBody}))
-    async def get_rule(namespace: FromPath[str], rule: FromPath[str]) -> Response[bytes]:
+    async def get_rule(rule: FromPath[str], namespace: Namespace) -> Response[bytes]:
         """One rule."""
         return json_response(told(await asyncio.to_thread(rules.get, namespace, rule)))
 
     @delete(_RULE, operation_id="deleteAlertRule", tags=["Alerts"])
-    async def delete_rule(namespace: FromPath[str], rule: FromPath[str]) -> None:
+    async def delete_rule(rule: FromPath[str], namespace: Namespace) -> None:
         """Removes a rule. What it has raised stays in the list of alerts."""
         await asyncio.to_thread(rules.delete, namespace, rule)
 
     @get(
-        "/v1/namespaces/{namespace:str}/alerts",
+        "/v1/alerts",
         operation_id="listAlerts",
         tags=["Alerts"],
-        opt=described(answers={200: AlertsBody}),
+        opt=described(answers={200: AlertsBody}, problems=(404,)),
     )
     async def list_alerts(
-        namespace: FromPath[str],
+        namespace: Namespace,
         *,
         organization: Annotated[str | None, QueryParameter(description="Of this one only.")] = None,
         alert_state: Annotated[

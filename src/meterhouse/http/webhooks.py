@@ -17,15 +17,15 @@ from ..domain.period import format_instant
 from ..domain.webhook import EventType, WebhookEndpoint
 from ..ports.webhooks import DeliverySearch
 from ..services.webhooks import EndpointDraft, EndpointState, Webhooks
-from .alerts import Limit
+from .alerts import Limit, Namespace
 from .authentication import Authentication
 from .bodies import json_response
 from .openapi import described
 from .periods import written
 
-_ENDPOINTS = "/v1/namespaces/{namespace:str}/webhook-endpoints"
+_ENDPOINTS = "/v1/webhook-endpoints"
 _ENDPOINT = _ENDPOINTS + "/{endpoint:str}"
-_DELIVERIES = _ENDPOINT + "/deliveries"
+_DELIVERIES = "/v1/deliveries"
 _DAY_S = 86_400
 _MOST_DIGITS = 18
 
@@ -111,7 +111,7 @@ def webhooks_router(webhooks: Webhooks, wake: Callable[[], None], authentication
         opt=described(answers={200: WebhookEndpointBody, 201: WebhookEndpointBody}, example=_EXAMPLE),
     )
     async def put_endpoint(
-        namespace: FromPath[str], endpoint: FromPath[str], data: JSONBody[NewWebhookEndpoint]
+        endpoint: FromPath[str], namespace: Namespace, data: JSONBody[NewWebhookEndpoint]
     ) -> Response[bytes]:
         """Makes an endpoint, 201 with its secret, or changes it. One that is enabled again goes on with what waits."""
         draft = EndpointDraft(data.url, frozenset(data.event_types), data.enabled)
@@ -125,9 +125,9 @@ def webhooks_router(webhooks: Webhooks, wake: Callable[[], None], authentication
         _ENDPOINTS,
         operation_id="listWebhookEndpoints",
         tags=["Webhooks"],
-        opt=described(answers={200: list[WebhookEndpointBody]}),
+        opt=described(answers={200: list[WebhookEndpointBody]}, problems=(404,)),
     )
-    async def list_endpoints(namespace: FromPath[str]) -> Response[bytes]:
+    async def list_endpoints(namespace: Namespace) -> Response[bytes]:
         """The endpoints of a namespace, by id."""
         return json_response(
             [_endpoint(EndpointState(each)) for each in await asyncio.to_thread(webhooks.of, namespace)]
@@ -139,12 +139,12 @@ def webhooks_router(webhooks: Webhooks, wake: Callable[[], None], authentication
         tags=["Webhooks"],
         opt=described(answers={200: WebhookEndpointBody}),
     )
-    async def get_endpoint(namespace: FromPath[str], endpoint: FromPath[str]) -> Response[bytes]:
+    async def get_endpoint(endpoint: FromPath[str], namespace: Namespace) -> Response[bytes]:
         """One endpoint."""
         return json_response(_endpoint(EndpointState(await asyncio.to_thread(webhooks.get, namespace, endpoint))))
 
     @delete(_ENDPOINT, operation_id="deleteWebhookEndpoint", tags=["Webhooks"])
-    async def delete_endpoint(namespace: FromPath[str], endpoint: FromPath[str]) -> None:
+    async def delete_endpoint(endpoint: FromPath[str], namespace: Namespace) -> None:
         """Removes an endpoint with its deliveries. What waits for it is not sent."""
         await asyncio.to_thread(webhooks.delete, namespace, endpoint)
 
@@ -155,7 +155,7 @@ def webhooks_router(webhooks: Webhooks, wake: Callable[[], None], authentication
         tags=["Webhooks"],
         opt=described(answers={200: WebhookEndpointBody}, example={"overlap_seconds": _DAY_S}),
     )
-    async def rotate(namespace: FromPath[str], endpoint: FromPath[str], data: JSONBody[NewSecret]) -> Response[bytes]:
+    async def rotate(endpoint: FromPath[str], namespace: Namespace, data: JSONBody[NewSecret]) -> Response[bytes]:
         """Makes a new secret and answers it. Until the overlap is over, messages have a signature of each."""
         overlap = timedelta(seconds=min(max(data.overlap_seconds, -1), 365 * _DAY_S))
         return json_response(_endpoint(await asyncio.to_thread(webhooks.rotate, namespace, endpoint, overlap)))
@@ -167,7 +167,7 @@ def webhooks_router(webhooks: Webhooks, wake: Callable[[], None], authentication
         tags=["Webhooks"],
         opt=described(answers={202: DeliveryBody}),
     )
-    async def test(namespace: FromPath[str], endpoint: FromPath[str]) -> Response[bytes]:
+    async def test(endpoint: FromPath[str], namespace: Namespace) -> Response[bytes]:
         """Sends an event of the type `test`. What becomes of it is in the list of deliveries."""
         return accepted(await asyncio.to_thread(webhooks.test, namespace, endpoint))
 
@@ -175,11 +175,11 @@ def webhooks_router(webhooks: Webhooks, wake: Callable[[], None], authentication
         _DELIVERIES,
         operation_id="listWebhookDeliveries",
         tags=["Webhooks"],
-        opt=described(answers={200: DeliveriesBody}),
+        opt=described(answers={200: DeliveriesBody}, problems=(404,)),
     )
     async def list_deliveries(
-        namespace: FromPath[str],
-        endpoint: FromPath[str],
+        namespace: Namespace,
+        endpoint: Annotated[str, QueryParameter(description="The endpoint that they are for.")],
         *,
         organization: Annotated[str | None, QueryParameter(description="About this one only.")] = None,
         delivery_status: Annotated[
@@ -204,11 +204,9 @@ def webhooks_router(webhooks: Webhooks, wake: Callable[[], None], authentication
         tags=["Webhooks"],
         opt=described(answers={202: DeliveryBody}),
     )
-    async def send_again(
-        namespace: FromPath[str], endpoint: FromPath[str], delivery_id: FromPath[str]
-    ) -> Response[bytes]:
+    async def send_again(delivery_id: FromPath[str], namespace: Namespace) -> Response[bytes]:
         """Delivers a message once more, under the same `webhook-id`, after what waits for its organization."""
-        return accepted(await asyncio.to_thread(webhooks.send_again, namespace, endpoint, _number(delivery_id)))
+        return accepted(await asyncio.to_thread(webhooks.send_again, namespace, _number(delivery_id)))
 
     def accepted(delivery: WebhookDelivery) -> Response[bytes]:
         wake()

@@ -62,8 +62,8 @@ class WebhookLedger(Protocol):
         """Puts a message, which may be known, into the outbox for one endpoint."""
         ...
 
-    def delivery(self, namespace: str, endpoint_id: str, delivery_id: int) -> tuple[WebhookDelivery, Message] | None:
-        """A delivery, and what it delivers."""
+    def delivery(self, namespace: str, delivery_id: int) -> tuple[WebhookDelivery, Message] | None:
+        """A delivery of a namespace, and what it delivers."""
         ...
 
     def deliveries(self, search: DeliverySearch) -> list[WebhookDelivery]:

@@ -126,14 +126,15 @@ class Webhooks:
         attempts = self.accounts.ledger.attempts([each.id for each in found])
         return [(each, attempts[each.id]) for each in found]
 
-    def send_again(self, namespace: str, endpoint_id: str, delivery_id: int) -> WebhookDelivery:
+    def send_again(self, namespace: str, delivery_id: int) -> WebhookDelivery:
         """Delivers a message once more: the same one, of the same id, after all that waits for its organization. Raises
         `NotFound`, and `Invalid` for an endpoint that is switched off."""
-        self._enabled(namespace, endpoint_id)
-        if (found := self.accounts.ledger.delivery(namespace, endpoint_id, delivery_id)) is None:
-            raise NotFound(f"the webhook endpoint {endpoint_id!r} has no delivery {delivery_id}: check its list")
+        self.accounts.catalogs.get(namespace)
+        if (found := self.accounts.ledger.delivery(namespace, delivery_id)) is None:
+            raise NotFound(f"namespace {namespace!r} has no delivery {delivery_id}: check the list of its endpoint")
         before, message = found
-        return self.accounts.ledger.add_delivery(message, endpoint_id, before.virtual)
+        self._enabled(namespace, before.endpoint)
+        return self.accounts.ledger.add_delivery(message, before.endpoint, before.virtual)
 
     def forget_old(self) -> Iterator[None]:
         """A task of upkeep: forgets deliveries that were made or given up a month ago."""

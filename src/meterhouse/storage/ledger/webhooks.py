@@ -115,11 +115,9 @@ class SqlWebhooks(Database):
         number: int = connection.execute(insert(deliveries).values(row).returning(deliveries.c.id)).scalar_one()
         return number
 
-    def delivery(self, namespace: str, endpoint_id: str, delivery_id: int) -> tuple[WebhookDelivery, Message] | None:
+    def delivery(self, namespace: str, delivery_id: int) -> tuple[WebhookDelivery, Message] | None:
         """See `WebhookLedger.delivery`."""
-        query = _DELIVERIES.where(
-            deliveries.c.id == delivery_id, deliveries.c.namespace == namespace, deliveries.c.endpoint == endpoint_id
-        )
+        query = _DELIVERIES.where(deliveries.c.id == delivery_id, deliveries.c.namespace == namespace)
         if (found := self._read_one(WebhookDelivery, query)) is None:
             return None
         [message] = self._read(Message, query_of(messages, Message).where(messages.c.id == found.message))
