@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
-from .catalog import Catalog, CatalogError
-from .errors import Invalid
+from .catalog import Catalog
+from .catalog_tables import TableReader
 from .event import SYSTEM_PREFIX
 from .limit_rule import ENFORCED, LimitMode, LimitRule, LimitWindow
 from .meter import Aggregation, Meter, StateWindow, Where
 from .plan import Plan
 from .pool import GRANTED, Pool
-from .quantity import ZERO, parse_quantity
+from .quantity import ZERO
 from .rate_card_parser import parse_rate_cards
 
-E = TypeVar("E", bound=StrEnum)
-
-_SLUG = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}", re.ASCII)
 _PATH = re.compile(r"[^.\0]{1,128}(\.[^.\0]{1,128}){0,4}")
 _METER_KEYS = frozenset(
     (
@@ -82,43 +78,7 @@ def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
     return Catalog(namespace, contract, meters, plans, pools, unmetered, prices, flex)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    origin: str
-
-    def error(self, message: str) -> CatalogError:
-        return CatalogError(f"{self.origin}: {message}")
-
-    def known_keys(self, table: dict[str, Any], known: set[str] | frozenset[str], where: str) -> None:
-        for key in table.keys() - known:
-            raise self.error(f"{where} has the key {key!r}, which is not one of {', '.join(sorted(known))}")
-
-    def slug(self, value: object, where: str) -> str:
-        if not isinstance(value, str) or _SLUG.fullmatch(value) is None:
-            raise self.error(f"{where} must be a name of letters, digits, _ and -, not {value!r}")
-        return value
-
-    def text(self, table: dict[str, Any], key: str, where: str, default: str | None = "") -> str:
-        value = table.get(key, default)
-        if not isinstance(value, str) or (default is None and not value):
-            raise self.error(f"{where}: {key} must be a text" + (" that is not empty" if default is None else ""))
-        return value
-
-    def names(self, table: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
-        value = table.get(key, [])
-        listed = [value] if isinstance(value, str) else value
-        if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
-            raise self.error(f"{where}: {key} must be a name or a list of names")
-        if len(set(listed)) != len(listed):
-            raise self.error(f"{where}: {key} names something twice")
-        return tuple(listed)
-
-    def tables(self, document: dict[str, Any], key: str) -> list[dict[str, Any]]:
-        tables = document.get(key, [])
-        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            raise self.error(f"{key} must be written as [[{key}]]")
-        return tables
-
+class _Reader(TableReader):
     def meter(self, table: dict[str, Any], where: str) -> Meter:
         self.known_keys(table, _METER_KEYS, where)
         slug = self.slug(table.get("slug"), f"{where}: slug")
@@ -208,13 +168,6 @@ class _Reader:
         if not is_state and any(key in table for key in ("states", "counted_states", "window")):
             raise self.error(f"{where}: states, counted_states and window belong to STATE_COUNT only")
 
-    def choice(self, table: dict[str, Any], key: str, choices: type[E], where: str, default: E | None = None) -> E:
-        value = table.get(key, default)
-        try:
-            return choices(str(value))
-        except ValueError:
-            raise self.error(f"{where}: {key} is {value!r}; it must be one of {', '.join(choices)}") from None
-
     def plan(self, table: dict[str, Any], where: str, meters: dict[str, Meter], pools: dict[str, Pool]) -> Plan:
         self.known_keys(table, {"slug", "description", "limits"}, where)
         slug = self.slug(table.get("slug"), f"{where}: slug")
@@ -293,16 +246,3 @@ class _Reader:
             if not rate:
                 raise self.error(f"{where}: the rate of {meter!r} must be more than 0")
         return Pool(slug, read, self.text(table, "unit", where), self.text(table, "description", where))
-
-    def amount(self, meter: str, value: object, where: str, what: str, known: Collection[str]) -> Decimal:
-        if meter not in known:
-            raise self.error(f"{where}: unknown meter {meter!r}; this catalog has {', '.join(sorted(known))}")
-        if isinstance(value, bool) or not isinstance(value, int | Decimal | (str if what == "rate" else Decimal)):
-            raise self.error(f"{where}: the {what} of {meter!r} must be a number")
-        try:
-            number = parse_quantity(str(value))
-        except Invalid as wrong:
-            raise self.error(f"{where}: the {what} of {meter!r}: {wrong}") from None
-        if number < 0:
-            raise self.error(f"{where}: the {what} of {meter!r} must not be negative")
-        return number
