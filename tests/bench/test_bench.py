@@ -21,6 +21,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.servers._LOOKS_EVERY_S", 0.1)
 
 
+@pytest.mark.thorough
 def test_runs_and_measures_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "figures.json"
     sizes = ["--events", "1000", "--sent", "600", "--requests", "3", "--seconds", "0.5"]
@@ -67,6 +68,7 @@ def test_tells_what_the_journal_is_written() -> None:
     assert 100 < float(told) < 2_000
 
 
+@pytest.mark.thorough
 def test_tells_what_many_small_organizations_take() -> None:
     command = [sys.executable, "-m", "bench.sparse", "120", "1"]
     told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout

@@ -152,7 +152,7 @@ class TestFull:
 def test_whatever_the_server_does_each_event_counts_once(server: Server, organization: str) -> None:
     rng = random.Random(5)
     errors: list[Exception] = []
-    total = by_depth(300, 1_500, 20_000)
+    total = by_depth(200, 1_000, 20_000)
 
     def choose(_number: int) -> str | None:
         return rng.choice(FAULTS) if rng.random() < 0.5 else None
@@ -211,7 +211,7 @@ class TestSpool:
         """Each point that a recorder prints is an event that was recorded; one more may be in the spool."""
         rng, port = random.Random(9), free_port()
         recorded = kills = 0
-        rounds = by_depth(6, 12, 100)
+        rounds = by_depth(4, 10, 100)
         spool = tmp_path / "spool.sqlite"
         environment = {**os.environ, "PYTHONPATH": str(CLIENT)}
         data = tmp_path / "data"

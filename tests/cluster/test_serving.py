@@ -140,6 +140,7 @@ def test_a_correction_over_shards_is_refused_and_says_what_to_do(server: Server)
     assert "make a correction for each organization" in refused.json()["detail"]
 
 
+@pytest.mark.thorough
 def test_a_reader_who_hangs_up_leaves_nothing_in_any_shard(tmp_path: Path) -> None:
     with serve(tmp_path / "data", environment=ENVIRONMENT) as server:
         for n in range(40):
@@ -233,6 +234,7 @@ def _total(server: Server) -> int:
     return int(answer["meters"][0]["total"])
 
 
+@pytest.mark.thorough
 def test_shards_end_with_their_supervisor_and_the_folder_can_be_served_again(tmp_path: Path) -> None:
     with serve(tmp_path / "data", environment=ENVIRONMENT) as server:
         server.send("unsiloed", some_events(6))
@@ -253,6 +255,7 @@ def test_shards_end_with_their_supervisor_and_the_folder_can_be_served_again(tmp
         assert again.stop() == 0
 
 
+@pytest.mark.thorough
 def test_a_folder_that_lacks_a_shard_is_not_served(tmp_path: Path) -> None:
     with serve(tmp_path / "data", environment=ENVIRONMENT) as made:
         made.send("unsiloed", some_events(6))
@@ -265,6 +268,7 @@ def test_a_folder_that_lacks_a_shard_is_not_served(tmp_path: Path) -> None:
         assert _total(again) == 6
 
 
+@pytest.mark.thorough
 def test_a_folder_keeps_its_number_of_shards(tmp_path: Path) -> None:
     with serve(tmp_path / "one") as one:
         assert one.stop() == 0

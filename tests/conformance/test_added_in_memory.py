@@ -256,6 +256,7 @@ def test_who_asks_as_of_an_earlier_commit_is_not_told_of_a_later_one(tmp_path: P
         store.close()
 
 
+@pytest.mark.thorough
 def test_values_and_entities_over_folds(tmp_path: Path) -> None:
     """Few of them, so that they come again before and after they are folded, in the same windows and in others."""
     rng = random.Random(7)

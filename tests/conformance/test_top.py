@@ -44,7 +44,7 @@ NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("few", [0, 3, 1_000])
+@pytest.mark.parametrize("few", [0, pytest.param(3, marks=pytest.mark.thorough), 1_000])
 @pytest.mark.parametrize("seed", range(by_depth(1, 2, 20)))
 def test_the_top_is_that_of_all_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, few: int) -> None:
     monkeypatch.setattr(single_events, "_FEW_GROUPS", few)  # up to which they are ranked in memory

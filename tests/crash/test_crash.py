@@ -28,8 +28,8 @@ from support.reference import ReferenceStore
 from support.server import ADMIN_KEY, event, serve
 from support.stores import crash, failing_disk, open_on, stored_only_when_asked
 
-ROUNDS = int(os.environ.get("CRASH_ROUNDS", by_depth(6, 20, 300)))
-INSERTS = by_depth(40, 80, 400)
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", by_depth(4, 16, 300)))
+INSERTS = by_depth(24, 80, 400)
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 

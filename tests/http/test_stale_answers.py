@@ -222,7 +222,7 @@ def test_no_answer_is_stale(twins: Twins, contract: str) -> None:
     before = twins.given_from_cache()
 
     @settings(
-        max_examples=by_depth(2, 4, 40) if contract == "autoposting" else by_depth(5, 12, 120),
+        max_examples=by_depth(1, 4, 40) if contract == "autoposting" else by_depth(3, 12, 120),
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
