@@ -11,12 +11,10 @@ from sqlalchemy import Connection, Engine, LargeBinary, Table, column, delete, f
 from sqlalchemy.sql.expression import TableClause
 
 from ...ports.chunks import Chunks
-from .tables import changes, deliveries, evaluated, keys, metadata, shards, turns
+from .tables import changes, evaluated, metadata, shards, turns
 
 _LEFT_OUT = {turns, shards, changes, evaluated}
 """What is about a data folder, or about where the ledger is."""
-_NUMBERED = ((keys, "number"), (deliveries, "id"))
-"""Tables whose rows the database numbers by itself."""
 _TABLES = [each for each in metadata.sorted_tables if each not in _LEFT_OUT]
 _AT_ONCE = 1000
 
@@ -40,9 +38,14 @@ def is_empty(connection: Connection) -> bool:
 
 
 def replace(connection: Connection, lines: Iterable[bytes]) -> int:
-    """Puts such rows in the place of all that there is; answers how many."""
-    for each in reversed(_TABLES):
-        connection.execute(delete(each))
+    """Puts such rows in the place of all that there is; answers how many. SQLite refuses to give up an audit log."""
+    is_postgresql = connection.dialect.name == "postgresql"
+    if is_postgresql:  # a move may be repeated, with an audit log, whose rows are not deleted one by one
+        names = ", ".join(each.name for each in _TABLES)
+        connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY")
+    else:
+        for each in reversed(_TABLES):
+            connection.execute(delete(each))
     tables = {each.name: each for each in _TABLES}
     rows: list[dict[str, Any]] = []
     count, name = 0, ""
@@ -56,10 +59,11 @@ def replace(connection: Connection, lines: Iterable[bytes]) -> int:
         count += 1
     if rows:
         connection.execute(insert(_as_stored(tables[name])), rows)
-    if connection.dialect.name == "postgresql":  # it numbers by itself, from where it was told to
-        for each, number in _NUMBERED:
-            sequence = func.pg_get_serial_sequence(each.name, number)
-            connection.execute(select(func.setval(sequence, func.max(each.c[number]))).select_from(each))
+    if is_postgresql:  # it numbers by itself, from where it was told to
+        for each in _TABLES:
+            if (number := each.autoincrement_column) is not None:
+                sequence = func.pg_get_serial_sequence(each.name, number.name)
+                connection.execute(select(func.setval(sequence, func.max(number))))
     return count
 
 
