@@ -143,6 +143,12 @@ class TestRoles:
         with serve(data, now="2026-03-15T13:00:00Z") as server:
             assert by(server, old["key"], "GET", "/v1/organizations").status_code == 401
 
+    def test_a_key_that_ingests_is_for_its_namespace_after_it_is_rotated(self, server: Server) -> None:
+        old = made(server, "ingest", namespace="unsiloed")
+        new = server.admin("POST", f"/v1/operator-keys/{old['id']}/rotate").json()
+        assert new["namespace"] == "unsiloed"
+        assert by(server, new["key"], "POST", "/v1/events?namespace=octolens", []).status_code == 403
+
     def test_every_process_knows_at_once_that_a_key_has_ended(self, tmp_path: Path) -> None:
         with serve(tmp_path / "data", arguments=("--shards", "2")) as server:
             organizations = [server.organization("unsiloed") for _ in range(6)]
