@@ -313,6 +313,7 @@ if not child:
     assert recording.close()
     os.write(write, json.dumps(told).encode())
     os._exit(0)
+os.close(write)
 os.waitpid(child, 0)
 ids += [recording.record("credit.used", organization, {"amount": 1})]
 print(json.dumps([ids, json.loads(os.read(read, 10_000))]))
@@ -339,6 +340,16 @@ def test_a_fork_sends_its_own_and_its_parent_the_rest_at_the_programs_end(
     assert "of the process that made this meter" in refused
     assert len({*ids, *of_child}) == 6
     assert used(server, organization) == 24
+
+
+def test_the_sending_thread_makes_nothing_that_a_fork_may_find_half_made(
+    server: Server, organization: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with meter(server) as recording:
+        monkeypatch.setattr("ssl.SSLContext", None)
+        monkeypatch.setattr("ssl.create_default_context", None)
+        recording.record("credit.used", organization, {"amount": 1})
+        assert recording.flush(10)
 
 
 def test_many_threads_record_at_once(server: Server, organization: str) -> None:

@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
+
 from .buffer import Buffer, WhenFull
 from .errors import Closed, MeterhouseClientError, SpoolError
 from .events import Ids, stamp
@@ -69,6 +71,7 @@ class Meter:
         self._limits = max_events, max_bytes, WhenFull(when_full)
         self._batching = Batching(batch_events, batch_bytes, linger_s)
         self._timeout_s = timeout_s
+        self._tls = httpx.create_ssl_context()
         self._callbacks = on_problem, on_error
         self._closed = False
         self._spool = Spool(spool) if spool is not None else None
@@ -88,6 +91,7 @@ class Meter:
             self._spool,
             self._batching,
             self._timeout_s,
+            self._tls,
             *self._callbacks,
         )
         self._thread: threading.Thread | None = None

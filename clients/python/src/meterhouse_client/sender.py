@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import random
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,9 @@ class Sender:
     spool: Spool | None
     batching: Batching
     timeout_s: float
+    tls: ssl.SSLContext
+    """Not made by the thread: it would hold locks of OpenSSL meanwhile, and a process that is forked then keeps them
+    for ever."""
     on_problem: Callable[[Problem], None] | None
     on_error: Callable[[MeterhouseClientError], None] | None
     counts: Counts = field(default_factory=Counts)
@@ -111,7 +115,7 @@ class Sender:
         self._giving_up.set()
 
     def _run(self) -> None:
-        with httpx.Client(timeout=self.timeout_s, headers=self.headers) as http:
+        with httpx.Client(timeout=self.timeout_s, headers=self.headers, verify=self.tls) as http:
             while taken := self.buffer.take(self.batching.events, self.batching.bytes, self.batching.linger_s):
                 parts: list[Sequence[Waiting]] = [taken]
                 while parts and not self._giving_up.is_set():
