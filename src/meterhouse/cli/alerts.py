@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from ..domain.alert_rule import Basis
-from .arguments import Json
+from .arguments import Json, given
 from .target import Target, connect
 from .terminal import out, print_json, print_table
 
@@ -100,8 +100,7 @@ def list_alerts(
     limit
         How many at most, up to 1000.
     """
-    asked = {"namespace": namespace, "organization": organization, "state": state, "limit": str(limit)}
-    query = {name: text for name, text in asked.items() if text is not None}
+    query = given(namespace=namespace, organization=organization, state=state, limit=limit)
     with connect(target, engine=False) as client:
         found = client.call("GET", "/v1/alerts", query=query)["alerts"]
     if json:

@@ -11,6 +11,7 @@ from rich.filesize import decimal
 
 from ..domain.export import ExportForm
 from ..settings import from_environment
+from .arguments import given
 from .files import File, keep, open_file
 from .target import Target, connect
 from .terminal import errors
@@ -84,8 +85,7 @@ def export(
     form
         ndjson has a CloudEvent in JSON on each line; parquet a column for each attribute.
     """
-    query = {"namespace": namespace, "organization": organization}
-    chosen = {name: value for name, value in query.items() if value is not None}
+    chosen = given(namespace=namespace, organization=organization)
     with (
         connect(target, engine=True) as client,
         closing(client.download("/v1/export", chosen, _ACCEPT[form])) as chunks,

@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from ..domain.catalog import CatalogError
 from ..domain.catalog_version import CatalogFormat, decode_catalog
-from .arguments import Json
+from .arguments import Json, given
 from .target import Target, connect
 from .terminal import Failed, encode_json, out, print_json, print_table
 
@@ -90,8 +90,7 @@ def apply(
     onto
         The version that it replaces: fails when another is the newest.
     """
-    query = {name: str(value) for name, value in (("onto", onto), ("reason", reason)) if value is not None}
-    _print_outcome(_put(target, file, query, since, backfill), json=json)
+    _print_outcome(_put(target, file, given(onto=onto, reason=reason), since, backfill), json=json)
 
 
 @catalog.command
@@ -123,9 +122,7 @@ def _put(target: Target, file: Path, query: dict[str, str], since: str | None, b
         raise Failed(str(wrong)) from None
     if not isinstance(namespace, str):
         raise Failed(f"{file}: namespace is missing: it says whose catalog this is")
-    asked = [*query.items(), *(("backfill", meter) for meter in backfill)]
-    if since is not None:
-        asked.append(("since", since))
+    asked = [*query.items(), *given(since=since).items(), *(("backfill", meter) for meter in backfill)]
     with connect(target, engine=False) as client:
         path = f"/v1/namespaces/{namespace}/catalog"
         return client.call("PUT", path, text.encode(), query=tuple(asked), media_type=f"application/{written}")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from ..domain.operator_key import Role
-from .arguments import Json
+from .arguments import Json, given
 from .target import Target, connect
 from .terminal import print_json, print_table
 
@@ -114,10 +114,9 @@ def audit(
     before
         Only entries with a smaller number.
     """
-    asked = {"organization": organization, "namespace": namespace, "actor": actor, "action": action, "before": before}
-    query = {name: str(value) for name, value in asked.items() if value is not None}
+    about = given(organization=organization, namespace=namespace, actor=actor, action=action)
     with connect(target, engine=False) as client:
-        found = client.call("GET", "/v1/audit-log", query={**query, "limit": str(limit)})
+        found = client.call("GET", "/v1/audit-log", query=about | given(before=before, limit=limit))
     if json:
         print_json(found)
         return

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from .arguments import Json
+from .arguments import Json, given
 from .target import Target, connect
 from .terminal import out, print_json, print_table
 
@@ -142,8 +142,7 @@ def list_deliveries(
     limit
         How many at most, up to 1000.
     """
-    asked = {"namespace": namespace, "endpoint": endpoint, "organization": organization, "status": status}
-    query = {name: text for name, text in asked.items() if text is not None} | {"limit": str(limit)}
+    query = given(namespace=namespace, endpoint=endpoint, organization=organization, status=status, limit=limit)
     with connect(target, engine=False) as client:
         found = client.call("GET", "/v1/deliveries", query=query)["deliveries"]
     _print_deliveries(f"Deliveries to {endpoint}", found, json)

@@ -80,8 +80,8 @@ class Buffer:
         return True
 
     def take(self, most_events: int, most_bytes: int, linger_s: float) -> list[Waiting]:
-        """The next events to be sent together: when there are so many, or the oldest has waited so long. None when
-        the meter is closed and none are left."""
+        """The next events to be sent together: when there are so many, or the oldest has waited so long. Empty
+        when the meter is closed and none are left."""
         with self._changed:
             while True:
                 if self._waiting:

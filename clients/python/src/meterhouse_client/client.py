@@ -32,8 +32,8 @@ class Check:
     answer: Mapping[str, Any]
 
 
-def _usage_path(organization: str) -> str:
-    return f"/v1/organizations/{quote(organization, safe='')}/usage"
+def _path(organization: str, what: str) -> str:
+    return f"/v1/organizations/{quote(organization, safe='')}/{what}"
 
 
 def _query(meters: str | Sequence[str], asked: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -86,19 +86,36 @@ def _options(url: str, key: str, timeout_s: float) -> dict[str, Any]:
     return {"base_url": url, "headers": headers, "timeout": timeout_s}
 
 
-def _event(
+def _encoded(options: dict[str, Any]) -> dict[str, Any]:
+    """What httpx is to send: amounts and events in a body as they are written."""
+    if "json" not in options:
+        return options
+    content = msgspec.json.encode(options.pop("json"))
+    return options | {"content": content, "headers": {"content-type": "application/json"}}
+
+
+def _draft(
+    meter: str, amount: Amount, properties: Mapping[str, str], expires_in_s: int, name: str | None
+) -> dict[str, Any]:
+    """A reservation that is asked for."""
+    return _question(meter, amount, properties) | {"id": name or _ids.new(), "expires_in_seconds": expires_in_s}
+
+
+def _commitment(
     source: str,
     organization: str,
     event_type: str,
     data: Mapping[str, Any] | None,
     *,
+    amount: Amount | None,
     at: datetime | None,
     name: str | None,
-) -> Any:
+) -> dict[str, Any]:
+    """The event that uses a reservation."""
     event = stamp(
         _ids, source=source, event_type=event_type, organization=organization, data=data, at=at, event_id=name
     )
-    return msgspec.Raw(event.body)
+    return {"event": msgspec.Raw(event.body), **({} if amount is None else {"amount": str(amount)})}
 
 
 class Client:
@@ -111,7 +128,7 @@ class Client:
 
     def usage(self, organization: str, **query: Any) -> Any:
         """`GET /v1/organizations/{id}/usage`: every meter with its limit; numbers are exact."""
-        return self._ask("GET", _usage_path(organization), params=_query((), query))
+        return self._ask("GET", _path(organization, "usage"), params=_query((), query))
 
     def query(self, meters: str | Sequence[str], **query: Any) -> Any:
         """`GET /v1/query` with its parameters by name; `from_` stands for `from`, and `filters` is a dictionary."""
@@ -120,8 +137,7 @@ class Client:
     def check(self, organization: str, meter: str, amount: Amount = 1, **properties: str) -> Check:
         """Whether there is room for an amount; nothing is held. `properties` are those that limits are told apart
         by."""
-        path = f"/v1/organizations/{quote(organization, safe='')}/check"
-        return _check(self._ask("POST", path, json=_question(meter, amount, properties)))
+        return _check(self._ask("POST", _path(organization, "check"), json=_question(meter, amount, properties)))
 
     def reserve(
         self,
@@ -135,17 +151,14 @@ class Client:
     ) -> Reservation:
         """Holds an amount: `with client.reserve("acme", "tokens", 500) as held: … held.commit("llm.call", {…})`. What
         is not committed is let go. Raises `QuotaExceeded` where there is no room."""
-        path = f"/v1/organizations/{quote(organization, safe='')}/reservations"
-        asked = _question(meter, amount, properties) | {"id": id or _ids.new(), "expires_in_seconds": expires_in_s}
+        path = _path(organization, "reservations")
+        asked = _draft(meter, amount, properties, expires_in_s, id)
         made = self._ask("POST", path, json=asked)
         return Reservation(self, f"{path}/{quote(made['id'], safe='')}", organization, made)
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
-        if "json" in options:
-            options["content"] = msgspec.json.encode(options.pop("json"))
-            options["headers"] = {"content-type": "application/json"}
         try:
-            return _read(self._http.request(method, path, **options))
+            return _read(self._http.request(method, path, **_encoded(options)))
         except httpx.HTTPError as failure:
             raise Unreachable(f"{method} {path}: {type(failure).__name__}: {failure}") from failure
 
@@ -187,8 +200,8 @@ class Reservation:
     ) -> None:
         """Stores the event that uses it, at once; the rest is let go. With `amount`, an event that comes to something
         else is refused."""
-        event = _event(self._client._source, self._organization, event_type, data, at=at, name=id)
-        body = {"event": event, **({} if amount is None else {"amount": str(amount)})}
+        source = self._client._source
+        body = _commitment(source, self._organization, event_type, data, amount=amount, at=at, name=id)
         self._client._ask("POST", f"{self._path}/commit", json=body)
         self._open = False
 
@@ -223,7 +236,7 @@ class AsyncClient:
 
     async def usage(self, organization: str, **query: Any) -> Any:
         """See `Client.usage`."""
-        return await self._ask("GET", _usage_path(organization), params=_query((), query))
+        return await self._ask("GET", _path(organization, "usage"), params=_query((), query))
 
     async def query(self, meters: str | Sequence[str], **query: Any) -> Any:
         """See `Client.query`."""
@@ -231,8 +244,7 @@ class AsyncClient:
 
     async def check(self, organization: str, meter: str, amount: Amount = 1, **properties: str) -> Check:
         """See `Client.check`."""
-        path = f"/v1/organizations/{quote(organization, safe='')}/check"
-        return _check(await self._ask("POST", path, json=_question(meter, amount, properties)))
+        return _check(await self._ask("POST", _path(organization, "check"), json=_question(meter, amount, properties)))
 
     def reserve(
         self,
@@ -245,15 +257,12 @@ class AsyncClient:
         **properties: str,
     ) -> AsyncReservation:
         """See `Client.reserve`: `async with client.reserve(…) as held: … await held.commit(…)`."""
-        asked = _question(meter, amount, properties) | {"id": id or _ids.new(), "expires_in_seconds": expires_in_s}
+        asked = _draft(meter, amount, properties, expires_in_s, id)
         return AsyncReservation(self, organization, asked)
 
     async def _ask(self, method: str, path: str, **options: Any) -> Any:
-        if "json" in options:
-            options["content"] = msgspec.json.encode(options.pop("json"))
-            options["headers"] = {"content-type": "application/json"}
         try:
-            return _read(await self._http.request(method, path, **options))
+            return _read(await self._http.request(method, path, **_encoded(options)))
         except httpx.HTTPError as failure:
             raise Unreachable(f"{method} {path}: {type(failure).__name__}: {failure}") from failure
 
@@ -280,7 +289,7 @@ class AsyncReservation:
         self._client = client
         self._organization = organization
         self._asked = asked
-        self._path = f"/v1/organizations/{quote(organization, safe='')}/reservations"
+        self._path = _path(organization, "reservations")
         self._open = False
         self.id: str = asked["id"]
 
@@ -294,8 +303,8 @@ class AsyncReservation:
         id: str | None = None,
     ) -> None:
         """See `Reservation.commit`."""
-        event = _event(self._client._source, self._organization, event_type, data, at=at, name=id)
-        body = {"event": event, **({} if amount is None else {"amount": str(amount)})}
+        source = self._client._source
+        body = _commitment(source, self._organization, event_type, data, amount=amount, at=at, name=id)
         await self._client._ask("POST", f"{self._path}/{quote(self.id, safe='')}/commit", json=body)
         self._open = False
 
