@@ -21,12 +21,13 @@ from .cluster.divided_ingest import divided
 from .cluster.peers import Peers
 from .cluster.spanning_snapshots import SpanningSnapshots
 from .cluster.spanning_store import SpanningStore
-from .contracts import configured, installed, refuse_unknown
+from .contracts import Contracts, load_contracts
 from .contracts.contract import Contract
 from .domain.errors import Invalid
 from .domain.listing import CursorSeal
 from .domain.shards import Seat
-from .http.app import MakePages, Metering, create_app
+from .http.app import MakePages, create_app
+from .http.metering import Metering
 from .http.portal_tokens import PortalTokens
 from .key_policies import KeyPolicies, token_verifiers
 from .ports.chunks import Chunks
@@ -116,7 +117,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
             catalog_changes=CatalogChanges(ground.catalogs, ground.ledger, read_version, ground.clock),
             operators=operators,
             contracts=ground.contracts,
-            verifiers=token_verifiers(ground.contracts, ground.clock),
+            verifiers=token_verifiers(ground.contracts.of_organizations, ground.clock),
             rate_limits=RateLimits(ground.ledger, metering.migration.changing if metering is not None else nullcontext),
             portal_tokens=portal_tokens,
             metering=metering,
@@ -139,7 +140,7 @@ def open_meterhouse(settings: Settings, *, engine: bool = True, place: Place | N
             admin_key=admin_key,
             generated_admin_key=settings.admin_key is None,
             catalogs=ground.catalogs,
-            contracts=ground.contracts,
+            contracts=ground.contracts.of_organizations,
             announce=ground.standing.ground.announce,
             interrupt=metering.store.interrupt if metering is not None else lambda: None,
             begin=metering.begin if metering is not None else lambda: None,
@@ -154,7 +155,7 @@ class _Ground:
 
     settings: Settings
     catalogs: Catalogs
-    contracts: dict[str, Contract]
+    contracts: Contracts
     clock: Clock
     standing: Standing
     ledger: SqlLedger
@@ -167,8 +168,7 @@ class _Ground:
 
 def _open_ground(settings: Settings, place: Place | None, cleanup: ExitStack) -> _Ground:
     catalogs = load_catalogs(settings.catalogs)
-    contracts = {name: configured(contract, settings.contract_options) for name, contract in installed().items()}
-    refuse_unknown(settings.contract_options, contracts.values(), VARIABLES)
+    contracts = load_contracts(settings.contract_options, VARIABLES)
     clock = FrozenClock(settings.now) if settings.now is not None else SystemClock()
     standing = stand(settings, place)
     cleanup.callback(standing.ground.close)
@@ -177,7 +177,7 @@ def _open_ground(settings: Settings, place: Place | None, cleanup: ExitStack) ->
     if standing.addresses is not None:
         peers = Peers(standing.addresses, seat, ledger.secret("node", os.urandom(32)))
     grace = timedelta(days=settings.purge_after_days) if settings.purge_after_days else None
-    accounts = Accounts(ledger, catalogs, KeyPolicies(catalogs, contracts), clock, os.urandom, grace)
+    accounts = Accounts(ledger, catalogs, KeyPolicies(catalogs, contracts.of_organizations), clock, os.urandom, grace)
     webhooks = Webhooks(accounts, settings.webhook_addresses == "any", os.urandom)
     return _Ground(settings, catalogs, contracts, clock, standing, ledger, accounts, grace, seat, peers, webhooks)
 
@@ -296,5 +296,5 @@ def _pages(ground: _Ground, metering: Metering, portal_tokens: PortalTokens) -> 
         alert_rules=AlertRules(ground.accounts),
         webhooks=ground.webhooks,
         wake=metering.deliverer.wake,
-        contracts=ground.contracts,
+        contracts=ground.contracts.of_organizations,
     ).routers

@@ -19,12 +19,13 @@ import httpx
 
 from meterhouse.alerting import assemble_alerting
 from meterhouse.catalog_files import load_catalogs, read_version
-from meterhouse.contracts import configured, installed
+from meterhouse.contracts import Contracts, configured, installed
 from meterhouse.contracts.contract import Contract
 from meterhouse.domain.event_parser import parse_event
 from meterhouse.domain.listing import CursorSeal
 from meterhouse.domain.shards import Seat
-from meterhouse.http.app import Metering, create_app
+from meterhouse.http.app import create_app
+from meterhouse.http.metering import Metering
 from meterhouse.http.portal_tokens import PortalTokens
 from meterhouse.services.accounts import Accounts, KeyPolicy
 from meterhouse.services.alerts import AlertRules
@@ -209,7 +210,7 @@ def twins_at(
             catalogs=catalogs,
             catalog_changes=CatalogChanges(catalogs, ledger, read_version, clock),
             operators=Operators(ledger, catalogs, clock, os.urandom),
-            contracts=contracts,
+            contracts=Contracts(contracts, ()),
             verifiers={"onepin": tokens.get},
             rate_limits=RateLimits(ledger),
             metering=metering,

@@ -18,6 +18,18 @@ from typing import Any
 
 import pytest
 
+from meterhouse.domain.event_search import (
+    AllOf,
+    AnyOf,
+    Attribute,
+    Comparison,
+    EventSearch,
+    Moment,
+    MomentTest,
+    Not,
+    OneOf,
+    TextTest,
+)
 from meterhouse.domain.export import ExportForm, Selection
 from meterhouse.domain.listing import EventPosition, EventQuery, PropertyMatch
 from meterhouse.domain.meter import BY_ORGANIZATION, Aggregation, GroupSet, Meter, MeterQuery, StateWindow
@@ -144,6 +156,20 @@ def samples() -> dict[str, Statement]:
         "read.FirstEventQuery": log.FirstEventQuery("ns", "acme"),
         "read.ListEventsQuery": log.ListEventsQuery(listed, corrected=True),
         "read.PropertyMatchQuery": log.PropertyMatchQuery(PropertyMatch("ns", "acme", "user.id", "u1"), 9, 100),
+        "read.SearchEventsQuery": MODULES["read.search_queries"].SearchEventsQuery(
+            EventSearch(
+                "ns",
+                AllOf(
+                    (
+                        TextTest(Attribute.ID, Comparison.LIKE, "a%"),
+                        Not(OneOf(Attribute.ORGANIZATION, ("acme", "globex"))),
+                        AnyOf((MomentTest(Moment.STORED_AT, Comparison.GREATER_OR_EQUAL, MIDNIGHT),)),
+                    )
+                ),
+                50,
+                (NOON, "acme", "gateway", "e1"),
+            )
+        ),
         "read.ExportQuery, ndjson": log.ExportQuery(Selection("ns", "acme"), ExportForm.NDJSON, 9),
         "read.ExportQuery, parquet": log.ExportQuery(Selection(None, None), ExportForm.PARQUET, 9),
         "dedup.EventsBetweenHashes": MODULES["dedup.identity_queries"].EventsBetweenHashes([(1, 2), (5, 9)]),

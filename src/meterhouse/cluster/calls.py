@@ -12,6 +12,7 @@ import msgspec
 from ..domain import errors
 from ..domain.errors import MeterhouseError
 from ..domain.event import Event, Identity
+from ..domain.event_search import EventSearch
 from ..domain.listing import EventPosition, StoredEvent
 from ..domain.loss import Loss
 from ..domain.meter import Measure, MeterQuery, Ranking
@@ -58,6 +59,7 @@ CALLS: Mapping[str, Call] = {
     "partials": Call(tuple[MeterQuery], dict[PartialKey, Partial]),
     "rank": Call(tuple[MeterQuery, int], Ranking),
     "rebuild": Call(tuple[()], None),
+    "search": Call(tuple[EventSearch], list[StoredEvent]),
     "voided": Call(tuple[list[StoredEvent]], set[EventPosition]),
     "watermark": Call(tuple[()], int),
 }

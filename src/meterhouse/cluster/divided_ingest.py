@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 import msgspec
@@ -65,8 +65,7 @@ class DividedIngest:
         gathering = _Gathering(parts, done)
         for shard, part in parts.items():
             content = b"\n".join(part.raws) if body.lines else b"[" + b",".join(part.raws) + b"]"
-            part_of_body = Body(body.namespace, content, body.lines, body.organization, body.enforced)
-            self._submit_part(shard, part_of_body, gathering.expect(shard))
+            self._submit_part(shard, replace(body, content=content), gathering.expect(shard))
 
     def _parts(self, body: Body) -> dict[int, _Part]:
         seat = self._seat

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ..domain.event import Event, Identity
+from ..domain.event_search import EventSearch, rank_of
 from ..domain.export import ExportForm, Selection
 from ..domain.listing import EventPosition, StoredEvent
 from ..domain.loss import Loss
@@ -66,6 +67,11 @@ class SpanningStore:
     def find_named(self, namespace: str, names: Sequence[tuple[str, str]]) -> list[StoredEvent]:
         """See `ports.WholeStore`."""
         return [stored for found in self._all("find_named", namespace, list(names)) for stored in found]
+
+    def search(self, search: EventSearch) -> list[StoredEvent]:
+        """See `ports.WholeStore`."""
+        found = [stored for some in self._all("search", search) for stored in some]
+        return sorted(found, key=rank_of, reverse=not search.oldest_first)[: search.limit]
 
     def voided(self, stored: Sequence[StoredEvent]) -> set[EventPosition]:
         """See `ports.WholeStore`."""

@@ -58,8 +58,10 @@ def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
         if meter.slug in meters:
             raise reader.error(f"two meters have the slug {meter.slug!r}; a slug names one meter")
         meters[meter.slug] = meter
-    if not meters:
-        raise reader.error("no [[meters]]: a catalog needs at least one meter")
+    if not meters and "meters" not in document:
+        raise reader.error(
+            "no [[meters]]: a catalog needs at least one; write `meters = []` for one that gets them later"
+        )
     pools = reader.pools(document, meters)
     reader.refuse_limits_of_nothing(document, {*meters, *pools})
     plans: dict[str, Plan] = {}

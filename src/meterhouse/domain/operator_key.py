@@ -19,6 +19,9 @@ class Role(StrEnum):
     """See everything but the audit log, backups and operator keys."""
     INGEST = "ingest"
     """Send the events of a namespace, and reserve and check for its organizations; nothing else."""
+    NAMESPACE = "namespace"
+    """Send the events of a namespace, read its usage and change what it has, by the contracts that speak for a whole
+    namespace; of our own API what `INGEST` may."""
     OPERATE = "operate"
     """Read and ingest, and change organizations, their subscriptions, keys and grants, corrections, alerts and
     webhooks."""
@@ -30,9 +33,13 @@ class Role(StrEnum):
         return needed in _INCLUDED[self]
 
 
+OF_A_NAMESPACE = frozenset({Role.INGEST, Role.NAMESPACE})
+"""Roles whose keys are each for one namespace."""
+
 _INCLUDED = {
     Role.READ: {Role.READ},
     Role.INGEST: {Role.INGEST},
+    Role.NAMESPACE: {Role.INGEST, Role.NAMESPACE},
     Role.OPERATE: {Role.READ, Role.INGEST, Role.OPERATE},
     Role.ADMIN: set(Role),
 }

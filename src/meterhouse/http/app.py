@@ -14,34 +14,22 @@ from litestar.plugins.core import MsgspecDIPlugin
 from litestar.types import ASGIApp
 
 from ..cluster.peers import Peers
-from ..contracts.contract import Contract, Refusal
+from ..contracts import Contracts
+from ..contracts.contract import Refusal
 from ..domain.errors import MeterhouseError
 from ..domain.organization import hash_secret
 from ..domain.shards import Elsewhere
-from ..ports.chunks import Chunks
 from ..ports.clock import Clock
-from ..ports.event_store import EventStore
 from ..ports.members import Members
-from ..ports.whole_store import WholeStore
 from ..services.accounts import Accounts
-from ..services.alerts import AlertRules, AlertWorker
+from ..services.alerts import AlertRules
 from ..services.catalog_changes import CatalogChanges
 from ..services.catalogs import Catalogs
-from ..services.corrections import Corrections
 from ..services.enforcement import Enforcement
-from ..services.erasures import Erasures
-from ..services.event_explanations import EventExplanations
-from ..services.forecasts import Forecasts
 from ..services.grants import Grants
-from ..services.ingest import Ingest
-from ..services.migration import Migration
 from ..services.operators import Operators
-from ..services.price_previews import PricePreviews
 from ..services.rate_limits import RateLimits
-from ..services.reservations import Reservations
-from ..services.usage import Usage
-from ..services.usage_queries import UsageQueries
-from ..services.webhooks import Deliverer, Webhooks
+from ..services.webhooks import Webhooks
 from . import problems
 from .alerts import alerts_router
 from .attempts import Attempts
@@ -56,7 +44,7 @@ from .corrections import corrections_router
 from .documents import documents_router, openapi_config
 from .erasures import erasures_router
 from .event_explanations import stories_router
-from .events import BodyTaker, IngestEndpoint, events_router
+from .events import IngestEndpoint, events_router
 from .fast_checks import CheckFastPath
 from .forwarding import Forwarding, note_elsewhere
 from .grants import grants_router
@@ -64,7 +52,9 @@ from .health import Health, health_router
 from .holding import WhileHolding
 from .keys import keys_router
 from .metered_events import MeteredEvents
+from .metering import Metering
 from .migration import WhileServing, migration_router
+from .namespace_contracts import NamespaceContracts
 from .namespaces import namespaces_router
 from .observability import Metrics, Observability
 from .operator_keys import operator_keys_router
@@ -92,37 +82,6 @@ MakePages: TypeAlias = Callable[[Authentication, Health, Enforcement, CatalogCha
 
 
 @dataclass(frozen=True, slots=True)
-class Metering:
-    """The part that needs the event store."""
-
-    store: EventStore
-    whole: WholeStore
-    ingest: Ingest
-    intake: BodyTaker
-    usage: Usage
-    queries: UsageQueries
-    previews: PricePreviews
-    forecasts: Forecasts
-    corrections: Corrections
-    stories: EventExplanations
-    erasures: Erasures
-    enforcement: Enforcement
-    reservations: Reservations
-    alert_worker: AlertWorker
-    deliverer: Deliverer
-    migration: Migration
-    back_up: Callable[[], Chunks]
-    """All of it."""
-    back_up_shard: Callable[[], Chunks]
-    """What this process has, without the ledger."""
-
-    def begin(self) -> None:
-        """Begins what a server does by itself."""
-        self.alert_worker.begin()
-        self.deliverer.begin()
-
-
-@dataclass(frozen=True, slots=True)
 class Apps:
     """The application, and what is beside it where there are several shards."""
 
@@ -143,7 +102,7 @@ def create_app(
     catalogs: Catalogs,
     catalog_changes: CatalogChanges,
     operators: Operators,
-    contracts: dict[str, Contract],
+    contracts: Contracts,
     verifiers: Mapping[str, Callable[[str], Mapping[str, Any] | None]],
     portal_tokens: PortalTokens,
     rate_limits: RateLimits,
@@ -180,7 +139,7 @@ def create_app(
         catalogs_router(catalog_changes, authentication, bodies),
         operator_keys_router(operators, accounts.ledger, authentication),
         health_router(accounts.ledger, health, metrics),
-        documents_router(version, contracts),
+        documents_router(version, contracts.of_organizations),
     ]
     endpoints = answers = ingest_endpoint = None
     if metering is not None:
@@ -189,11 +148,21 @@ def create_app(
         metrics.watch(metering.ingest, [catalog.namespace for catalog in catalogs])
         metering.enforcement.on_decision = metrics.count_decision
         metrics.watch_alerts(metering.alert_worker, metering.deliverer, clock)
-        answers = ResponseCache(metering.store, accounts.ledger, contracts.values(), answer_cache_bytes)
-        endpoints = ContractEndpoints(
-            contracts, accounts, catalogs, metering.usage, rate_limits, verifiers, clock, answers, metrics
+        answers = ResponseCache(
+            metering.store, accounts.ledger, contracts.of_organizations.values(), answer_cache_bytes
         )
-        refusals = QuotaRefusals(contracts, catalogs)
+        endpoints = ContractEndpoints(
+            contracts.of_organizations,
+            accounts,
+            catalogs,
+            metering.usage,
+            rate_limits,
+            verifiers,
+            clock,
+            answers,
+            metrics,
+        )
+        refusals = QuotaRefusals(contracts.of_organizations, catalogs)
         usage = UsageEndpoints(readers, refusals, metering.usage, metering.forecasts)
         listing = MeteredEvents(readers, metering.usage)
         ingest_endpoint = IngestEndpoint(metering.intake, metrics)
@@ -211,9 +180,12 @@ def create_app(
             portal_links_router(accounts, portal_tokens, clock, authentication),
         ]
         routers += [events, usage.router(), BalanceEndpoints(readers, metering.usage).router(), listing.router()]
-        routers += [rollups_router(metering.whole, authentication), endpoints.router()]
-        routers.append(backup_export_router(metering.whole, metering.back_up, authentication))
-        routers.append(migration_router(metering.migration, authentication))
+        routers += [
+            rollups_router(metering.whole, authentication),
+            endpoints.router(),
+            backup_export_router(metering.whole, metering.back_up, authentication),
+            migration_router(metering.migration, authentication),
+        ]
 
     def unrouted(request: HttpRequest, error: HTTPException) -> Response[bytes]:
         """No such path, or another method: in the shape of the contract that owns the path."""
@@ -241,10 +213,20 @@ def create_app(
     def of_contract(path: str) -> bool:
         return endpoints is not None and endpoints.owner(path) is not None
 
-    app: ASGIApp = CrossOrigin(Head(litestar, of_contract), cors_origins, portal_tokens, of_contract)
+    app: ASGIApp = litestar
+    if metering is not None and ingest_endpoint is not None:
+        app = NamespaceContracts(
+            app,
+            contracts.of_namespaces,
+            metering.services(accounts, grants, catalog_changes),
+            authentication=authentication,
+            bodies=bodies,
+            ingest=ingest_endpoint,
+            clock=clock,
+        )
+    app = CrossOrigin(Head(app, of_contract), cors_origins, portal_tokens, of_contract)
     if answers is not None and ingest_endpoint is not None:
-        app = ResponseCacheMiddleware(app, answers, metrics, clock)
-        app = CheckFastPath(app, reservations, authentication)
+        app = CheckFastPath(ResponseCacheMiddleware(app, answers, metrics, clock), reservations, authentication)
         app = IngestFastPath(app, ingest_endpoint, authentication, max_body_bytes)
     of_shards: ASGIApp | None = None
     if peers is not None and metering is not None and answers is not None and health is not None:

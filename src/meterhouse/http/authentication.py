@@ -86,6 +86,25 @@ class Authentication:
             return operator
         return self._holder(secret, scope)
 
+    def namespace_of(self, secret: str, scope: Scope, role: Role) -> str:
+        """The namespace of an operator's key that is for one, and has the role: see `operator_guard`. Raises
+        `Unauthorized`, `TooManyFailures` and `Forbidden`."""
+        if self._is_admin_key(secret, scope):
+            operator = THE_ADMIN_KEY
+        elif (found := self.operators.resolve(secret)) is not None:
+            self.attempts.succeeded(hash_secret(secret))
+            operator = found
+        else:
+            self.attempts.failed(_address(scope))
+            raise Unauthorized("this key is not valid")
+        if operator.namespace is None or not operator.role.may(role):
+            raise Forbidden(
+                f"this needs an operator key with the role {role}, for one namespace: "
+                f"meterhouse operator-key add NAME --role {role} --namespace NAMESPACE"
+            )
+        scope["state"]["operator"] = operator
+        return operator.namespace
+
     def _holder(self, secret: str, scope: Scope) -> Caller:
         caller = self.accounts.resolve(secret, list(self.accounts.policies))
         if caller is None or caller.organization.deleted_at is not None:
@@ -148,9 +167,9 @@ def _address(scope: Scope) -> str:
     return client[0] if client else ""
 
 
-def operator_of(request: Connection) -> Operator:
+def operator_of(scope: Scope) -> Operator:
     """The operator that a request was admitted for."""
-    operator: Operator = request.scope["state"]["operator"]
+    operator: Operator = scope["state"]["operator"]
     return operator
 
 
@@ -177,7 +196,7 @@ def _acts(request: Connection, clock: Clock) -> None:
     """What is changed from here on is in the audit log as the operator's doing."""
     if not _reads(request):
         action = getattr(request.scope["route_handler"], "operation_id", None) or request.scope["path_template"]
-        begin_act(request.scope, operator_of(request), str(action), clock)
+        begin_act(request.scope, operator_of(request.scope), str(action), clock)
 
 
 def begin_act(scope: Scope, operator: Operator, action: str, clock: Clock) -> None:

@@ -33,12 +33,18 @@ class Bodies:
 
     @asynccontextmanager
     async def reading(self, request: HttpRequest) -> AsyncIterator[bytes]:
-        """The body of a request, decompressed; what it takes is given back in the end. Raises `TooLarge`, and
-        `Overloaded` when too much is held already: one that finds nobody else is taken, whatever its size."""
+        """What `decoding` gives of the body of a request."""
+        async with self.decoding(request.stream(), request.headers.get("content-encoding", "identity")) as body:
+            yield body
+
+    @asynccontextmanager
+    async def decoding(self, stream: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
+        """A body, decompressed; what it takes is given back in the end. Raises `TooLarge`, and `Overloaded` when too
+        much is held already: one that finds nobody else is taken, whatever its size."""
         share = _Share(self)
         try:
-            body = await self._received(request, share)
-            coding = request.headers.get("content-encoding", "identity").strip().lower()
+            body = await self._received(stream, share)
+            coding = coding.strip().lower()
             if coding == "identity":
                 yield body
             elif len(body) <= SMALL_BODY_BYTES // 8:
@@ -48,9 +54,9 @@ class Bodies:
         finally:
             share.give_back()
 
-    async def _received(self, request: HttpRequest, share: _Share) -> bytes:
+    @staticmethod
+    async def _received(stream: AsyncIterator[bytes], share: _Share) -> bytes:
         pieces: list[bytes] = []
-        stream = request.stream()
         try:
             async for piece in stream:
                 share.take(len(piece))

@@ -170,7 +170,7 @@ def catalogs_router(changes: CatalogChanges, authentication: Authentication, bod
             reason,
         )
         return json_response(
-            _outcome(await asyncio.to_thread(changes.apply, draft, operator_of(request).name, dry_run=dry_run))
+            _outcome(await asyncio.to_thread(changes.apply, draft, operator_of(request.scope).name, dry_run=dry_run))
         )
 
     @get(
@@ -217,7 +217,7 @@ def catalogs_router(changes: CatalogChanges, authentication: Authentication, bod
     ) -> Response[bytes]:
         """Makes an earlier version the newest one again, as it was, with what its meters meant then."""
         outcome = await asyncio.to_thread(
-            changes.roll_back, namespace, data.version, operator_of(request).name, data.reason, dry_run=dry_run
+            changes.roll_back, namespace, data.version, operator_of(request.scope).name, data.reason, dry_run=dry_run
         )
         return json_response(_outcome(outcome))
 

@@ -121,6 +121,11 @@ class IngestEndpoint:
 
     async def report(self, namespace: str, pending: asyncio.Future[Report]) -> tuple[int, bytes]:
         """The status and the report as JSON, counted, when it is there; raises what the commit raised."""
+        report = await self.counted(namespace, pending)
+        return status_of(report), msgspec.json.encode(report)
+
+    async def counted(self, namespace: str, pending: asyncio.Future[Report]) -> Report:
+        """The report, counted, when it is there; raises what the commit raised."""
         report = await pending
         self._arrivals.count(namespace, report)
         for outcome, counter in self._counters_of(namespace):
@@ -128,7 +133,7 @@ class IngestEndpoint:
                 counter.inc(count)
         if report.unmatched:
             self._unmatched.inc(report.unmatched)
-        return status_of(report), msgspec.json.encode(report)
+        return report
 
     def _counters_of(self, namespace: str) -> list[tuple[str, Counter]]:
         if (counters := self._counters.get(namespace)) is None:

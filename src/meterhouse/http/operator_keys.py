@@ -90,7 +90,7 @@ def operator_keys_router(operators: Operators, audit_log: AuditLog, authenticati
         """Makes a key with a role. The secret is shown this once."""
         expires_at = None if data.expires_at is None else instant_of("expires_at", data.expires_at)
         draft = OperatorKeyDraft(data.name, data.role, data.namespace, expires_at)
-        made = await asyncio.to_thread(operators.create, draft, operator_of(request).name)
+        made = await asyncio.to_thread(operators.create, draft, operator_of(request.scope).name)
         return _created(*made)
 
     @get("/v1/operator-keys", operation_id="listOperatorKeys", tags=["Operator keys"])
@@ -109,7 +109,7 @@ def operator_keys_router(operators: Operators, audit_log: AuditLog, authenticati
     ) -> Response[bytes]:
         """Makes a key of the same name and role; the one that it replaces is good for `overlap_seconds` more."""
         overlap = timedelta(seconds=(data or OperatorKeyRotation()).overlap_seconds)
-        made = await asyncio.to_thread(operators.rotate, key_id, overlap, operator_of(request).name)
+        made = await asyncio.to_thread(operators.rotate, key_id, overlap, operator_of(request.scope).name)
         return _created(*made)
 
     @delete("/v1/operator-keys/{key_id:str}", operation_id="revokeOperatorKey", tags=["Operator keys"])

@@ -107,13 +107,19 @@ def encode_problem(status: int, code: str, detail: str, request_id: str) -> byte
 
 def meterhouse_error(request: HttpRequest, error: MeterhouseError) -> Response[bytes]:
     """What a user got wrong."""
+    status, detail, headers = described_error(error)
+    return problem(request, status, error.code, detail, headers)
+
+
+def described_error(error: MeterhouseError) -> tuple[int, str, dict[str, str]]:
+    """The status of an error, what is said of it, and headers."""
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 400)
     detail = str(error)
     if (told := next((told for kind, told in _OURS.items() if isinstance(error, kind)), None)) is not None:
         _log.error(told, reason=detail)
         detail = f"{told}: the operator has to see to it; the log has more under this request_id"
     after = error.retry_after_s if isinstance(error, Overloaded | InsufficientStorage | NotYet | Unavailable) else None
-    return problem(request, status, error.code, detail, {"Retry-After": str(after)} if after else None)
+    return status, detail, {"Retry-After": str(after)} if after else {}
 
 
 def http_error(request: HttpRequest, error: HTTPException) -> Response[bytes]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..domain.event import Event, Identity
+from ..domain.event_search import EventSearch
 from ..domain.export import ExportForm, Selection
 from ..domain.listing import EventPosition, EventQuery, StoredEvent
 from .chunks import Chunks
@@ -33,6 +34,10 @@ class EventLog(Protocol):
     def list_events(self, query: EventQuery) -> list[StoredEvent]:
         """The first `limit` events of the query, newest first: by time, among equals the last stored first. With
         `after`, the events next to that position on its newer side, also newest first."""
+        ...
+
+    def search(self, search: EventSearch) -> list[StoredEvent]:
+        """The events that a search finds, in its order. Their `numbers` are empty."""
         ...
 
     def count(self) -> int:

@@ -7,6 +7,7 @@ from typing import Protocol
 from .alerts import AlertLedger
 from .audit_log import AuditLog
 from .catalog_versions import CatalogVersions
+from .contract_records import ContractRecords
 from .ended_sessions import EndedSessions
 from .grants import Grants
 from .keys import Keys
@@ -26,6 +27,7 @@ class Ledger(
     AuditLog,
     AlertLedger,
     WebhookLedger,
+    ContractRecords,
     RequestCounts,
     EndedSessions,
     LedgerChanges,

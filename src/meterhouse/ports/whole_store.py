@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..domain.event import Event, Identity
+from ..domain.event_search import EventSearch
 from ..domain.export import ExportForm, Selection
 from ..domain.listing import EventPosition, StoredEvent
 from ..domain.loss import Loss
@@ -28,6 +29,10 @@ class WholeStore(Protocol):
         ...
 
     def find_named(self, namespace: str, names: Sequence[tuple[str, str]]) -> list[StoredEvent]:
+        """See `ports.EventLog`."""
+        ...
+
+    def search(self, search: EventSearch) -> list[StoredEvent]:
         """See `ports.EventLog`."""
         ...
 

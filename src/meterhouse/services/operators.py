@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..domain.errors import Invalid, NotFound
-from ..domain.operator_key import OPERATOR_KEYS, Operator, OperatorKey, Role
+from ..domain.operator_key import OF_A_NAMESPACE, OPERATOR_KEYS, Operator, OperatorKey, Role
 from ..domain.organization import check_name, hash_secret
 from ..domain.period import format_instant
 from ..ports.clock import Clock
@@ -60,8 +60,8 @@ class Operators:
         now = self.clock.now()
         if draft.expires_at is not None and draft.expires_at <= now:
             raise Invalid(f"expires_at {format_instant(draft.expires_at)} is not after now, {format_instant(now)}")
-        if (draft.role is Role.INGEST) != (draft.namespace is not None):
-            raise Invalid("namespace: a key with the role ingest is for one namespace, and no other key is")
+        if (draft.role in OF_A_NAMESPACE) != (draft.namespace is not None):
+            raise Invalid("namespace: keys with the roles ingest and namespace are each for one, and no other key is")
         if draft.namespace is not None:
             self.catalogs.get(draft.namespace)
         if sum(key.valid_at(now) for key in self.keys.operator_keys()) >= MOST_KEYS:

@@ -30,21 +30,30 @@ class Acceptance:
     def __init__(self, catalogs: Catalogs, deleted: Callable[[], Set[tuple[str, str]]]):
         """`deleted` answers the namespace and id of every deleted organization: they take no events any more."""
         self._catalogs = catalogs
-        self._parsers: dict[tuple[str, bool], tuple[Catalog, EventParser]] = {}
-        """By namespace and whether Meterhouse's own types pass, with the catalog that each reads by."""
+        self._parsers: dict[tuple[str, bool, bool], tuple[Catalog, EventParser]] = {}
+        """By namespace, whether Meterhouse's own types pass, and whether what meters cannot read does; with the catalog
+        that each reads by."""
         self._deleted = deleted
         self._told_unmatched: set[tuple[str, str]] = set()
 
     def read_one_by_one(
-        self, submission: Submission, namespace: str, raws: Sequence[bytes], organization: str | None
+        self,
+        submission: Submission,
+        namespace: str,
+        raws: Sequence[bytes],
+        organization: str | None,
+        *,
+        keeps_unreadable: bool = False,
     ) -> None:
         """Reads every event, takes the good ones into the submission and rejects the others.
 
         `organization` restricts the request to that organization's events; without it, events of Meterhouse's own
-        types are taken too, as they are when an export is read again. Raises `NotFound` for an unknown namespace.
+        types are taken too, as they are when an export is read again. `keeps_unreadable`: see `Body`. Raises `NotFound`
+        for an unknown namespace.
         """
         catalog = self._catalogs.get(namespace)
-        parse = self._parser(catalog, own=organization is None).parse
+        own = organization is None and not keeps_unreadable
+        parse = self._parser(catalog, own=own, keeps_unreadable=keeps_unreadable).parse
         received_at = submission.received_at
         latest, deleted = received_at + MAX_AHEAD, self._deleted()
         events: list[Event] = []
@@ -72,11 +81,12 @@ class Acceptance:
                 indexes.append(index)
         submission.events, submission.indexes, submission.unmatched = events, indexes, unmatched
 
-    def _parser(self, catalog: Catalog, *, own: bool) -> EventParser:
-        known = self._parsers.get((catalog.namespace, own))
+    def _parser(self, catalog: Catalog, *, own: bool, keeps_unreadable: bool) -> EventParser:
+        known = self._parsers.get((catalog.namespace, own, keeps_unreadable))
         if known is None or known[0] is not catalog:
-            known = catalog, EventParser(catalog.namespace, catalog.meters_by_event_type, own=own)
-            self._parsers[catalog.namespace, own] = known
+            meters = {} if keeps_unreadable else catalog.meters_by_event_type
+            known = catalog, EventParser(catalog.namespace, meters, own=own)
+            self._parsers[catalog.namespace, own, keeps_unreadable] = known
         return known[1]
 
     def takes_all(self, events: UnreadEvents, organization: str | None) -> bool:

@@ -84,8 +84,7 @@ class Ingest:
         envelopes = decode_envelopes(body.content, lines=body.lines)
         submission = Submission(self._clock.now(), len(body.content), done)
         if body.enforced:
-            raws = split_events(body.content, lines=body.lines)
-            self._acceptance.read_one_by_one(submission, body.namespace, raws, body.organization)
+            self._read_one_by_one(submission, body)
             submission.decide = partial(self._admit, submission, body.namespace)
             self._put(submission)
             return
@@ -97,8 +96,7 @@ class Ingest:
                     self._read([submission])
                 self._put(submission)
                 return
-        raws = split_events(body.content, lines=body.lines)
-        self._acceptance.read_one_by_one(submission, body.namespace, raws, body.organization)
+        self._read_one_by_one(submission, body)
         self._put(submission)
 
     def submit(self, namespace: str, raws: Sequence[bytes], organization: str | None = None) -> Future[Report]:
@@ -245,10 +243,14 @@ class Ingest:
         else:
             body = submission.body
             assert body is not None  # what has none is not read from one
-            raws = split_events(body.content, lines=body.lines)
-            self._acceptance.read_one_by_one(submission, body.namespace, raws, body.organization)
+            self._read_one_by_one(submission, body)
             submission.unread = submission.body = None
         return submission.events
+
+    def _read_one_by_one(self, submission: Submission, body: Body) -> None:
+        raws = split_events(body.content, lines=body.lines)
+        keeps = body.keeps_unreadable
+        self._acceptance.read_one_by_one(submission, body.namespace, raws, body.organization, keeps_unreadable=keeps)
 
     def _take(self, submission: Submission, events: Sequence[Event]) -> None:
         assert submission.unread is not None  # it is read once

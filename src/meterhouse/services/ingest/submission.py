@@ -26,6 +26,8 @@ class Body:
     """The only organization whose events are taken; any when absent."""
     enforced: bool = False
     """Whether events that a hard limit has no room for are refused."""
+    keeps_unreadable: bool = False
+    """Whether an event that a meter cannot read is stored all the same; that meter leaves it out."""
 
 
 @dataclass(slots=True)

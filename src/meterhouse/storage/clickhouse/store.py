@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ...domain.event import Event, Identity, Outcome
 from ...domain.event_columns import EventColumns
+from ...domain.event_search import EventSearch
 from ...domain.export import ExportForm, Selection
 from ...domain.listing import EventPosition, EventQuery, PropertyMatch, StoredEvent
 from ...domain.loss import Loss
@@ -90,12 +91,7 @@ class ClickHouseEventStore:
         )
         mutations = Mutations(flushing, manifest)
         sources = Sources(
-            flushing,
-            engine,
-            rollups=rollups,
-            dirty_slots=dirty_slots,
-            memtable=memtable,
-            last_commits=last_commits,
+            flushing, engine, rollups=rollups, dirty_slots=dirty_slots, memtable=memtable, last_commits=last_commits
         )
         self._direct = engine
         self._engine = flushing
@@ -207,6 +203,10 @@ class ClickHouseEventStore:
     def list_events(self, query: EventQuery) -> list[StoredEvent]:
         """See `ports.EventLog`."""
         return self._events.list_events(query)
+
+    def search(self, search: EventSearch) -> list[StoredEvent]:
+        """See `ports.EventLog`."""
+        return self._events.search(search)
 
     def count(self) -> int:
         """See `ports.EventLog`."""

@@ -18,6 +18,7 @@ from ..reserved_space import ReservedSpace
 from . import contents
 from .alerts import SqlAlerts
 from .audit_log import SqlAuditLog
+from .contract_records import SqlContractRecords
 from .ended_sessions import SqlEndedSessions
 from .migrations import migrate
 from .operator_keys import SqlOperatorKeys
@@ -27,7 +28,7 @@ from .tables import evaluated, organizations, secrets, shards, turns
 _BACKENDS = ("sqlite", "postgresql")
 
 
-class SqlLedger(SqlOperatorKeys, SqlAlerts, SqlAuditLog, SqlRequestCounts, SqlEndedSessions):
+class SqlLedger(SqlOperatorKeys, SqlAlerts, SqlAuditLog, SqlContractRecords, SqlRequestCounts, SqlEndedSessions):
     """A `Ledger` in one database, `sqlite:///…` or `postgresql+psycopg://…`."""
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, Table, Text
 
@@ -210,6 +211,21 @@ alert_schedule = Table(
     Index("alert_schedule_due", "next_at", "virtual"),
 )
 """When each organization is to be looked at."""
+
+contract_records = Table(
+    "contract_records",
+    metadata,
+    Column("contract", Text, primary_key=True),
+    Column("namespace", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("key", Text),
+    Column("body", Json(dict[str, Any]), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    Column("deleted_at", Instant),
+    Index("contract_records_key", "contract", "kind", "key", "namespace", unique=True),
+)
 
 evaluated = Table(
     "evaluated",

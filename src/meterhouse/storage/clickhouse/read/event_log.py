@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ....domain.event import Event
+from ....domain.event_search import EventSearch
 from ....domain.export import ExportForm, Selection
 from ....domain.listing import EventPosition, EventQuery, StoredEvent
 from ....ports.chunks import Chunks
@@ -17,6 +18,7 @@ from ..engine.event_rows import events_of
 from ..engine.instants import micros
 from . import event_queries
 from .event_queries import ExportQuery, ListEventsQuery
+from .search_queries import SearchEventsQuery
 
 _EXPORTED_AS = {ExportForm.NDJSON: "TSVRaw", ExportForm.PARQUET: "Parquet"}
 
@@ -34,6 +36,11 @@ class EventReader:
         statement = ListEventsQuery(query, corrected=corrected)
         found = self._events(statement.sql, statement.parameters)
         return found if query.after is None else found[::-1]
+
+    def search(self, search: EventSearch) -> list[StoredEvent]:
+        """See `ports.EventLog`."""
+        statement = SearchEventsQuery(search)
+        return self._events(statement.sql, statement.parameters)
 
     def voided(self, stored: Sequence[StoredEvent]) -> set[EventPosition]:
         """See `ports.EventLog`."""

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, func, inspect, select, text
 
 from ....domain.errors import FolderError
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest revision in `versions`. Alembic takes as long to import as everything else here, so that a ledger
 which is already there is opened without it."""
 

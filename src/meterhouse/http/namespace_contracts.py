@@ -1,0 +1,231 @@
+"""Mounting contracts of namespaces: from an HTTP request to the contract's answer, whatever happens in between.
+
+They stand before the router: their paths are told apart as they were sent, so that a name may have a slash, encoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl, unquote
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+
+from ..contracts.namespace_contract import (
+    Call,
+    Failure,
+    Ingestion,
+    NamespaceContract,
+    Operation,
+    Refuse,
+    Reply,
+    Services,
+)
+from ..domain.errors import MeterhouseError, Unavailable
+from ..domain.operator_key import Operator
+from ..domain.shards import Elsewhere
+from ..ports.clock import Clock
+from ..services.ingest import Body, Report
+from .authentication import Authentication, begin_act
+from .bodies import Bodies, encode_body
+from .events import IngestEndpoint, status_of
+from .problems import TooLarge, described_error
+from .slow_bodies import TooSlow
+
+_READING = ("GET", "HEAD")
+_MOST_PARAMETERS = 1_000
+_TOLD = ("ingested", "duplicates", "conflicts", "rejected", "unmatched")
+"""What a header says of the events of a request: clients that do not know it pass over it."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a path leads to."""
+
+    contract: NamespaceContract
+    operation: Operation | None
+    """None where there is none of this method, or no such path."""
+    parameters: Mapping[str, str]
+    others: bool = False
+    """Whether there is the path, with another method."""
+
+
+class NamespaceContracts:
+    """Answers requests in the shape of the contract whose path they hit, and hands on all others."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        contracts: Sequence[NamespaceContract],
+        services: Services,
+        *,
+        authentication: Authentication,
+        bodies: Bodies,
+        ingest: IngestEndpoint,
+        clock: Clock,
+    ):
+        self._app = app
+        self._services = services
+        self._authentication = authentication
+        self._bodies = bodies
+        self._ingest = ingest
+        self._clock = clock
+        self._contracts = {contract.name: contract for contract in contracts}
+        self._at_root = [contract for contract in contracts if contract.options.at_root]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        found = self._find(scope) if scope["type"] == ScopeType.HTTP else None
+        if found is None or scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        contract, operation = found.contract, found.operation
+        scope["path_template"] = contract.prefix + (operation.path if operation is not None else "")
+        headers: Mapping[str, str] = {}
+        try:
+            reply = await self._answered(found, scope, receive)
+        except Refuse as refused:
+            reply = _refused(contract, scope, refused, headers)
+        except (Elsewhere, TooSlow):
+            raise
+        except MeterhouseError as error:
+            status, detail, headers = described_error(error)
+            reply = _refused(contract, scope, Refuse(status, detail, error.code), headers)
+        except HTTPException as error:
+            reply = _refused(contract, scope, Refuse(error.status_code, error.detail), error.headers or {})
+        except Exception as failure:  # noqa: BLE001 - the boundary: everything unforeseen ends here
+            _log.error("unexpected error", contract=contract.name, exc_info=failure)
+            told = "something went wrong; the log has more under this request id"
+            reply = _refused(contract, scope, Refuse(500, told, "internal_error"), headers)
+        await _send(reply, send)
+
+    def _find(self, scope: HTTPScope) -> _Found | None:
+        raw = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
+        segments = [unquote(segment) for segment in raw.decode("latin-1").split("/")[1:]]
+        if (contract := self._contracts.get(segments[0] if segments else "")) is not None:
+            return _matched(contract, scope["method"], segments[1:]) or _Found(contract, None, {})
+        found = (_matched(contract, scope["method"], segments) for contract in self._at_root)
+        return next((each for each in found if each is not None), None)
+
+    async def _answered(self, found: _Found, scope: HTTPScope, receive: Receive) -> Reply:
+        contract, operation = found.contract, found.operation
+        if operation is None:
+            if found.others:
+                raise Refuse(405, f"{scope['method']} is no method of this path")
+            raise Refuse(404, "there is no such path in this contract")
+        headers = _headers(scope)
+        secret = contract.credential(headers) if operation.role is not None else ""
+        if secret is None:
+            raise Refuse(401, "send the header 'Authorization: Bearer <key>'")
+        now = self._clock.now()
+        namespace = await asyncio.to_thread(self._admitted, operation, secret, scope)
+        operator: Operator | None = scope["state"].get("operator")
+        if operator is not None and scope["method"] not in _READING:
+            begin_act(scope, operator, f"{contract.name} {operation.method} {operation.path}", self._clock)
+        query = parse_qsl(
+            scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS
+        )
+        coding = headers.get("content-encoding", "identity")
+        async with self._bodies.decoding(self._received(receive), coding) as body:
+            call = Call(
+                namespace=namespace,
+                actor=operator.name if operator is not None else "",
+                secret=secret,
+                parameters=found.parameters,
+                query=tuple(query),
+                headers=headers,
+                body=body,
+                request_id=scope["state"]["request_id"],
+                now=now,
+            )
+            asked = await asyncio.to_thread(operation.handle, call, self._services)
+            if isinstance(asked, Reply):
+                return asked
+            content = b"[" + b",".join(asked.events) + b"]"
+            events = Body(namespace, content, lines=False, organization=None, keeps_unreadable=True)
+            pending = await self._ingest.submit(events)
+        return await self._stored(asked, namespace, pending)
+
+    async def _stored(self, asked: Ingestion, namespace: str, pending: asyncio.Future[Report]) -> Reply:
+        report = await self._ingest.counted(namespace, pending)
+        if status_of(report) == 503:
+            raise Unavailable("a part of the server did not answer: send all of it again, what is stored counts once")
+        reply = asked.reply(report)
+        told = "; ".join(f"{name}={getattr(report, name)}" for name in _TOLD)
+        return replace(reply, headers={**reply.headers, "meterhouse-ingest": told})
+
+    def _admitted(self, operation: Operation, secret: str, scope: HTTPScope) -> str:
+        """The namespace that a request is for."""
+        if operation.role is None:
+            return ""
+        if operation.guest is None:
+            return self._authentication.namespace_of(secret, scope, operation.role)
+        namespace = operation.guest(secret, self._services, self._clock.now())
+        if namespace is None:
+            raise Refuse(401, "this token is not valid, or its time is over")
+        return namespace
+
+    async def _received(self, receive: Receive) -> AsyncIterator[bytes]:
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise Refuse(400, "the body is not complete: the client broke off while sending it")
+            size += len(message["body"])
+            if size > self._bodies.max_body_bytes:
+                raise TooLarge(
+                    "the body is larger than this server takes (METERHOUSE_MAX_BODY_BYTES); send fewer events at a time"
+                )
+            yield message["body"]
+            if not message["more_body"]:
+                return
+
+
+def _refused(contract: NamespaceContract, scope: HTTPScope, refused: Refuse, headers: Mapping[str, str]) -> Reply:
+    failure = Failure(refused.status, refused.code, refused.message, scope["state"]["request_id"], refused.details)
+    reply = contract.refuse(failure)
+    return replace(reply, headers={**headers, **reply.headers})
+
+
+def _matched(contract: NamespaceContract, method: str, segments: Sequence[str]) -> _Found | None:
+    """The operation that a path leads to: names stand for themselves before they are a parameter."""
+    others = False
+    for operation in sorted(contract.operations, key=lambda each: each.path.count("{")):
+        template = operation.path.split("/")[1:]
+        if len(template) != len(segments) or not all(map(_fits, template, segments)):
+            continue
+        if operation.method != method:
+            others = True
+            continue
+        parameters = {name[1:-1]: text for name, text in zip(template, segments, strict=True) if name[:1] == "{"}
+        return _Found(contract, operation, parameters)
+    return _Found(contract, None, {}, others=True) if others else None
+
+
+def _fits(wanted: str, segment: str) -> bool:
+    return bool(segment) if wanted[:1] == "{" else wanted == segment
+
+
+def _headers(scope: HTTPScope) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+async def _send(reply: Reply, send: Send) -> None:
+    content = b"" if reply.body is None else reply.body if isinstance(reply.body, bytes) else encode_body(reply.body)
+    headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in reply.headers.items()]
+    if reply.body is not None:
+        headers.append((b"content-type", reply.media_type.encode()))
+    if reply.status != 204:
+        headers.append((b"content-length", str(len(content)).encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": content, "more_body": False})
