@@ -16,7 +16,7 @@ from cyclopts import App
 from walkthrough import DOCS, File, steps
 
 from meterhouse import cli
-from meterhouse.contracts import installed
+from meterhouse.contracts import installed, installed_of_namespaces
 from meterhouse.domain import catalog_parser, rate_card_parser
 from meterhouse.domain.meter import Aggregation, StateWindow
 from meterhouse.domain.price import PriceType
@@ -54,11 +54,11 @@ def undocumented_options_of_contracts(docs: Path) -> list[str]:
     """Variables without a row, or with another default than the contract's."""
     text = (docs / "reference/settings.md").read_text("utf-8")
     missing = []
-    for name, contract in installed().items():
+    for name, contract in {**installed(), **installed_of_namespaces()}.items():
         for option, default in msgspec.structs.asdict(contract.options).items():
             variable = f"METERHOUSE_{name}_{option}".upper()
             shown = row(text, variable)
-            if not shown or (default != "" and f"| `{default}` |" not in shown):
+            if not shown or (default != "" and f"| `{str(default).lower()}` |" not in shown):
                 missing.append(variable)
     return missing
 
@@ -126,6 +126,11 @@ def undocumented_paths(docs: Path) -> list[str]:
         paths = [path for route in contract.routes for path in route.paths]
         missing += [f"{name} {path}" for path in paths if f"`GET {path}`" not in text]
         missing += [f"{name} {contract.key_format.prefix}"] if contract.key_format.prefix not in text else []
+    for name, of_namespace in installed_of_namespaces().items():
+        page = docs / "contracts" / f"{name}.md"
+        named = code(page.read_text("utf-8")) if page.exists() else set()
+        operations = [f"{each.method} {each.path}" for each in of_namespace.operations]
+        missing += [f"{name} {each}" for each in operations if each not in named]
     return missing
 
 
@@ -214,6 +219,7 @@ def test_the_example_catalog_can_be_used_and_has_every_key() -> None:
         ("reference/catalogs.md", "`UNIQUE_COUNT`", undocumented_catalog_keys, "UNIQUE_COUNT"),
         ("reference/catalogs.md", "`minimum`", undocumented_catalog_keys, "minimum"),
         ("contracts/unsiloed.md", "`GET /org/get_usage`", undocumented_paths, "unsiloed /org/get_usage"),
+        ("contracts/openmeter.md", "`GET /api/v2/events`", undocumented_paths, "openmeter GET /api/v2/events"),
     ],
 )
 def test_what_is_taken_out_of_a_page_is_missed(

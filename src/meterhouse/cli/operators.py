@@ -42,10 +42,10 @@ def add(
     name
         Whose it is: the audit log says it with every change.
     role
-        read: see everything. ingest: send the events of a namespace. operate: both, and change accounts, grants,
-        corrections, alerts. admin: everything.
+        read: see everything. ingest: send the events of a namespace. namespace: all that contracts of namespaces offer,
+        in one. operate: read and ingest, and change accounts, grants, corrections, alerts. admin: everything.
     namespace
-        Whose events a key with the role ingest sends.
+        The namespace of a key with the role ingest or namespace.
     expires_at
         The RFC 3339 instant from which on it is not valid.
     """

@@ -27,8 +27,8 @@ _Overlap = Annotated[int, msgspec.Meta(ge=0, le=LONGEST_OVERLAP // timedelta(sec
 
 
 class NewOperatorKey(msgspec.Struct, forbid_unknown_fields=True):
-    """A key for somebody, or something, that operates the server. `namespace` is for the role `ingest`, which needs
-    it."""
+    """A key for somebody, or something, that operates the server. `namespace` is for the roles `ingest` and
+    `namespace`, which need it."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     role: Role
