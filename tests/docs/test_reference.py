@@ -58,7 +58,7 @@ def undocumented_options_of_contracts(docs: Path) -> list[str]:
         for option, default in msgspec.structs.asdict(contract.options).items():
             variable = f"METERHOUSE_{name}_{option}".upper()
             shown = row(text, variable)
-            if not shown or (default != "" and f"| `{str(default).lower()}` |" not in shown):
+            if not shown or (default != "" and f"| `{msgspec.to_builtins(default)}` |".lower() not in shown.lower()):
                 missing.append(variable)
     return missing
 

@@ -27,6 +27,7 @@ from ..services.corrections import Corrections
 from ..services.grants import Grants
 from ..services.ingest import Report
 from ..services.usage import Usage
+from ..services.usage_queries import UsageQueries
 
 
 class NamespaceOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,7 @@ class Services:
     catalog_changes: CatalogChanges
     grants: Grants
     usage: Usage
+    queries: UsageQueries
     corrections: Corrections
     snapshots: Snapshots
     store: MeterReader
@@ -53,6 +55,8 @@ class Services:
     events: WholeStore
     records: ContractRecords
     random_bytes: Callable[[int], bytes]
+    options: NamespaceOptions
+    """Those of the contract, as the operator set them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Call:
     namespace: str
     actor: str
     """The name of the key."""
+    organization: str | None
+    """Whose key it is, where it is an organization's: then nothing of others may be told."""
     secret: str
     parameters: Mapping[str, str]
     """Those of the path, decoded."""
@@ -139,6 +145,8 @@ class Operation:
     summary: str
     role: Role | None = Role.NAMESPACE
     """What the key needs at least; None: there is no key, and no namespace."""
+    of_organizations: bool = False
+    """Whether keys of organizations may do it, too: see `Call.organization`."""
     guest: Callable[[str, Services, datetime], str | None] | None = None
     """For an operation that takes no operator's key: the namespace that a secret opens, if it is a valid one."""
 
@@ -156,7 +164,7 @@ class NamespaceContract:
     credential: Callable[[Mapping[str, str]], str | None]
     """The secret that the headers carry, None when there is none."""
     options: NamespaceOptions = field(default_factory=NamespaceOptions)
-    """The defaults of what an operator may set."""
+    """What an operator may set, or its defaults."""
 
     @property
     def prefix(self) -> str:

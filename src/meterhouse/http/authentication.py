@@ -86,14 +86,23 @@ class Authentication:
             return operator
         return self._holder(secret, scope)
 
-    def namespace_of(self, secret: str, scope: Scope, role: Role) -> str:
-        """The namespace of an operator's key that is for one, and has the role: see `operator_guard`. Raises
-        `Unauthorized`, `TooManyFailures` and `Forbidden`."""
+    def namespace_of(
+        self, secret: str, scope: Scope, role: Role, *, of_organizations: bool = False
+    ) -> tuple[str, str | None]:
+        """The namespace of an operator's key that is for one, and has the role. Or, where those of organizations are
+        taken, too, the namespace and the id of the organization whose key it is. Raises `Unauthorized`,
+        `TooManyFailures` and `Forbidden`."""
         if self._is_admin_key(secret, scope):
             operator = THE_ADMIN_KEY
         elif (found := self.operators.resolve(secret)) is not None:
             self.attempts.succeeded(hash_secret(secret))
             operator = found
+        elif of_organizations:
+            caller = self._holder(secret, scope)
+            namespace = caller.organization.namespace
+            if not caller.scopes & self.accounts.policies[namespace].reading:
+                raise Forbidden("this key may not read usage")
+            return namespace, caller.organization.id
         else:
             self.attempts.failed(_address(scope))
             raise Unauthorized("this key is not valid")
@@ -103,7 +112,7 @@ class Authentication:
                 f"meterhouse operator-key add NAME --role {role} --namespace NAMESPACE"
             )
         scope["state"]["operator"] = operator
-        return operator.namespace
+        return operator.namespace, None
 
     def _holder(self, secret: str, scope: Scope) -> Caller:
         caller = self.accounts.resolve(secret, list(self.accounts.policies))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..contracts.namespace_contract import Services
+from ..contracts.namespace_contract import NamespaceOptions, Services
 from ..ports.chunks import Chunks
 from ..ports.event_store import EventStore
 from ..ports.whole_store import WholeStore
@@ -59,17 +59,19 @@ class Metering:
         self.deliverer.begin()
 
     def services(self, accounts: Accounts, grants: Grants, catalog_changes: CatalogChanges) -> Services:
-        """What contracts of namespaces may ask for."""
+        """What contracts of namespaces may ask for, whatever their options are."""
         return Services(
             accounts=accounts,
             catalogs=accounts.catalogs,
             catalog_changes=catalog_changes,
             grants=grants,
             usage=self.usage,
+            queries=self.queries,
             corrections=self.corrections,
             snapshots=self.queries.snapshots,
             store=self.store,
             events=self.whole,
             records=accounts.ledger,
             random_bytes=accounts.random_bytes,
+            options=NamespaceOptions(),
         )

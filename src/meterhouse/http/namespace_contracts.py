@@ -124,7 +124,7 @@ class NamespaceContracts:
         if secret is None:
             raise Refuse(401, "send the header 'Authorization: Bearer <key>'")
         now = self._clock.now()
-        namespace = await asyncio.to_thread(self._admitted, operation, secret, scope)
+        namespace, organization = await asyncio.to_thread(self._admitted, operation, secret, scope)
         operator: Operator | None = scope["state"].get("operator")
         if operator is not None and scope["method"] not in _READING:
             begin_act(scope, operator, f"{contract.name} {operation.method} {operation.path}", self._clock)
@@ -136,6 +136,7 @@ class NamespaceContracts:
             call = Call(
                 namespace=namespace,
                 actor=operator.name if operator is not None else "",
+                organization=organization,
                 secret=secret,
                 parameters=found.parameters,
                 query=tuple(query),
@@ -144,7 +145,7 @@ class NamespaceContracts:
                 request_id=scope["state"]["request_id"],
                 now=now,
             )
-            asked = await asyncio.to_thread(operation.handle, call, self._services)
+            asked = await asyncio.to_thread(operation.handle, call, self._of(contract))
             if isinstance(asked, Reply):
                 return asked
             content = b"[" + b",".join(asked.events) + b"]"
@@ -160,16 +161,21 @@ class NamespaceContracts:
         told = "; ".join(f"{name}={getattr(report, name)}" for name in _TOLD)
         return replace(reply, headers={**reply.headers, "meterhouse-ingest": told})
 
-    def _admitted(self, operation: Operation, secret: str, scope: HTTPScope) -> str:
-        """The namespace that a request is for."""
+    def _of(self, contract: NamespaceContract) -> Services:
+        """What a contract may ask for."""
+        return replace(self._services, options=contract.options)
+
+    def _admitted(self, operation: Operation, secret: str, scope: HTTPScope) -> tuple[str, str | None]:
+        """The namespace that a request is for, and the organization whose key it is, if it is one's."""
         if operation.role is None:
-            return ""
+            return "", None
         if operation.guest is None:
-            return self._authentication.namespace_of(secret, scope, operation.role)
+            taken = operation.of_organizations
+            return self._authentication.namespace_of(secret, scope, operation.role, of_organizations=taken)
         namespace = operation.guest(secret, self._services, self._clock.now())
         if namespace is None:
             raise Refuse(401, "this token is not valid, or its time is over")
-        return namespace
+        return namespace, None
 
     async def _received(self, receive: Receive) -> AsyncIterator[bytes]:
         size = 0
