@@ -132,6 +132,7 @@ def test_it_finds_what_passes_in_order_and_page_by_page(
     )
     search = EventSearch(namespace, test, limit, oldest_first=oldest_first)
     assert [each.event.identity for each in store.search(search)] == [each.identity for each in expected[:limit]]
+    assert store.found(search) == len(expected)
     if oldest_first:
         return
     found, below = list[Event](), None

@@ -39,6 +39,14 @@ def plain_list(values: list[Any]) -> list[Any]:
     return [plain(each) for each in values]
 
 
+def modelled(value: Any) -> Any:
+    """An argument; one that names a model of the client is made into it."""
+    if isinstance(value, dict) and "__model__" in value:
+        module, _, name = value.pop("__model__").rpartition(".")
+        return getattr(importlib.import_module(module), name)(**value)
+    return value
+
+
 def told(error: Exception) -> dict[str, Any]:
     """What an exception of a client says."""
     response = getattr(error, "response", None)
@@ -70,7 +78,7 @@ def main() -> None:
                 method = client
                 for name in request["call"].split("."):
                     method = getattr(method, name)
-                answer = {"result": plain(method(*request["args"], **request["kwargs"]))}
+                answer = {"result": plain(method(*map(modelled, request["args"]), **request["kwargs"]))}
         except Exception as error:  # noqa: BLE001 - whatever a client raises is told
             answer = told(error)
         print(json.dumps(answer), flush=True)

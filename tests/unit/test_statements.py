@@ -170,6 +170,9 @@ def samples() -> dict[str, Statement]:
                 (NOON, "acme", "gateway", "e1"),
             )
         ),
+        "read.SearchEventsQuery, counted": MODULES["read.search_queries"].SearchEventsQuery(
+            EventSearch("ns", OneOf(Attribute.TYPE, ("call",)), 1), counted=True
+        ),
         "read.ExportQuery, ndjson": log.ExportQuery(Selection("ns", "acme"), ExportForm.NDJSON, 9),
         "read.ExportQuery, parquet": log.ExportQuery(Selection(None, None), ExportForm.PARQUET, 9),
         "dedup.EventsBetweenHashes": MODULES["dedup.identity_queries"].EventsBetweenHashes([(1, 2), (5, 9)]),

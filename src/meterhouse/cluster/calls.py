@@ -52,6 +52,7 @@ CALLS: Mapping[str, Call] = {
     "distinct": Call(tuple[MeterQuery], dict[PartialKey, set[str]]),
     "find": Call(tuple[list[Identity]], list[StoredEvent]),
     "find_named": Call(tuple[str, list[tuple[str, str]]], list[StoredEvent]),
+    "found": Call(tuple[EventSearch], int),
     "lag_events": Call(tuple[()], int),
     "latest_commit": Call(tuple[()], int),
     "losses": Call(tuple[()], list[Loss]),

@@ -73,6 +73,10 @@ class SpanningStore:
         found = [stored for some in self._all("search", search) for stored in some]
         return sorted(found, key=rank_of, reverse=not search.oldest_first)[: search.limit]
 
+    def found(self, search: EventSearch) -> int:
+        """See `ports.WholeStore`."""
+        return sum(self._all("found", search))
+
     def voided(self, stored: Sequence[StoredEvent]) -> set[EventPosition]:
         """See `ports.WholeStore`."""
         if not stored:

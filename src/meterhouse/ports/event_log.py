@@ -40,6 +40,10 @@ class EventLog(Protocol):
         """The events that a search finds, in its order. Their `numbers` are empty."""
         ...
 
+    def found(self, search: EventSearch) -> int:
+        """How many events a search finds, whatever its limit."""
+        ...
+
     def count(self) -> int:
         """How many events are stored, Meterhouse's own included."""
         ...

@@ -36,6 +36,10 @@ class WholeStore(Protocol):
         """See `ports.EventLog`."""
         ...
 
+    def found(self, search: EventSearch) -> int:
+        """See `ports.EventLog`."""
+        ...
+
     def voided(self, stored: Sequence[StoredEvent]) -> set[EventPosition]:
         """See `ports.EventLog`: of events of one organization."""
         ...

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from ...domain.catalog import CatalogError
-from ...domain.catalog_version import CatalogFormat, decode_catalog
 from ...domain.contract_record import ContractRecord
 from ...domain.meter import Aggregation, Meter
 from ...domain.ulid import ulid
-from ...services.catalog_changes import CatalogDraft
+from ..catalog_meters import change_meters
 from ..namespace_contract import Call, Refuse, Reply, Services
 from .json_path import json_path, property_path
 from .records import FEATURES, METERS
@@ -27,7 +26,6 @@ _GROUP = re.compile(r"[a-zA-Z_][0-9a-zA-Z_]*", re.ASCII)
 _MAX_SLUG = 64
 _UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
 """Of meters that were not made here: their catalog does not say when they were."""
-_document = msgspec.json.Encoder(decimal_format="number")
 
 
 class _NewMeter(msgspec.Struct, rename="camel"):
@@ -76,7 +74,7 @@ def create_meter(call: Call, services: Services) -> Reply:
     }
     if given.value_property is not None:
         table["value"] = property_path("valueProperty", given.value_property)
-    _change_catalog(call, services, lambda meters: [*meters, table], f"meter {given.slug} created")
+    change_meters(call, services, lambda meters: [*meters, table], f"meter {given.slug} created")
     named = {"name": given.name or given.slug, "metadata": given.metadata}
     made = METERS.add(call, services, given.slug, named)
     return Reply(201, shown_meter(call, services.catalogs.meter(call.namespace, given.slug), made))
@@ -116,7 +114,7 @@ def replace_meter(call: Call, services: Services) -> Reply:
         table = {"group_by": groups, "description": description}
         return [each | table if each["slug"] == meter.slug else each for each in meters]
 
-    _change_catalog(call, services, changed, f"meter {meter.slug} changed")
+    change_meters(call, services, changed, f"meter {meter.slug} changed")
     named = {"name": given.name or meter.slug, "metadata": given.metadata}
     if record is None:
         record = METERS.add(call, services, meter.slug, named)
@@ -133,7 +131,7 @@ def delete_meter(call: Call, services: Services) -> Reply:
         raise Refuse(409, f"the feature {users[0].key!r} uses the meter", conflictingEntityId=users[0].id)
     shown = shown_meter(call, meter, record)
     try:
-        _change_catalog(
+        change_meters(
             call,
             services,
             lambda meters: [each for each in meters if each["slug"] != meter.slug],
@@ -200,18 +198,3 @@ def _groups(given: Mapping[str, str] | None, value: str | None) -> list[dict[str
             raise bad_field(f"groupBy.{name}", "is the value's own path")
         groups.append({"name": name, "path": property_path(f"groupBy.{name}", path)})
     return groups
-
-
-def _change_catalog(
-    call: Call,
-    services: Services,
-    changed: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
-    reason: str,
-) -> None:
-    """Makes a new version of the namespace's catalog, with other meters."""
-    newest = services.catalog_changes.newest(call.namespace)
-    document = decode_catalog(newest.text, newest.format, "the catalog")
-    document["meters"] = changed(document.get("meters", []))
-    text = _document.encode(document).decode()
-    draft = CatalogDraft(call.namespace, CatalogFormat.JSON, text, onto=newest.number, reason=reason)
-    services.catalog_changes.apply(draft, call.actor)

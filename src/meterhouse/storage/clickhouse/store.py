@@ -79,9 +79,7 @@ class ClickHouseEventStore:
         known, changes = KnownEvents(flushing, engine, identity_filter), UnseenChanges()
         rollups = Rollups(flushing, engine, meters, commit, manifest)
         writer = Writer(
-            flushing,
-            journal,
-            known,
+            *(flushing, journal, known),
             dirty_slots=dirty_slots,
             memtable=memtable,
             last_commits=last_commits,
@@ -207,6 +205,10 @@ class ClickHouseEventStore:
     def search(self, search: EventSearch) -> list[StoredEvent]:
         """See `ports.EventLog`."""
         return self._events.search(search)
+
+    def found(self, search: EventSearch) -> int:
+        """See `ports.EventLog`."""
+        return self._events.found(search)
 
     def count(self) -> int:
         """See `ports.EventLog`."""

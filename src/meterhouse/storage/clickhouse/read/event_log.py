@@ -42,6 +42,12 @@ class EventReader:
         statement = SearchEventsQuery(search)
         return self._events(statement.sql, statement.parameters)
 
+    def found(self, search: EventSearch) -> int:
+        """See `ports.EventLog`."""
+        statement = SearchEventsQuery(search, counted=True)
+        [[count]] = self._engine.rows(statement.sql, statement.parameters)
+        return int(count)
+
     def voided(self, stored: Sequence[StoredEvent]) -> set[EventPosition]:
         """See `ports.EventLog`."""
         if not stored:

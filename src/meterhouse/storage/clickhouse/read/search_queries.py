@@ -9,15 +9,18 @@ _OPERATORS = {Comparison.LIKE: "LIKE", Comparison.LIKE_IN_ANY_CASE: "ILIKE"}
 
 
 class SearchEventsQuery(Statement):
-    """Selects one `EventSearch`. Its rows are stored events."""
+    """Selects one `EventSearch`. Its rows are stored events, or how many there are."""
 
-    def __init__(self, search: EventSearch):
+    def __init__(self, search: EventSearch, *, counted: bool = False):
         super().__init__()
         conditions = [f"namespace = {self._parameter('String', search.namespace)}", NOT_SYSTEM, self._test(search.test)]
         if search.below is not None:
             time, *texts = search.below
             below = ", ".join([self._instant(time), *(self._parameter("String", text) for text in texts)])
             conditions.append(f"(time, organization, source, id) < ({below})")
+        if counted:
+            self.sql = f"SELECT count() FROM events WHERE {' AND '.join(conditions)}"
+            return
         order = "ASC" if search.oldest_first else "DESC"
         self.sql = (
             f"SELECT {STORED_EVENT} FROM events WHERE {' AND '.join(conditions)}"
