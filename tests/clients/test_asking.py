@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
+import threading
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -131,3 +134,33 @@ class TestWebhooks:
             verify(BODY, {}, SECRET)
         with pytest.raises(WebhookInvalid, match="the secret is not one"):
             verify(BODY, self.signed(SECRET), "whsec_not base64")
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # a loop that is closed leaves its connections to Python
+def test_a_client_outlives_the_event_loop_that_it_was_used_in(server: Server) -> None:
+    organization = server.organization("unsiloed")
+    asking = AsyncClient(str(server.http.base_url), ADMIN_KEY)
+    for _ in range(3):
+        assert asyncio.run(asking.usage(organization))["meters"]
+    asyncio.run(asking.aclose())
+    del asking
+    gc.collect()
+
+
+def test_what_answers_and_is_no_meterhouse() -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>sign in, please</html>")
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as front:
+        threading.Thread(target=front.handle_request, daemon=True).start()
+        with (
+            Client(f"http://127.0.0.1:{front.server_port}", ADMIN_KEY) as asking,
+            pytest.raises(Unreachable, match="200, but the answer is no JSON"),
+        ):
+            asking.usage("acme")

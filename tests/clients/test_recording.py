@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import sqlite3
@@ -278,11 +277,31 @@ class TestSpool:
         first.close()
         meter(NOBODY, spool=tmp_path / "spool").close()
 
+    def test_one_process_has_it_until_it_ends(self, server: Server, organization: str, tmp_path: Path) -> None:
+        command = [sys.executable, "-c", RECORDER, NOBODY, ADMIN_KEY, organization, str(tmp_path / "spool")]
+        environment = {**os.environ, "PYTHONPATH": str(CLIENT)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as recorder:
+            assert recorder.stdout is not None
+            assert recorder.stdout.read(8) == b"ready\n.."
+            with pytest.raises(SpoolError, match="another process has the spool"):
+                meter(NOBODY, spool=tmp_path / "spool")
+            recorder.kill()
+            recorded = 2 + len(recorder.stdout.read())
+        with meter(server, spool=tmp_path / "spool") as next_one:
+            assert next_one.flush(30)
+        assert recorded <= used(server, organization) <= recorded + 1
+
     def test_one_of_another_version_and_what_is_none(self, tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / "newer") as file:
+            file.execute("CREATE TABLE events (what TEXT)")
+            file.execute("INSERT INTO events VALUES ('of another version')")
             file.execute("PRAGMA user_version=7")
         with pytest.raises(SpoolError, match=r"another version of meterhouse-client \(7, this one has 1\)"):
             meter(NOBODY, spool=tmp_path / "newer")
+        with sqlite3.connect(tmp_path / "newer") as file:  # which that one can still send
+            assert file.execute("SELECT * FROM events").fetchall() == [("of another version",)]
+        with pytest.raises(SpoolError, match="cannot be opened"):
+            meter(NOBODY, spool=tmp_path / "no folder" / "spool")
         (tmp_path / "text").write_text("no database, but a text that is long enough to be looked at" * 50)
         with pytest.raises(SpoolError, match="is no spool"):
             meter(NOBODY, spool=tmp_path / "text")
@@ -293,53 +312,6 @@ def started(data: Path, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "meterhouse", "serve", "--data", str(data), "--port", str(port)]
     environment = {**os.environ, "METERHOUSE_ADMIN_KEY": ADMIN_KEY}
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-
-
-FORKING = """
-import json, os, sys
-from meterhouse_client import Meter, SpoolError
-url, key, organization, spool = sys.argv[1:5]
-recording = Meter(url, key, namespace="unsiloed", linger_s=5)
-spooling = Meter(url, key, namespace="unsiloed", spool=spool, linger_s=5)
-ids = [recording.record("credit.used", organization, {"amount": 1}) for _ in range(3)]
-read, write = os.pipe()
-child = os.fork()
-if not child:
-    told = [recording.record("credit.used", organization, {"amount": 10}) for _ in range(2)]
-    try:
-        spooling.record("credit.used", organization, {"amount": 100})
-    except SpoolError as wrong:
-        told.append(str(wrong))
-    assert recording.close()
-    os.write(write, json.dumps(told).encode())
-    os._exit(0)
-os.close(write)
-os.waitpid(child, 0)
-ids += [recording.record("credit.used", organization, {"amount": 1})]
-print(json.dumps([ids, json.loads(os.read(read, 10_000))]))
-"""
-
-
-def test_a_fork_sends_its_own_and_its_parent_the_rest_at_the_programs_end(
-    server: Server, organization: str, tmp_path: Path
-) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        FORKING,
-        str(server.http.base_url),
-        ADMIN_KEY,
-        organization,
-        str(tmp_path / "spool"),
-    ]
-    done = subprocess.run(
-        command, capture_output=True, env={**os.environ, "PYTHONPATH": str(CLIENT)}, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    ids, [*of_child, refused] = json.loads(done.stdout)
-    assert "of the process that made this meter" in refused
-    assert len({*ids, *of_child}) == 6
-    assert used(server, organization) == 24
 
 
 def test_the_sending_thread_makes_nothing_that_a_fork_may_find_half_made(

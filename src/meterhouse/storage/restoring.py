@@ -55,10 +55,11 @@ def restore(source: BinaryIO, data: Path) -> Restored:
         raise FolderError(f"{data} is not empty, and a backup is restored into a new folder: name another with --data")
     try:
         data.parent.mkdir(parents=True, exist_ok=True)
-        # In a folder that is there already: it may be another disk's, which has no room beside it.
-        building = (
-            data / RESTORING if exists else Path(tempfile.mkdtemp(prefix=f"{data.name}.restoring-", dir=data.parent))
-        )
+        if exists:  # within it: it may be another disk's, which has no place beside it
+            building = data / RESTORING
+            building.mkdir(mode=0o700)  # fails where another restore has begun meanwhile
+        else:
+            building = Path(tempfile.mkdtemp(prefix=f"{data.name}.restoring-", dir=data.parent))
         try:
             restored = _build(source, building)
             sync_tree(building)  # first what the folder has, then its names
@@ -76,11 +77,19 @@ def restore(source: BinaryIO, data: Path) -> Restored:
 
 
 def _move_up(building: Path) -> None:
-    """Moves what a folder has into the one that it is in: a start refuses that one as long as this one is in it."""
-    for each in building.iterdir():
-        each.rename(building.parent / each.name)
-    sync_folder(building.parent)
-    building.rmdir()
+    """Moves what a folder has into the one that it is in, all or nothing: a start refuses that one as long as this one
+    is in it."""
+    names = [each.name for each in building.iterdir()]
+    try:
+        for name in names:
+            (building / name).rename(building.parent / name)
+        sync_folder(building.parent)
+        building.rmdir()
+    except BaseException:
+        for name in names:
+            if not (building / name).exists():
+                (building.parent / name).rename(building / name)
+        raise
     sync_folder(building.parent)
 
 

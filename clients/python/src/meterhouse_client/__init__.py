@@ -1,8 +1,8 @@
 """Sends usage to Meterhouse without holding up the program that is metered, and asks what was used."""
 
+from .asking import Check as Check
+from .async_client import AsyncClient as AsyncClient
 from .buffer import WhenFull as WhenFull
-from .client import AsyncClient as AsyncClient
-from .client import Check as Check
 from .client import Client as Client
 from .errors import BufferFull as BufferFull
 from .errors import Closed as Closed

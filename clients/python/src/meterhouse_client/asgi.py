@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
 from typing import Any
 
-from .client import AsyncClient
-from .errors import MeterhouseClientError, Unreachable
+from .async_client import AsyncClient
+from .errors import MeterhouseClientError
 from .meter import Meter
+from .telling import tell
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -24,8 +26,10 @@ class MeterhouseMiddleware:
     """Records an event for each request that was answered: `method`, `path` (the route's template where the framework
     tells it), `status`, `duration_ms`, `request_bytes` and `response_bytes`.
 
-    With `limits`, a client that checks, a request of an organization that has nothing left of `meter` is refused with
-    402 before the application sees it; while the server does not answer, requests go through.
+    With `limits`, a client that checks, a request of an organization that has nothing left of `limited_meter` is
+    refused before the application sees it, with `refused_with`: 402, or 429 for clients that know that one. While the
+    server does not answer, or refuses to, requests go through. What prevents an event or a check is told to `on_error`,
+    or logged.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class MeterhouseMiddleware:
         event_type: str = "http.request",
         limits: AsyncClient | None = None,
         limited_meter: str = "requests",
+        refused_with: int = 402,
         on_error: Callable[[MeterhouseClientError], None] | None = None,
     ):
         """`organization` is called for each request, and may read anything of its scope."""
@@ -46,7 +51,8 @@ class MeterhouseMiddleware:
         self._event_type = event_type
         self._limits = limits
         self._limited_meter = limited_meter
-        self._on_error = on_error or (lambda _error: None)
+        self._refused_with = HTTPStatus(refused_with)
+        self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -55,7 +61,7 @@ class MeterhouseMiddleware:
             await self._app(scope, receive, send)
             return
         if self._limits is not None and not await self._has_room(self._limits, organization):
-            await _refuse(send, self._limited_meter)
+            await _refuse(send, self._refused_with, self._limited_meter)
             return
         began = time.perf_counter()
         status, received, sent = 500, 0, 0
@@ -87,13 +93,13 @@ class MeterhouseMiddleware:
             try:
                 self._meter.record(self._event_type, organization, data)
             except MeterhouseClientError as failure:  # the request was answered: what is wrong is not its caller's
-                self._on_error(failure)
+                tell(failure, self._on_error)
 
     async def _has_room(self, limits: AsyncClient, organization: str) -> bool:
         try:
             return (await limits.check(organization, self._limited_meter)).allowed
-        except Unreachable as failure:
-            self._on_error(failure)
+        except MeterhouseClientError as failure:  # a check that fails is no answer: nobody is turned away for it
+            tell(failure, self._on_error)
             return True
 
 
@@ -104,15 +110,15 @@ def _template(scope: Scope) -> str:
     return str(told or scope["path"])
 
 
-async def _refuse(send: Send, meter: str) -> None:
+async def _refuse(send: Send, status: HTTPStatus, meter: str) -> None:
     problem = {
         "type": "about:blank",
-        "title": "Payment Required",
-        "status": 402,
+        "title": status.phrase,
+        "status": status.value,
         "code": "quota_exceeded",
         "detail": f"there is nothing left of {meter}",
     }
     content = json.dumps(problem).encode()
     headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": 402, "headers": headers})
+    await send({"type": "http.response.start", "status": status.value, "headers": headers})
     await send({"type": "http.response.body", "body": content})

@@ -3,7 +3,7 @@ their shape, as objects or as decoded JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, TypeVar
 
 from .meter import Meter
@@ -24,16 +24,16 @@ def tokens(answer: Any) -> dict[str, Any] | None:
     if usage is None:
         return None
     model = _get(answer, "model") or _get(message, "model")
+    details = _get(usage, "prompt_tokens_details") or _get(usage, "input_tokens_details")
+    read = _get(details, "cached_tokens") or _get(usage, "cache_read_input_tokens") or 0
+    written = _get(details, "cache_write_tokens") or _get(usage, "cache_creation_input_tokens") or 0
     if _get(usage, "prompt_tokens") is not None:
-        details = _get(usage, "prompt_tokens_details")
-        told = (_get(usage, "prompt_tokens"), _get(usage, "completion_tokens"), _get(details, "cached_tokens"), 0)
-    elif _get(usage, "input_tokens_details") is not None:
-        details = _get(usage, "input_tokens_details")
-        told = (_get(usage, "input_tokens"), _get(usage, "output_tokens"), _get(details, "cached_tokens"), 0)
+        told = (_get(usage, "prompt_tokens"), _get(usage, "completion_tokens"), read, written)
     else:
-        read, written = _get(usage, "cache_read_input_tokens") or 0, _get(usage, "cache_creation_input_tokens") or 0
-        beside = _get(usage, "input_tokens")
-        told = (None if beside is None else beside + read + written, _get(usage, "output_tokens"), read, written)
+        whole = _get(usage, "input_tokens")
+        if details is None and whole is not None:
+            whole += read + written
+        told = (whole, _get(usage, "output_tokens"), read, written)
     names = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
     found = {name: value or 0 for name, value in zip(names, told, strict=True)}
     return {**({"model": str(model)} if model else {}), **found}
@@ -55,12 +55,31 @@ def record_stream(
     whole: dict[str, Any] = {}
     try:
         for piece in pieces:
-            if (found := tokens(piece)) is not None:
-                whole |= {name: value for name, value in found.items() if value or name not in whole}
+            _add(whole, piece)
             yield piece
     finally:
         if whole:
             meter.record(event_type, organization, {**whole, **more})
+
+
+async def record_async_stream(
+    meter: Meter, organization: str, pieces: AsyncIterable[T], *, event_type: str = EVENT_TYPE, **more: Any
+) -> AsyncIterator[T]:
+    """See `record_stream`: `async for piece in record_async_stream(…)`."""
+    whole: dict[str, Any] = {}
+    try:
+        async for piece in pieces:
+            _add(whole, piece)
+            yield piece
+    finally:
+        if whole:
+            meter.record(event_type, organization, {**whole, **more})
+
+
+def _add(whole: dict[str, Any], piece: Any) -> None:
+    """A piece of a stream that tells of tokens tells of all until then, or of some kinds of them: numbers only grow."""
+    for name, value in (tokens(piece) or {}).items():
+        whole[name] = value if isinstance(value, str) else max(value, whole.get(name, 0))
 
 
 def _get(value: Any, name: str) -> Any:

@@ -199,6 +199,7 @@ class Meter:
         self._ids.forget()
         self._counting = threading.Lock()
         if self._spool is not None:
+            self._spool.abandon()
             self._spool, self._lost_spool = None, True
         self._begin()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -79,6 +80,11 @@ class Spool:
             self._file.execute("BEGIN")
             self._file.executemany("DELETE FROM events WHERE number = ?", [(number,) for number in numbers])
             self._file.execute("COMMIT")
+
+    def abandon(self) -> None:
+        """In a process that was forked: keeps SQLite from closing, now or at the end, what the parent has open, because
+        that takes away the parent's write-ahead log, with what it has not yet put in the file."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._file))
 
     def close(self) -> None:
         """Lets the next process have it."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from .errors import MeterhouseClientError
 from .meter import Meter
+from .telling import tell
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
@@ -16,7 +17,7 @@ App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 class MeterhouseMiddleware:
     """Records an event for each request that was answered: `method`, `path`, `status`, `duration_ms`, `request_bytes`
-    (as announced) and `response_bytes`."""
+    (as announced) and `response_bytes`. What prevents an event is told to `on_error`, or logged."""
 
     def __init__(
         self,
@@ -32,7 +33,7 @@ class MeterhouseMiddleware:
         self._meter = meter
         self._organization = organization
         self._event_type = event_type
-        self._on_error = on_error or (lambda _error: None)
+        self._on_error = on_error
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """The WSGI application."""
@@ -66,7 +67,7 @@ class MeterhouseMiddleware:
         try:
             self._meter.record(self._event_type, organization, data)
         except MeterhouseClientError as failure:  # the request was answered: what is wrong is not its caller's
-            self._on_error(failure)
+            tell(failure, self._on_error)
 
 
 class _Counted:
