@@ -17,9 +17,10 @@ from walkthrough import DOCS, File, steps
 
 from meterhouse import cli
 from meterhouse.contracts import installed, installed_of_namespaces
-from meterhouse.domain import catalog_parser, rate_card_parser
+from meterhouse.domain import catalog_parser, rate_card_parser, telemetry_parser
 from meterhouse.domain.meter import Aggregation, StateWindow
 from meterhouse.domain.price import PriceType
+from meterhouse.domain.telemetry import Signal
 from meterhouse.http.observability import Metrics
 from meterhouse.settings import Settings
 from support.server import Server
@@ -114,7 +115,8 @@ def undocumented_catalog_keys(docs: Path) -> list[str]:
     keys = {*catalog_parser._METER_KEYS, *Aggregation, "slug", "description", "limits", "namespace", "contract"}
     missing = [key for key in ("[[meters]]", "[[plans]]", "[[prices]]", *sorted(keys)) if not row(text, key)]
     missing += [each for each in StateWindow if f"`{each}`" not in row(text, "window")]
-    of_prices = code(sections(text).get("Prices", ""))
+    of_prices, of_telemetry = (code(sections(text).get(name, "")) for name in ("Prices", "Telemetry"))
+    missing += sorted({*telemetry_parser.RULE_KEYS, *Signal} - of_telemetry)
     return missing + sorted({*rate_card_parser._CARD_KEYS, *PriceType, "group", "up_to"} - of_prices)
 
 
@@ -217,6 +219,7 @@ def test_the_example_catalog_can_be_used_and_has_every_key() -> None:
         ("reference/metrics.md", "`outcome`", undocumented_metrics, "meterhouse_events_total"),
         ("reference/catalogs.md", "`counted_states`", undocumented_catalog_keys, "counted_states"),
         ("reference/catalogs.md", "`UNIQUE_COUNT`", undocumented_catalog_keys, "UNIQUE_COUNT"),
+        ("reference/catalogs.md", "| `metric` |", undocumented_catalog_keys, "metric"),
         ("reference/catalogs.md", "`minimum`", undocumented_catalog_keys, "minimum"),
         ("contracts/unsiloed.md", "`GET /org/get_usage`", undocumented_paths, "unsiloed /org/get_usage"),
         ("contracts/openmeter.md", "`GET /api/v2/events`", undocumented_paths, "openmeter GET /api/v2/events"),

@@ -13,6 +13,7 @@ PAGES = [
     "how-to/operate-a-server.md",
     "how-to/correct-the-past.md",
     "how-to/change-a-catalog.md",
+    "how-to/count-telemetry.md",
     "how-to/record-usage-from-python.md",
     "how-to/give-operators-keys.md",
     "how-to/sell-credits.md",

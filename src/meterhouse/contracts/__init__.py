@@ -51,6 +51,7 @@ RESERVED = (
     "/v1/namespaces",
     "/v1/operator-keys",
     "/v1/organizations",
+    "/v1/otlp",
     "/v1/query",
     "/v1/rollups",
     "/v1/webhook-endpoints",

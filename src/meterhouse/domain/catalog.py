@@ -13,6 +13,7 @@ from .meter_needs import Needs, needs_of
 from .plan import Plan
 from .pool import Pool
 from .rate_card import RateCards
+from .telemetry import TelemetryRule
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Catalog:
     """By meter."""
     flex: str | None = None
     """The meter whose overage flex sells: a subscription's budget and unit price are of this one."""
+    telemetry: tuple[TelemetryRule, ...] = ()
+    """What of OpenTelemetry becomes events."""
 
     @cached_property
     def expected_types(self) -> frozenset[str]:

@@ -17,6 +17,7 @@ from .plan import Plan
 from .pool import GRANTED, Pool
 from .quantity import ZERO
 from .rate_card_parser import parse_rate_cards
+from .telemetry_parser import parse_telemetry
 
 _PATH = re.compile(r"[^.\0]{1,128}(\.[^.\0]{1,128}){0,4}")
 _METER_KEYS = frozenset(
@@ -37,6 +38,9 @@ _METER_KEYS = frozenset(
         "where",
     )
 )
+_KEYS = frozenset(
+    ("namespace", "contract", "unmetered", "flex", "meters", "plans", "pools", "prices", "telemetry"),
+)
 _MOST_FILTERS = 10
 _MOST_TEXTS = 100
 
@@ -45,9 +49,7 @@ def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
     """A catalog from decoded TOML or JSON (numbers as `Decimal` or int). `origin` is what messages call it. Raises
     `CatalogError`."""
     reader = _Reader(origin)
-    reader.known_keys(
-        document, {"namespace", "contract", "unmetered", "flex", "meters", "plans", "pools", "prices"}, "the catalog"
-    )
+    reader.known_keys(document, _KEYS, "the catalog")
     namespace = reader.slug(document.get("namespace"), "namespace")
     contract = document.get("contract")
     if contract is not None:
@@ -77,7 +79,8 @@ def parse_catalog(document: dict[str, Any], origin: str) -> Catalog:
     flex = reader.text(document, "flex", "the catalog") or None
     if flex is not None and flex not in meters:
         raise reader.error(f"flex: unknown meter {flex!r}; this catalog has {', '.join(sorted(meters))}")
-    return Catalog(namespace, contract, meters, plans, pools, unmetered, prices, flex)
+    telemetry = parse_telemetry(reader, document)
+    return Catalog(namespace, contract, meters, plans, pools, unmetered, prices, flex, telemetry)
 
 
 class _Reader(TableReader):

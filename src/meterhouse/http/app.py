@@ -59,6 +59,7 @@ from .namespaces import namespaces_router
 from .observability import Metrics, Observability
 from .operator_keys import operator_keys_router
 from .organizations import organizations_router
+from .otlp import otlp_router
 from .portal_links import portal_links_router
 from .portal_tokens import PortalTokens
 from .prices import prices_router
@@ -166,6 +167,7 @@ def create_app(
         usage = UsageEndpoints(readers, refusals, metering.usage, metering.forecasts)
         listing = MeteredEvents(readers, metering.usage)
         ingest_endpoint = IngestEndpoint(metering.intake, metrics)
+        routers.append(otlp_router(ingest_endpoint, catalogs, authentication, bodies))
         events = events_router(ingest_endpoint, authentication, metrics, bodies)
         reservations = ReservationEndpoints(
             metering.reservations, metering.enforcement, accounts, refusals, authentication
