@@ -29,6 +29,8 @@ class ContractRecord:
     """JSON; numbers that have to be exact are texts."""
     created_at: datetime
     updated_at: datetime
+    parent: str | None = None
+    """What it belongs to, if it is asked for by that."""
     deleted_at: datetime | None = None
 
     @property

@@ -24,7 +24,7 @@ from .authentication import Authentication, operator_of, refuse_other_namespace
 from .bodies import Bodies
 from .events import IngestEndpoint, status_of
 from .openapi import described
-from .otlp_messages import Metrics, Traces, spans_of, sums_of
+from .otlp_messages import MetricsRequest, TracesRequest, spans_of, sums_of
 from .problems import Forbidden, UnsupportedEncoding
 from .request import HttpRequest
 
@@ -65,14 +65,14 @@ class _Kind:
 
 
 _TRACES = _Kind(
-    msgspec.json.Decoder(Traces),
+    msgspec.json.Decoder(TracesRequest),
     spans_of,
     "rejected_spans",
     "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
     "ExportTraceService",
 )
 _METRICS = _Kind(
-    msgspec.json.Decoder(Metrics),
+    msgspec.json.Decoder(MetricsRequest),
     sums_of,
     "rejected_data_points",
     "opentelemetry.proto.collector.metrics.v1.metrics_service_pb2",
@@ -128,7 +128,7 @@ def otlp_router(endpoint: IngestEndpoint, catalogs: Catalogs, authentication: Au
         status_code=200,
         operation_id="sendSpans",
         tags=["Telemetry"],
-        opt=described(answers={200: OtlpAnswer}, media=_MEDIA, body=Traces, body_media=(JSON,), problems=(404,)),
+        opt=described(answers={200: OtlpAnswer}, media=_MEDIA, body=TracesRequest, body_media=(JSON,), problems=(404,)),
     )
     async def send_spans(
         request: HttpRequest,
@@ -143,7 +143,9 @@ def otlp_router(endpoint: IngestEndpoint, catalogs: Catalogs, authentication: Au
         status_code=200,
         operation_id="sendSums",
         tags=["Telemetry"],
-        opt=described(answers={200: OtlpAnswer}, media=_MEDIA, body=Metrics, body_media=(JSON,), problems=(404,)),
+        opt=described(
+            answers={200: OtlpAnswer}, media=_MEDIA, body=MetricsRequest, body_media=(JSON,), problems=(404,)
+        ),
     )
     async def send_sums(
         request: HttpRequest,

@@ -72,7 +72,7 @@ class ResourceSpans(msgspec.Struct, rename="camel"):
     scope_spans: list[ScopeSpans] = []
 
 
-class Traces(msgspec.Struct, rename="camel"):
+class TracesRequest(msgspec.Struct, rename="camel"):
     """The body of a request with spans."""
 
     resource_spans: list[ResourceSpans] = []
@@ -115,14 +115,14 @@ class ResourceMetrics(msgspec.Struct, rename="camel"):
     scope_metrics: list[ScopeMetrics] = []
 
 
-class Metrics(msgspec.Struct, rename="camel"):
+class MetricsRequest(msgspec.Struct, rename="camel"):
     """The body of a request with metrics."""
 
     resource_metrics: list[ResourceMetrics] = []
 
 
 def spans_of(request: Any) -> Iterator[Observation]:
-    """The spans of a request, as `Traces` or as protobuf's class. A span has the attributes `span.name` and
+    """The spans of a request, as `TracesRequest` or as protobuf's class. A span has the attributes `span.name` and
     `span.duration_ms`, too. Raises `Invalid`."""
     for of_resource in request.resource_spans:
         resource = _attributes(of_resource.resource.attributes)
@@ -146,8 +146,8 @@ def spans_of(request: Any) -> Iterator[Observation]:
 
 
 def sums_of(request: Any) -> Iterator[Observation]:
-    """The data points of all sums of a request, as `Metrics` or as protobuf's class; one of a sum that is not told in
-    deltas has no value. Raises `Invalid`."""
+    """The data points of all sums of a request, as `MetricsRequest` or as protobuf's class; one of a sum that is not told
+    in deltas has no value. Raises `Invalid`."""
     for of_resource in request.resource_metrics:
         resource = _attributes(of_resource.resource.attributes)
         source = str(resource.get(_SERVICE) or "otlp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 from ..domain.contract_record import ContractRecord, RecordPlace
@@ -25,6 +26,14 @@ class ContractRecords(Protocol):
 
     def record_by_key(self, place: RecordPlace, key: str) -> ContractRecord | None:
         """The record that has the key."""
+        ...
+
+    def records_of(self, place: RecordPlace, parent: str) -> list[ContractRecord]:
+        """Those of a place that belong to something, deleted ones too, in the order of their ids."""
+        ...
+
+    def remove_records(self, place: RecordPlace, before: datetime) -> None:
+        """Removes those of a place that were made before an instant, for good."""
         ...
 
     def records(self, place: RecordPlace) -> list[ContractRecord]:

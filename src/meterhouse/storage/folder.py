@@ -48,6 +48,7 @@ class DataFolder:
         """Why nobody can tell what the folder must hold."""
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._refuse_unfinished_restore()  # and leave nothing in it, so that another restore finds it empty
             keep_private(path)
             self._lock = self._acquire(path / "lock")
         except OSError as wrong:
@@ -86,6 +87,10 @@ class DataFolder:
         lock.flush()
         return lock
 
+    def _refuse_unfinished_restore(self) -> None:
+        if (self.path / RESTORING).exists():
+            raise FolderError(f"{self.path} has a restore that was not finished: empty it, and restore again")
+
     def _refuse_moved(self) -> None:
         if (migration := moved_by(self.path)) is not None:
             raise FolderError(
@@ -118,8 +123,7 @@ class DataFolder:
         write_file(self.path / "format", str(FORMAT).encode())
 
     def _open(self) -> Manifest:
-        if (self.path / RESTORING).exists():
-            raise FolderError(f"{self.path} has a restore that was not finished: empty it, and restore again")
+        self._refuse_unfinished_restore()  # it may have begun meanwhile
         format_path, manifest_path = self.path / "format", self.path / "manifest"
         written = format_path.read_text("ascii", "replace").strip() if format_path.exists() else ""
         written = written if written.isdigit() else ""  # damaged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -84,7 +84,7 @@ def replace_customer(call: Call, services: Services) -> Reply:
 def delete_customer(call: Call, services: Services) -> Reply:
     """Deletes a customer; its events stay, and its subjects are free for another one."""
     customer = CUSTOMERS.get(call, services, call.parameters["customer"])
-    if any(each.body["owner"] == customer.id for each in ENTITLEMENTS.all(call, services)):
+    if ENTITLEMENTS.of(call, services, customer.id):
         raise Refuse(409, "the customer has entitlements: delete them first")
     for key in customer.body["subjectKeys"]:
         _release(call, services, key)
@@ -114,11 +114,17 @@ def subjects_of(customer: ContractRecord) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*own, *customer.body["subjectKeys"])))
 
 
-def customers_of_subjects(call: Call, services: Services) -> dict[str, str]:
-    """The id of the customer by the key of each subject that has one."""
-    found = CUSTOMERS.all(call, services)
-    own = {each.key: each.id for each in found if each.key is not None}
-    return own | {key: each.id for each in found for key in each.body["subjectKeys"]}
+def customers_of_subjects(call: Call, services: Services, subjects: Iterable[str]) -> dict[str, str]:
+    """By the keys of some subjects the ids of the customers whose usage is theirs, where there is one."""
+    found = {}
+    for subject in subjects:
+        held = services.records.record_by_key(ATTRIBUTIONS.place(call), subject)
+        customer = services.records.record_by_key(CUSTOMERS.place(call), subject) if held is None else None
+        if held is not None:
+            found[subject] = held.body["customer"]
+        elif customer is not None:
+            found[subject] = customer.id
+    return found
 
 
 def is_old_client(call: Call) -> bool:

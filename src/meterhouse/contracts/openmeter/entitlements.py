@@ -212,7 +212,7 @@ def _made(call: Call, services: Services, owner: Owner) -> ContractRecord:
         body["config"] = _config(given)
     elif given.type == "metered":
         body |= _metered(call, given, shown_feature(feature))
-    return ENTITLEMENTS.add(call, services, f"{owner.id}\n{feature.key}", body)
+    return ENTITLEMENTS.add(call, services, f"{owner.id}\n{feature.key}", body, owner.id)
 
 
 def _config(given: _Entitlement) -> str:

@@ -168,7 +168,7 @@ def escaped(text: str) -> str:
 
 def _shown(call: Call, services: Services, stored: Sequence[StoredEvent]) -> list[Mapping[str, object]]:
     validation = Validation(services.catalogs.get(call.namespace))
-    customers = customers_of_subjects(call, services)
+    customers = customers_of_subjects(call, services, {each.event.organization for each in stored})
     voided = {
         (organization, position)
         for organization in {each.event.organization for each in stored}

@@ -79,14 +79,13 @@ def create_grant(call: Call, services: Services) -> Reply:
         "metadata": given.metadata,
         "voidedAt": None,
     }
-    return Reply(201, _shown(call, GRANTS.add(call, services, None, body)))
+    return Reply(201, _shown(call, GRANTS.add(call, services, None, body, entitlement.id)))
 
 
 def list_grants(call: Call, services: Services) -> Reply:
     """The grants of an entitlement."""
     _, entitlement = found_entitlement(call, services)
-    found = [each for each in _all(call, services) if each.body["entitlement"] == entitlement.id]
-    shown = [_shown(call, each) for each in found]
+    shown = [_shown(call, each) for each in GRANTS.of(call, services, entitlement.id)]
     return page(call, shown) if "customer" in call.parameters else Reply(200, shown)
 
 
@@ -126,8 +125,7 @@ def allotments_of(call: Call, services: Services, entitlement: ContractRecord) -
                 most_rollover=amount,
             )
         )
-    grants = (each for each in _all(call, services) if each.body["entitlement"] == entitlement.id)
-    return [*found, *map(_allotment, grants)]
+    return [*found, *map(_allotment, GRANTS.of(call, services, entitlement.id))]
 
 
 def _allotment(grant: ContractRecord) -> Allotment:
@@ -154,13 +152,9 @@ def _recurrence(call: Call, given: Mapping[str, Any]) -> Mapping[str, str]:
     return {"interval": given["interval"], "anchor": format_instant(anchor)}
 
 
-def _all(call: Call, services: Services) -> list[ContractRecord]:
-    return GRANTS.all(call, services)
-
-
 def _filtered(call: Call, services: Services) -> list[Mapping[str, object]]:
     entitlements = {each.id: each for each in ENTITLEMENTS.all(call, services, deleted=True)}
-    found = _all(call, services)
+    found = GRANTS.all(call, services)
     if features := call.every("feature"):
         having = {each.id for each in entitlements.values() if each.body["featureKey"] in features}
         found = [each for each in found if each.body["entitlement"] in having]

@@ -64,5 +64,5 @@ def owner_of_id(call: Call, services: Services, owner_id: str) -> Owner:
 
 def entitlements_of(call: Call, services: Services, owner: Owner) -> list[ContractRecord]:
     """All entitlements of an owner, those that its subjects had before they were a customer's included."""
-    owners = {owner.id, *owner.subjects}
-    return [each for each in ENTITLEMENTS.all(call, services) if each.body["owner"] in owners]
+    owners = dict.fromkeys((owner.id, *owner.subjects))
+    return [each for owner_id in owners for each in ENTITLEMENTS.of(call, services, owner_id)]

@@ -50,6 +50,7 @@ def create_token(call: Call, services: Services) -> Reply:
         "allowedMeterSlugs": given.allowed_meter_slugs,
         "expiresAt": format_instant(call.now + _LIFETIME),
     }
+    services.records.remove_records(PORTAL_TOKENS.place(call), call.now - _LIFETIME)  # their time is over
     made = PORTAL_TOKENS.add(call, services, hash_secret(token), body)
     return Reply(200, {**_shown(made, call.now), "token": token})
 

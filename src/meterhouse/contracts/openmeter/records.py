@@ -28,6 +28,11 @@ class Kind:
         found = services.records.records(self.place(call))
         return [each for each in found if deleted or each.deleted_at is None]
 
+    def of(self, call: Call, services: Services, parent: str) -> list[ContractRecord]:
+        """Those that belong to something and are not deleted."""
+        found = services.records.records_of(self.place(call), parent)
+        return [each for each in found if each.deleted_at is None]
+
     def find(self, call: Call, services: Services, id_or_key: str) -> ContractRecord | None:
         """The one that has an id or a key and is not deleted."""
         place = self.place(call)
@@ -43,10 +48,13 @@ class Kind:
             raise Refuse(404, f"there is no {self.name} {id_or_key[:128]!r}")
         return found
 
-    def add(self, call: Call, services: Services, key: str | None, body: Mapping[str, Any]) -> ContractRecord:
+    def add(
+        self, call: Call, services: Services, key: str | None, body: Mapping[str, Any], parent: str | None = None
+    ) -> ContractRecord:
         """Makes one. Raises `AlreadyExists` for a key that is taken."""
         record_id = ulid(call.now, services.random_bytes(RANDOM_BYTES))
-        record = ContractRecord(NAME, call.namespace, self.name, record_id, key, dict(body), call.now, call.now)
+        place = (NAME, call.namespace, self.name, record_id, key)
+        record = ContractRecord(*place, dict(body), call.now, call.now, parent)
         services.records.add_record(record)
         return record
 

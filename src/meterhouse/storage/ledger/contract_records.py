@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, insert, update
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, delete, insert, update
 from sqlalchemy.exc import IntegrityError
 
 from ...domain.contract_record import ContractRecord, RecordPlace
@@ -44,6 +46,16 @@ class SqlContractRecords(Database):
     def record_by_key(self, place: RecordPlace, key: str) -> ContractRecord | None:
         """See `ContractRecords.record_by_key`."""
         return self._read_one(ContractRecord, _RECORDS.where(*_in(place), contract_records.c.key == key))
+
+    def records_of(self, place: RecordPlace, parent: str) -> list[ContractRecord]:
+        """See `ContractRecords.records_of`."""
+        of = contract_records.c
+        return self._read(ContractRecord, _RECORDS.where(*_in(place), of.parent == parent).order_by(of.id))
+
+    def remove_records(self, place: RecordPlace, before: datetime) -> None:
+        """See `ContractRecords.remove_records`."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(contract_records).where(*_in(place), contract_records.c.created_at < before))
 
     def records(self, place: RecordPlace) -> list[ContractRecord]:
         """See `ContractRecords.records`."""

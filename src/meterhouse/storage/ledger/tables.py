@@ -220,10 +220,12 @@ contract_records = Table(
     Column("kind", Text, primary_key=True),
     Column("id", Text, primary_key=True),
     Column("key", Text),
+    Column("parent", Text),
     Column("body", Json(dict[str, Any]), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     Column("deleted_at", Instant),
+    Index("contract_records_parent", "parent"),
     Index("contract_records_key", "contract", "kind", "key", "namespace", unique=True),
 )
 

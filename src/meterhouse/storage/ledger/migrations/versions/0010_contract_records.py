@@ -16,6 +16,7 @@ def upgrade() -> None:
         Column("kind", Text, primary_key=True),
         Column("id", Text, primary_key=True),
         Column("key", Text),
+        Column("parent", Text),
         Column("body", Text, nullable=False),
         Column("created_at", BigInteger, nullable=False),
         Column("updated_at", BigInteger, nullable=False),
@@ -23,3 +24,4 @@ def upgrade() -> None:
     )
     columns = ["contract", "kind", "key", "namespace"]
     op.create_index("contract_records_key", "contract_records", columns, unique=True)
+    op.create_index("contract_records_parent", "contract_records", ["parent"])
