@@ -34,13 +34,13 @@ check-deep: .venv/.dev
 crash: ROUNDS ?= 30
 crash: SEED ?= 1
 crash: .venv/.dev
-	CRASH_ROUNDS=$(ROUNDS) CRASH_SEED=$(SEED) $(BIN)/python -m pytest tests/crash -q -s $(ARGS)
+	TEST_DEPTH=default CRASH_ROUNDS=$(ROUNDS) CRASH_SEED=$(SEED) $(BIN)/python -m pytest tests/crash -q -s $(ARGS)
 
 # Cuts the power of a disk of its own ROUNDS times, under load and in operations; needs root. SEED repeats a load.
 powerloss: ROUNDS ?= 20
 powerloss: SEED ?= 1
 powerloss: .venv/.dev
-	POWERLOSS_ROUNDS=$(ROUNDS) POWERLOSS_SEED=$(SEED) $(BIN)/python -m pytest tests/powerloss -q -s $(ARGS)
+	TEST_DEPTH=default POWERLOSS_ROUNDS=$(ROUNDS) POWERLOSS_SEED=$(SEED) $(BIN)/python -m pytest tests/powerloss -q -s $(ARGS)
 
 # SEEDS random lives of organizations from FIRST on, every answer compared with the auditor's.
 simulate: SEEDS ?= 1000

@@ -248,6 +248,7 @@ def test_without_scripts_every_page_still_shows_its_numbers(place: Place, browse
     context.close()
 
 
+@pytest.mark.thorough
 def test_numbers_move_while_events_arrive_and_rest_in_a_hidden_tab(place: Place, operator: Watched) -> None:
     page = operator.page
     page.goto(place.base + "/organizations/paperworks?meter=credits&range=30d")

@@ -206,6 +206,7 @@ while True:
 
 
 class TestSpool:
+    @pytest.mark.thorough
     def test_killed_again_and_again_on_both_sides_what_was_recorded_counts_once(self, tmp_path: Path) -> None:
         """Each point that a recorder prints is an event that was recorded; one more may be in the spool."""
         rng, port = random.Random(9), free_port()

@@ -149,6 +149,7 @@ def restarted(made: Cluster, name: str) -> None:
     made.start(name)
 
 
+@pytest.mark.thorough
 def test_a_rolling_restart_loses_no_request_that_is_repeated_once(made: Cluster, organizations: list[str]) -> None:
     names = [name for name in made.nodes if made.nodes[name].process.poll() is None]
     over: list[bool] = []

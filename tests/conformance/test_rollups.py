@@ -239,6 +239,7 @@ def test_answers_what_the_reference_answers(
 @pytest.mark.embedded
 @pytest.mark.parametrize("events_in_memory", [250_000, pytest.param(0, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("seed", range(by_depth(1, 1, 20)))
+@pytest.mark.thorough
 def test_many_small_histories(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, events_in_memory: int
 ) -> None:

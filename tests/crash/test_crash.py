@@ -33,7 +33,7 @@ INSERTS = by_depth(24, 80, 400)
 SEED = int(os.environ.get("CRASH_SEED", "1"))
 
 
-@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("shards", [1, pytest.param(3, marks=pytest.mark.thorough)])
 def test_killed_again_and_again_under_load_it_answers_for_what_it_acknowledged_and_nothing_else(
     tmp_path: Path, shards: int
 ) -> None:

@@ -18,8 +18,8 @@ PAGES = [
     "how-to/give-operators-keys.md",
     "how-to/sell-credits.md",
     "how-to/price-usage.md",
-    "how-to/alert-and-notify.md",
-    "how-to/back-up-and-move.md",
+    pytest.param("how-to/alert-and-notify.md", marks=pytest.mark.thorough),
+    pytest.param("how-to/back-up-and-move.md", marks=pytest.mark.thorough),
 ]
 
 

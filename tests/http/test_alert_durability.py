@@ -79,6 +79,7 @@ def check(server: Server, receiver: ReceiverProcess, organizations: list[str]) -
 
 
 @pytest.mark.parametrize("seed", range(by_depth(1, 4, 30)))
+@pytest.mark.thorough
 def test_a_server_that_is_killed_loses_nothing_and_raises_nothing_twice(
     tmp_path: Path, receiver: ReceiverProcess, seed: int
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_server_that_is_killed_loses_nothing_and_raises_nothing_twice(
         check(server, receiver, organizations)
 
 
+@pytest.mark.thorough
 def test_a_receiver_that_is_killed_gets_everything(tmp_path: Path, receiver: ReceiverProcess) -> None:
     with serve(tmp_path / "data", environment=ANY) as server:
         organizations = prepare(server, receiver)

@@ -344,6 +344,7 @@ class TestRefusing:
         assert answer.status_code == 403
 
 
+@pytest.mark.thorough
 def test_every_process_reads_by_it_at_once_and_again_after_a_restart(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with serve(data, now=NOW, arguments=("--shards", "2")) as server:

@@ -260,6 +260,7 @@ def test_bad_corrections_are_refused_whole(acme: Server) -> None:
     assert refused.status_code == 403
 
 
+@pytest.mark.thorough
 def test_corrections_survive_kill_and_rebuild(tmp_path: Path) -> None:
     (tmp_path / "acme.toml").write_text(CATALOG)
     arguments = ("--catalog", str(tmp_path / "acme.toml"))

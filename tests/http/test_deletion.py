@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from support.server import Server, event, serve
 
 NOW = datetime(2026, 3, 15, 12, tzinfo=UTC)
@@ -25,6 +27,7 @@ def story_status(server: Server, organization: str) -> int:
     return server.admin("GET", f"/v1/namespaces/unsiloed/events/tests/{organization}-1").status_code
 
 
+@pytest.mark.thorough
 def test_a_deletion_can_be_taken_back_for_thirty_days(tmp_path: Path) -> None:
     with serve(tmp_path, now=NOW) as server:
         keep, gone = server.organization("unsiloed"), server.organization("unsiloed")

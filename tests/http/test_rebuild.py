@@ -103,6 +103,7 @@ def test_only_the_operator_may_look_and_rebuild(server: Server) -> None:
         assert server.http.request(method, "/v1/rollups").status_code == 401
 
 
+@pytest.mark.thorough
 def test_the_command_rebuilds_a_folder_and_a_running_server(tmp_path: Path) -> None:
     def rebuild(*arguments: str) -> str:
         run = run_meterhouse("rebuild", *arguments, environment={**os.environ, "METERHOUSE_ADMIN_KEY": ADMIN_KEY})

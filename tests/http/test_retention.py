@@ -104,6 +104,7 @@ def test_old_events_are_reduced_and_no_total_changes(tmp_path: Path) -> None:
         assert used(server, org) == after
 
 
+@pytest.mark.thorough
 def test_a_meter_that_is_added_later_says_from_when_it_is_complete(tmp_path: Path) -> None:
     with started(tmp_path) as server:
         org = server.organization("acme", {"plan": "Team", "anchor": "2025-01-01", "interval": "P12M"})
@@ -126,6 +127,7 @@ def test_a_meter_that_is_added_later_says_from_when_it_is_complete(tmp_path: Pat
             server.stop()
 
 
+@pytest.mark.thorough
 def test_killed_while_it_reduces_it_goes_on_after_the_next_start(tmp_path: Path) -> None:
     with started(tmp_path, days="") as server:
         org = server.organization("acme", {"plan": "Team", "anchor": "2025-01-01", "interval": "P12M"})

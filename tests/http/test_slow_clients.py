@@ -80,6 +80,7 @@ def test_what_is_never_finished_is_closed(impatient: Server) -> None:
             assert b"METERHOUSE_BODY_TIMEOUT_SECONDS" in answer
 
 
+@pytest.mark.thorough
 def test_a_body_that_keeps_coming_may_take_its_time(impatient: Server) -> None:
     org = impatient.organization("unsiloed")
     content = json.dumps([event("credit.used", org, {"amount": 1})]).encode() + b" " * 140_000

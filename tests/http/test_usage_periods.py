@@ -120,6 +120,7 @@ def test_an_earlier_period_with_what_was_known_then(server: Server) -> None:
         assert found["as_of"] in query
 
 
+@pytest.mark.thorough
 def test_a_period_of_centuries(server: Server) -> None:
     """No rollup has anything before 1900: such a period is refused, whether rollups are there or not."""
     org = server.organization("unsiloed", subscription("2026-01-10", "P9999M"))

@@ -168,6 +168,7 @@ def test_an_organizations_events_keep_their_order_while_the_first_one_fails(
     assert order == {failing: [1, 1, 2, 3], going: [1, 2, 3]}
 
 
+@pytest.mark.thorough
 def test_an_endpoint_that_is_switched_off_is_sent_nothing(telling: Server, receiver: Receiver) -> None:
     name, _ = endpoint(telling, receiver)
     receiver.answer = answering(410)

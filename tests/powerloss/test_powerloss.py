@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import httpx
+import pytest
 
 from crash.harness import Crashes
 from meterhouse.storage.clickhouse.engine.chdb_engine import ChdbEngine
@@ -52,6 +53,7 @@ def forget_merged_parts_at_once(data: Path) -> None:
     engine.close()
 
 
+@pytest.mark.thorough
 def test_without_power_under_load_it_answers_for_what_it_acknowledged_and_nothing_else(some_disk: Disk) -> None:
     losses = PowerLosses(some_disk.mounted / "data", SEED, disk=some_disk)
     forget_merged_parts_at_once(losses.folder)

@@ -17,6 +17,7 @@ REQUESTS = 60
 EVENTS = 20
 
 
+@pytest.mark.thorough
 def test_what_was_answered_is_in_what_was_synced(tmp_path: Path) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")

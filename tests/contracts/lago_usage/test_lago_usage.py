@@ -49,7 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def official() -> Iterator[OfficialClient]:
-    with python_client() as client:
+    with python_client("lago-python-client-1.55.0") as client:
         yield client
 
 
