@@ -14,6 +14,7 @@ import pytest
 
 from support.server import ADMIN_KEY, Server
 
+pytestmark = pytest.mark.thorough  # LiteLLM takes many seconds to import, where it has not been imported yet
 ROOT = Path(__file__).parents[2]
 LITELLM = Path(sys.prefix) / "clients/litellm"
 CALLS = """
