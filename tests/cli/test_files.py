@@ -8,40 +8,15 @@ import io
 import json
 import subprocess
 import sys
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ingests import AT, ingest, mapped, used
 
-from support.processes import run_meterhouse
 from support.server import ADMIN_KEY, Server, event
 
 MARK = b"\xef\xbb\xbf"
-AT = "2026-03-01T00:00:00Z"
-
-
-@pytest.fixture
-def org(server: Server) -> str:
-    return server.organization("unsiloed")
-
-
-def ingest(server: Server, file: str, *options: str, stdin: bytes = b"") -> tuple[int, dict[str, int], str]:
-    """The exit code, the totals, and what is told beside them."""
-    command = ["ingest", file, "--namespace", "unsiloed", "--json", *options]
-    environment = {"METERHOUSE_ADMIN_KEY": ADMIN_KEY, "METERHOUSE_URL": str(server.http.base_url), "COLUMNS": "200"}
-    done = run_meterhouse(*command, environment=environment, stdin=stdin)
-    assert b"Traceback" not in done.stderr, done.stderr.decode()
-    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr.decode()
-
-
-def mapped(org: str, *more: str) -> tuple[str, ...]:
-    zone = ("--csv.time-zone", "UTC", "--csv.column.amount", "amount", *more)
-    return ("--csv.type", "credit.used", "--csv.subject", org, "--csv.time", "time", *zone)
-
-
-def used(server: Server, org: str) -> Decimal:
-    return Decimal(server.usage(org)["meters"]["credits"]["used"])
 
 
 def events_of(server: Server, org: str) -> list[dict[str, Any]]:
@@ -106,7 +81,7 @@ def test_an_empty_field_is_an_absent_property(server: Server, org: str, tmp_path
     columns = ("--csv.column.user.id", "who", "--csv.column.user.plan.name", "plan", "--csv.constant.user.kind", "k")
     code, totals, told = ingest(server, str(tmp_path / "file.csv"), *mapped(org, *columns))
     assert (code, totals["ingested"], totals["rejected"]) == (3, 1, 1)
-    assert "event 2: data.amount is missing" in told
+    assert "line 3: data.amount is missing" in told
     [listed] = events_of(server, org)
     story = server.admin("GET", f"/v1/namespaces/unsiloed/events/csv/{listed['id']}").json()
     assert story["data"] == {"amount": "1", "user": {"id": "u1", "kind": "k"}}
@@ -172,7 +147,7 @@ def test_a_parquet_file_of_something_else_is_refused(server: Server, tmp_path: P
     (tmp_path / "other.parquet").write_bytes(b"PAR1 and nothing else PAR1")
     code, _, told = ingest(server, str(tmp_path / "other.parquet"))
     assert code == 1
-    assert "no Parquet file of an export" in told
+    assert "is no Parquet file" in told
 
 
 def test_a_file_of_which_nothing_is_taken_is_told_event_by_event(server: Server, org: str, tmp_path: Path) -> None:
@@ -180,7 +155,7 @@ def test_a_file_of_which_nothing_is_taken_is_told_event_by_event(server: Server,
     (tmp_path / "bad.ndjson").write_text("\n".join(bad))
     code, totals, told = ingest(server, str(tmp_path / "bad.ndjson"))
     assert (code, totals["rejected"]) == (3, 150)
-    assert "event 10: data.amount is missing" in told
+    assert "line 10: data.amount is missing" in told
     assert "and 140 more" in told
 
 

@@ -1,4 +1,4 @@
-"""What has no database server and no cluster needs none of their clients."""
+"""What has no database server, no cluster and no source needs none of their clients."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 WITHOUT = """
 import sys
 class Missing:
     def find_spec(self, name, *_):
-        if name.partition(".")[0] in ("psycopg", "clickhouse_connect"):
+        if name.partition(".")[0] in ("psycopg", "clickhouse_connect", "fsspec", "confluent_kafka"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
 from meterhouse.cli import main
@@ -40,3 +42,24 @@ def test_a_node_says_what_to_install(tmp_path: Path) -> None:
     )
     assert refused.returncode == 1
     assert "pip install 'meterhouse[cluster]'" in refused.stderr
+
+
+_ROW = ("--row.type", "t", "--row.time", "at", "--row.subject", "a")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (("ingest", "s3://bucket/usage.csv", "--namespace", "unsiloed"), "files"),
+        (("source", "kafka", "--namespace", "a", "--brokers", "a:1", "--topic", "a", "--group", "a"), "kafka"),
+        (
+            ("source", "postgresql", "--namespace", "a", "--table", "a", "--cursor", "a", "--state", "a", *_ROW),
+            "postgresql",
+        ),
+    ],
+)
+def test_a_source_says_what_to_install(tmp_path: Path, arguments: tuple[str, ...], extra: str) -> None:
+    refused = run(*arguments, "--data", str(tmp_path / "data"))
+    assert refused.returncode == 1
+    assert f"pip install 'meterhouse[{extra}]'" in refused.stderr
+    assert not (tmp_path / "data").exists()

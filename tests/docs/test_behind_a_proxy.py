@@ -46,10 +46,11 @@ class Proxied:
     def http(self, url: str) -> httpx.Client:
         return httpx.Client(base_url=url, verify=ssl.create_default_context(cafile=self.authority), trust_env=False)
 
-    def run(self, *command: str, trusted: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, trusted: bool = True, **more: str) -> subprocess.CompletedProcess[str]:
         """As a user's own shell does."""
         environment = {**os.environ, "METERHOUSE_ADMIN_KEY": ADMIN_KEY, "PYTHONPATH": _path()}
         environment |= {"SSL_CERT_FILE": str(self.authority)} if trusted else {}
+        environment |= more
         return subprocess.run(
             [sys.executable, *command], capture_output=True, text=True, env=environment, timeout=60, check=False
         )
@@ -86,11 +87,35 @@ def test_the_client_through_tls(proxied: Proxied, prefix: bool) -> None:
     assert "CERTIFICATE_VERIFY_FAILED" in refused.stderr
 
 
-def test_what_the_command_line_does_not_take(proxied: Proxied) -> None:
-    for url, told in ((proxied.prefixed, "it must be like http://"), (proxied.plain, "CERTIFICATE_VERIFY_FAILED")):
-        refused = proxied.run("-m", "meterhouse", "org", "list", "--url", url)
+@pytest.mark.parametrize("prefix", [False, True])
+def test_the_command_line_through_tls(proxied: Proxied, prefix: bool) -> None:
+    url, organization = proxied.prefixed if prefix else proxied.plain, proxied.server.organization("unsiloed")
+    for each in (url, f"{url}/"):
+        listed = proxied.run("-m", "meterhouse", "org", "list", "--json", "--url", each)
+        assert listed.returncode == 0, listed.stderr
+        assert organization in {found["id"] for found in json.loads(listed.stdout)}
+    exported = proxied.run("-m", "meterhouse", "export", "-", "--url", url)  # which is read while it is made
+    assert exported.returncode == 0, exported.stderr
+
+
+def test_the_command_line_holds_to_the_environments_certificates(proxied: Proxied, tmp_path: Path) -> None:
+    asked = ("-m", "meterhouse", "org", "list", "--url", proxied.plain)
+    refused = proxied.run(*asked, trusted=False)
+    assert refused.returncode == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in refused.stderr
+    assert "set SSL_CERT_FILE to" in refused.stderr
+    (tmp_path / "empty.pem").touch()
+    for wrong in (tmp_path / "absent.pem", tmp_path / "empty.pem"):
+        refused = proxied.run(*asked, trusted=False, SSL_CERT_FILE=str(wrong))
         assert refused.returncode == 1
-        assert told in refused.stderr
+        assert f"SSL_CERT_FILE is '{wrong}'" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+def test_the_command_line_passes_proxies_of_the_environment_by(proxied: Proxied) -> None:
+    nowhere = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:1")
+    listed = proxied.run("-m", "meterhouse", "org", "list", "--url", proxied.plain, **nowhere)
+    assert listed.returncode == 0, listed.stderr
 
 
 def test_packed_bodies_and_what_says_to_wait_go_through(proxied: Proxied) -> None:
@@ -132,8 +157,8 @@ def test_the_dashboards_cookie_and_links(proxied: Proxied) -> None:
         )
         assert made.status_code == 201, made.text
         made = made.json()
-        assert made["url"] == proxied.plain.replace("https", "http") + made["path"]
-        assert http.get(made["path"]).status_code == 200
+        assert made["url"] == proxied.plain + made["path"]
+        assert http.get(made["url"]).status_code == 200
     with proxied.http(proxied.prefixed) as http:
         page = http.get(made["path"].removeprefix("/"))
         assert page.status_code == 200

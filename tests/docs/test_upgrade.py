@@ -49,7 +49,7 @@ def test_what_the_page_installs_from_is_there() -> None:
 
 
 def test_bash_completes_commands_options_and_values(tmp_path: Path) -> None:
-    [command] = re.findall(r"^\$ (python -c .*) > ~", PAGE.read_text("utf-8"), re.MULTILINE)
+    [command] = re.findall(r"^\$ (meterhouse completion .*) > ~", PAGE.read_text("utf-8"), re.MULTILINE)
     with shell(tmp_path) as bash:
         assert bash.run(f"{command} > completion.bash") == ("", 0)
         bash.run(f". ./completion.bash\n{PRESS}")
@@ -57,6 +57,7 @@ def test_bash_completes_commands_options_and_values(tmp_path: Path) -> None:
         assert bash.run("press meterhouse org subs") == ("subscribe\n", 0)
         assert bash.run("press meterhouse serve --po") == ("--port\n", 0)
         assert bash.run("press meterhouse export --format p") == ("parquet\n", 0)
+        assert bash.run("press meterhouse completion f") == ("fish\n", 0)
         shown, _ = bash.run("press meterhouse ''")
     commands = {name for name in app if not name.startswith("-")}
     assert set(shown.split()) == commands
@@ -65,7 +66,9 @@ def test_bash_completes_commands_options_and_values(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("other", ["zsh", "fish"])
 def test_other_shells_can_read_theirs(tmp_path: Path, other: str) -> None:
-    text = app.generate_completion(shell=other)  # type: ignore[arg-type]
+    assert f"`meterhouse completion {other}`" in PAGE.read_text("utf-8")
+    command = [sys.executable, "-m", "meterhouse", "completion", other]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert "subscribe" in text
     if (path := shutil.which(other)) is not None:
         (tmp_path / "completion").write_text(text)

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from meterhouse.domain.errors import FolderError
 from meterhouse.offline import restore
+from meterhouse.storage.folder import DataFolder
 from support.server import Server, event, serve
 
 pytestmark = pytest.mark.embedded
@@ -111,6 +113,32 @@ def test_what_a_killed_restore_leaves_is_refused_until_it_is_emptied(
     with pytest.raises(FolderError, match="is not empty"):
         restore(io.BytesIO(backup), disk)
     assert "restoring" in names(disk)
+
+
+def test_a_start_that_an_unfinished_restore_refuses_leaves_nothing(backup: bytes, disk: Path) -> None:
+    (disk / "restoring").mkdir()
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="has a restore that was not finished"):
+            serves(disk)
+        with pytest.raises(FolderError, match="has a restore that was not finished"):
+            DataFolder(disk, repairing=True)
+    assert names(disk) == {"lost+found", "restoring"}
+    (disk / "restoring").rmdir()
+    assert restore(io.BytesIO(backup), disk).events == 1
+    serves(disk)
+
+
+def test_a_restore_that_begins_during_a_start_is_seen(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    acquire = DataFolder._acquire
+
+    def begins_meanwhile(lock_path: Path) -> BinaryIO:
+        (disk / "restoring").mkdir()
+        return acquire(lock_path)
+
+    monkeypatch.setattr(DataFolder, "_acquire", staticmethod(begins_meanwhile))
+    with pytest.raises(FolderError, match="has a restore that was not finished"):
+        DataFolder(disk)
+    assert names(disk) == {"lost+found", "restoring", "lock"}
 
 
 def test_a_second_restore_leaves_the_first_alone(backup: bytes, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from . import (
     backup_export,
     catalog_versions,
     catalogs,
+    completion,
     corrections,
     events,
     grants,
@@ -26,6 +27,7 @@ from . import (
     reshard,
     rollups,
     serve,
+    sources,
     usage,
     webhooks,
 )
@@ -38,7 +40,7 @@ app = App(
     name="meterhouse",
     help=(
         "Meters what organizations use and answers exactly and at once.\n\n"
-        "Tables are for people; --json prints the same for scripts. `ingest` reads NDJSON and CSV files."
+        "Tables are for people; --json prints the same for scripts. `ingest` reads NDJSON, CSV and Parquet files."
     ),
     version_flags=["--version"],
     help_format="plaintext",
@@ -50,6 +52,7 @@ app = App(
 for module in (
     serve,
     events,
+    sources,
     usage,
     query,
     corrections,
@@ -66,6 +69,7 @@ for module in (
     integrity,
     reshard,
     migrate,
+    completion,
 ):
     module.register(app)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Query: TypeAlias = "dict[str, str] | tuple[tuple[str, str], ...] | None"
 """Parameters; as a list where one may be repeated."""
 
+_CERTIFICATES = "SSL_CERT_FILE"
 _decoder = msgspec.json.Decoder(float_hook=Plain)
 
 
@@ -56,7 +58,9 @@ class Client:
         try:
             return self._runner.run(self._http.request(method, path, content=content, headers=headers, params=query))
         except httpx.HTTPError as wrong:
-            raise Failed(f"{self._http.base_url} does not answer: {wrong}; is the server running?") from None
+            untrusted = "CERTIFICATE_VERIFY_FAILED" in str(wrong)
+            hint = f"set {_CERTIFICATES} to its authority's certificate" if untrusted else "is the server running?"
+            raise Failed(f"{self._http.base_url} does not answer: {wrong}; {hint}") from None
 
     def send_events(self, namespace: str, events: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         """Sends events, each in JSON on one line, in batches; gives the report of each batch."""
@@ -105,8 +109,16 @@ class Client:
 
 @contextmanager
 def remote(url: str, admin_key: str) -> Iterator[Client]:
-    """A client of a server."""
-    with _client(admin_key, base_url=url, timeout=120, trust_env=False) as client:
+    """A client of a server. It holds it to the certificates that the environment names, and passes the proxies that
+    it names by: they are told nothing of the admin key. Raises `Failed` when the certificates cannot be read."""
+    try:
+        tls = httpx.create_ssl_context()
+    except OSError as wrong:
+        named = os.environ.get(_CERTIFICATES)
+        raise Failed(
+            f"{_CERTIFICATES} is {named!r}, which cannot be read: {wrong}; name a file of certificates in PEM, or none"
+        ) from None
+    with _client(admin_key, base_url=url, timeout=120, verify=tls, trust_env=False) as client:
         yield client
 
 

@@ -1,35 +1,29 @@
-"""`meterhouse ingest`: events from a file, NDJSON or CSV."""
+"""`meterhouse ingest`: events from a file, or from the files that appear in a folder."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated
 
 import msgspec
-from cyclopts import App
+from cyclopts import App, Parameter
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .arguments import Json
-from .batches import BATCH_BYTES, BATCH_EVENTS
-from .csv_events import CsvMapping, Origin, read_csv
-from .files import File, digest, open_file, rereadable, unpacked
-from .json_events import read_json, read_parquet
+from .files import File, open_file
+from .ingesting.mapping import CsvMapping, Rows
+from .ingesting.opening import begin
+from .ingesting.records import Reading
+from .ingesting.refusals import SOME_NOT_INGESTED, Account, RefusedFile, note
+from .ingesting.sending import Sender
+from .ingesting.stopping import stopped_by_signals
+from .ingesting.watching import Watch
 from .target import Target, connect
 from .terminal import Failed, errors, out, print_json
 
 _LOCAL = Target()
-_SHOWN_FAILURES = 10
-SOME_NOT_INGESTED = 3
-
-
-class _Exported(msgspec.Struct):
-    namespace: str
-
-
-_exported = msgspec.json.Decoder(_Exported)
 
 
 def register(app: App) -> None:
@@ -38,15 +32,19 @@ def register(app: App) -> None:
 
 
 def ingest(
-    file: File,
+    file: File | None = None,
     *,
     namespace: str | None = None,
+    preview: int | None = None,
+    refused: Path | None = None,
+    watch: Path | None = None,
+    settle_seconds: Annotated[int, Parameter(show_default=True)] = 5,
     csv: CsvMapping | None = None,
     json: Json = False,
     target: Target = _LOCAL,
 ) -> int:
-    """Ingests a file of CloudEvents in JSON, one a line or an array, an export in Parquet, or a CSV file with a mapping
-    (`--csv.…`); also when it is packed with gzip.
+    """Ingests a file of CloudEvents in JSON, one a line or an array, an export in Parquet, or any CSV or Parquet file
+    with a mapping (`--csv.…`); also when it is packed with gzip.
 
     Ingesting a file again changes nothing: an event is known by its namespace, organization, source
     and id.
@@ -54,81 +52,97 @@ def ingest(
     Parameters
     ----------
     file
-        The file, or - for standard input.
+        The file, or - for standard input, or an address like s3://…, gs://… or https://….
     namespace
         The namespace of the events; else each event names its own, like those of an export.
+    preview
+        Shows so many of the first rows as events. Nothing is sent.
+    refused
+        A new file for what was refused, as it was.
+    watch
+        Instead of a file: ingests the files that appear in this folder, until it is told to end.
+    settle_seconds
+        How long a file in the folder has to stay as it is to be taken for whole.
     """
-    if csv is not None and namespace is None:
+    if (file is None) == (watch is None):
+        raise Failed("name a file, or a folder with --watch")
+    if csv is not None and namespace is None and preview is None:
         raise Failed("give the namespace of a CSV file's events with --namespace")
-    totals = {"ingested": 0, "duplicates": 0, "conflicts": 0, "rejected": 0, "unmatched": 0}
-    failures: list[str] = []
+    if csv is not None:
+        Rows(csv, "--csv", "")  # says what is wrong with the options before anything is read
+    if watch is not None:
+        if preview is not None or refused is not None:
+            raise Failed("--watch keeps what is refused in the folder, in `refused`, and has no --preview or --refused")
+        return _watch(watch, settle_seconds, namespace, csv, target, json=json)
+    assert file is not None
     with ExitStack() as stack:
-        stream = open_file(file, stack)
-        size_bytes = None if file == "-" else Path(file).stat().st_size
-        client = stack.enter_context(connect(target, engine=True, makes=True))
-        progress = stack.enter_context(_progress())
+        if preview is not None:
+            reading = begin(file, open_file(file, stack), csv, stack)
+            return _preview(reading, preview, json=json)
+        return _ingest(file, stack, namespace=namespace, refused=refused, csv=csv, target=target, json=json)
+
+
+def _ingest(
+    file: str,
+    stack: ExitStack,
+    *,
+    namespace: str | None,
+    refused: Path | None,
+    csv: CsvMapping | None,
+    target: Target,
+    json: bool,
+) -> int:
+    account = Account()
+    stream = open_file(file, stack)
+    size_bytes = Path(file).stat().st_size if stream.seekable() and file != "-" else None
+    reading = begin(file, stream, csv, stack)
+    kept = RefusedFile(refused, reading.heading) if refused is not None else None
+    client = stack.enter_context(connect(target, engine=True, makes=True))
+    with _progress() as progress:
         task = progress.add_task("ingesting", total=size_bytes)
-        for named, batch in _batches(_events(file, stream, csv, stack), namespace):
-            report = client.send_batch(named, [event for _, event in batch])
-            for outcome in totals:
-                totals[outcome] += report[outcome]
-            failures += [f"event {batch[each['index']][0]}: {each['message']}" for each in report["errors"]]
-            failures = failures[:_SHOWN_FAILURES]
-            done = stream.tell() if stream.seekable() else None
-            progress.update(task, completed=done, description=f"{totals['ingested']:,} ingested")
+        for _ in Sender(client, namespace, account, kept).send(reading.records):
+            done = stream.tell() if size_bytes is not None else None
+            progress.update(task, completed=done, description=f"{account.totals['ingested']:,} ingested")
     if json:
-        print_json(totals)
+        print_json(account.totals)
     else:
-        unmatched = totals["unmatched"]
-        told = f"; no meter reads the type of {unmatched:,}" if unmatched else ""
-        shown = (f"{count:,} {outcome}" for outcome, count in totals.items() if outcome != "unmatched")
-        out.print(f"{', '.join(shown)}{told}", highlight=False)
-    for failure in failures:
-        errors.print(failure, markup=False, highlight=False, soft_wrap=True)
-    failed = totals["conflicts"] + totals["rejected"]
-    if failed > len(failures):
-        errors.print(f"… and {failed - len(failures):,} more")
-    return SOME_NOT_INGESTED if failed else 0
+        account.print_summary()
+    for each in reading.notes():
+        note(each)
+    account.print_refusals(kept, by_content=reading.by_content)
+    return account.status
 
 
-def _events(file: str, stream: BinaryIO, mapping: CsvMapping | None, stack: ExitStack) -> Iterator[bytes]:
-    """The file's events in JSON, each on a line."""
-    name = "stdin" if file == "-" else Path(file).name
-    content = unpacked(stream, stack)
-    if mapping is None:
-        is_parquet = content.peek(4)[:4] == b"PAR1"
-        return read_parquet(rereadable(content, stack), name) if is_parquet else read_json(content, name)
-    if mapping.id is not None:
-        return read_csv(content, mapping, Origin(name, ""))
-    whole = rereadable(content, stack)
-    origin = Origin(name, digest(whole))
-    errors.print(
-        f"no --csv.id: rows are known by the content of the file, {origin.digest}; one that has grown has other rows",
-        soft_wrap=True,
-        highlight=False,
-    )
-    return read_csv(whole, mapping, origin)
+def _preview(reading: Reading, count: int, *, json: bool) -> int:
+    records = list(islice(reading.records, count))
+    shown = [
+        {"place": each.place, "event": msgspec.Raw(each.event)}
+        if each.event is not None
+        else {"place": each.place, "refused": each.wrong}
+        for each in records
+    ]
+    if json:
+        print_json(shown)
+    else:
+        for each in records:
+            text = each.event.decode(errors="replace") if each.event is not None else f"refused: {each.wrong}"
+            out.print(f"{each.place}: {text}", markup=False, highlight=False, soft_wrap=True)
+    for told in reading.notes():
+        note(told)
+    note("this is a preview: nothing was sent")
+    return SOME_NOT_INGESTED if any(each.event is None for each in records) else 0
 
 
-def _batches(events: Iterable[bytes], namespace: str | None) -> Iterator[tuple[str, list[tuple[int, bytes]]]]:
-    """The events, numbered from 1, in batches of one namespace: the one given, or the one that each event names."""
-    waiting: defaultdict[str, list[tuple[int, bytes]]] = defaultdict(list)
-    sizes: defaultdict[str, int] = defaultdict(int)
-    for number, event in enumerate(events, 1):
-        named = namespace or _namespace_of(number, event)
-        if waiting[named] and (len(waiting[named]) == BATCH_EVENTS or sizes[named] + len(event) > BATCH_BYTES):
-            yield named, waiting.pop(named)
-            del sizes[named]
-        waiting[named].append((number, event))
-        sizes[named] += len(event) + 1
-    yield from waiting.items()
-
-
-def _namespace_of(number: int, event: bytes) -> str:
-    try:
-        return _exported.decode(event).namespace
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Failed(f"event {number} names no namespace: give the namespace of all of them with --namespace") from None
+def _watch(
+    folder: Path, settle_s: int, namespace: str | None, csv: CsvMapping | None, target: Target, *, json: bool
+) -> int:
+    if not folder.is_dir():
+        raise Failed(f"there is no folder {folder} to watch")
+    if settle_s < 1:
+        raise Failed(f"--settle-seconds is {settle_s}; it must be at least 1")
+    with stopped_by_signals() as stopping, connect(target, engine=True, makes=True) as client:
+        Watch(folder, settle_s, stopping, client, namespace, csv, json).run()
+    return 0
 
 
 def _progress() -> Progress:

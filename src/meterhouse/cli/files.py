@@ -16,6 +16,7 @@ from typing import Annotated, BinaryIO, cast
 
 from cyclopts import Parameter
 
+from .remote_files import is_remote, open_remote
 from .terminal import Failed
 
 File = Annotated[str, Parameter(allow_leading_hyphen=True)]
@@ -63,9 +64,11 @@ def _write(stream: BinaryIO, chunks: Iterator[bytes]) -> int:
 
 
 def open_file(file: str, stack: ExitStack) -> BinaryIO:
-    """Opens it for reading. Raises `Failed`."""
+    """Opens it for reading; what has `://` in it is opened where it says. Raises `Failed`."""
     if file == "-":
         return sys.stdin.buffer
+    if is_remote(file):
+        return open_remote(file, stack)
     try:
         return stack.enter_context(Path(file).open("rb"))
     except OSError as wrong:
@@ -77,22 +80,31 @@ def unpacked(stream: BinaryIO, stack: ExitStack) -> BufferedReader:
     buffered = stream if isinstance(stream, BufferedReader) else BufferedReader(cast("RawIOBase", stream))
     if buffered.peek(2)[:2] != _GZIP:
         return buffered
-    return BufferedReader(cast("RawIOBase", stack.enter_context(gzip.GzipFile(fileobj=buffered))))
+    kind = gzip.GzipFile if buffered.seekable() else _PipedGzip
+    return BufferedReader(cast("RawIOBase", stack.enter_context(kind(fileobj=buffered))))
 
 
-def rereadable(stream: BinaryIO, stack: ExitStack) -> BinaryIO:
-    """The same content at its beginning, from which it can be read twice: standard input is copied to a file."""
+class _PipedGzip(gzip.GzipFile):
+    """One that cannot go back, because what it reads cannot."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def rereadable(stream: BufferedReader, stack: ExitStack) -> BufferedReader:
+    """The same content at its beginning, from which it can be read twice: standard input, and what comes over a
+    network, is copied to a file."""
     if stream.seekable():
         return stream
     copy = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
     shutil.copyfileobj(stream, copy)
     copy.seek(0)
-    return cast("BinaryIO", copy)
+    return cast("BufferedReader", copy)
 
 
-def digest(stream: BinaryIO) -> str:
+def digest(stream: BufferedReader) -> str:
     """A hash of the content, which is then at its beginning again."""
-    found = hashlib.file_digest(cast("BufferedReader", stream), "sha256").hexdigest()[:32]
+    found = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
     stream.seek(0)
     return found
 

@@ -20,7 +20,7 @@ from .terminal import Failed
 if TYPE_CHECKING:
     from .client import Client
 
-_URL = re.compile(r"https?://[^\s/?#:\[\]]+(:[0-9]+)?/?|https?://\[[0-9a-fA-F:]+\](:[0-9]+)?/?")
+_URL = re.compile(r"https?://([^\s/?#:\[\]]+|\[[0-9a-fA-F:]+\])(:[0-9]+)?(/[^\s?#]*)?")
 
 
 @Parameter(name="*")
@@ -29,7 +29,8 @@ class Target:
     """Which Meterhouse a command works on."""
 
     url: Annotated[str | None, Parameter(env_var="METERHOUSE_URL")] = None
-    """A running server, like http://127.0.0.1:8000 (with METERHOUSE_ADMIN_KEY set); else the data folder is opened."""
+    """A running server, like http://127.0.0.1:8000 or https://example.com/usage (with METERHOUSE_ADMIN_KEY set); else
+    the data folder is opened."""
     data: Annotated[Path, Parameter(env_var="METERHOUSE_DATA")] = Path("meterhouse-data")
     """The data folder."""
     catalog: Annotated[tuple[Path, ...], Parameter(negative="")] = ()
@@ -45,7 +46,10 @@ def connect(target: Target, *, engine: bool, makes: bool = False) -> Iterator[Cl
         if settings.admin_key is None:
             raise Failed("set METERHOUSE_ADMIN_KEY to the server's admin key")
         if _URL.fullmatch(target.url) is None:
-            raise Failed(f"--url or METERHOUSE_URL is {target.url[:80]!r}; it must be like http://127.0.0.1:8000")
+            raise Failed(
+                f"--url or METERHOUSE_URL is {target.url[:80]!r}; it must be like http://127.0.0.1:8000 or "
+                "https://example.com/usage"
+            )
         from .client import remote  # noqa: PLC0415 - see above
 
         with remote(target.url, settings.admin_key) as client:

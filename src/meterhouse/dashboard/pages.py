@@ -22,7 +22,7 @@ from ..domain.organization import Organization
 from ..http import problems
 from ..http.authentication import begin_act
 from ..http.problems import Forbidden
-from ..http.request import HttpRequest
+from ..http.request import HttpRequest, is_https
 from ..services.accounts import Accounts
 from .assets import CHARTS, Assets
 from .formats import FILTERS
@@ -153,11 +153,11 @@ class Pages:
 
     def keep(self, request: HttpRequest, response: Response[bytes], session: Session) -> None:
         """Gives the browser the session."""
-        https = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
         lifetime = int(LIFETIME.total_seconds())
         value = self.sessions.cookie(session)
+        secure = is_https(request)
         response.set_cookie(
-            Cookie(COOKIE, value=value, max_age=lifetime, httponly=True, samesite="strict", secure=https, path="/")
+            Cookie(COOKIE, value=value, max_age=lifetime, httponly=True, samesite="strict", secure=secure, path="/")
         )
 
     def forget(self, response: Response[bytes]) -> None:

@@ -16,7 +16,7 @@ from ..services.accounts import Accounts
 from .authentication import Authentication
 from .openapi import described
 from .portal_tokens import MAX_ORIGINS, PortalTokens, Theme
-from .request import HttpRequest
+from .request import HttpRequest, address_of
 
 Seconds = Annotated[int, msgspec.Meta(ge=60, le=2_592_000)]
 
@@ -59,7 +59,7 @@ def portal_links_router(
         expires_at = clock.now().replace(microsecond=0) + timedelta(seconds=data.expires_in_seconds)
         token = tokens.write(organization.id, expires_at, tuple(data.origins), data.theme)
         path = f"/portal/{token}"
-        link = PortalLink(f"{str(request.base_url).rstrip('/')}{path}", path, token, format_instant(expires_at))
+        link = PortalLink(f"{address_of(request)}{path}", path, token, format_instant(expires_at))
         return Response(link, status_code=201)
 
     return Router("/", route_handlers=[create_portal_link], guards=[authentication.operator_guard()])

@@ -1,0 +1,1 @@
+"""Rows of a PostgreSQL table or query, in the order of a column that grows."""
