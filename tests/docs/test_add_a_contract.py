@@ -47,6 +47,7 @@ def test_the_page_does_what_it_says(tmp_path: Path, outside: Path) -> None:
         ('meterhouse.contracts"]', 'meterhouse.contract"]', "error: acme.toml: the contract 'acme' is not installed"),
     ],
 )
+@pytest.mark.thorough
 def test_what_is_wrong_with_the_files_is_seen(tmp_path: Path, right: str, wrong: str, happened: str) -> None:
     """The page would not pass with other files than those that it shows."""
     page, text = tmp_path / PAGE.name, PAGE.read_text("utf-8").partition("## 6.")[0]

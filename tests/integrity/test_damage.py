@@ -24,6 +24,8 @@ from meterhouse.storage.manifest import read_manifest
 from meterhouse.wiring import open_meterhouse
 from support.depth import by_depth
 
+pytestmark = pytest.mark.thorough  # each case opens a folder that was damaged in its own way
+
 ORGANIZATIONS = ("acme", "globex", "initech")
 COMMITS = 3
 EVENTS = 9_000

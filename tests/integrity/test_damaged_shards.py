@@ -24,6 +24,8 @@ from support.shards import (
     rows_of,
 )
 
+pytestmark = pytest.mark.thorough  # servers of several processes are started again and again
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -142,6 +142,7 @@ def stopping(patch: pytest.MonkeyPatch, at: int) -> Callable[[], int]:
 
 
 @pytest.mark.parametrize(("before", "count"), [(1, 3), (3, 2), (3, 1)])
+@pytest.mark.thorough
 def test_a_switch_may_be_stopped_at_every_step(made: Path, tmp_path: Path, before: int, count: int) -> None:
     data = copied(made / str(before), tmp_path / "data")
     begin_switch(data, count)
@@ -189,6 +190,7 @@ def begin_switch(data: Path, count: int) -> None:
             reshard(data, SETTINGS, count)
 
 
+@pytest.mark.thorough
 def test_it_may_be_killed_at_any_time(made: Path, tmp_path: Path) -> None:
     data = copied(made / "1", tmp_path / "data")
     rows = rows_in(data)

@@ -29,6 +29,8 @@ from support.books import NOW
 from support.shards import SETTINGS, count_of, filled, ledger_of, opened, opened_shard, rows_of
 from support.tars import members, packed
 
+pytestmark = pytest.mark.thorough  # servers of several processes are started again and again
+
 COUNT = 3
 
 

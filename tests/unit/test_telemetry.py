@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -53,7 +52,7 @@ def test_two_of_a_slug_and_too_many() -> None:
 
 
 def seen(signal: Signal = Signal.SPAN, /, **attributes: Any) -> Observation:
-    value = Decimal("0.50") if signal is Signal.SUM else None
+    value = "0.5" if signal is Signal.SUM else None
     return Observation(signal, "http.egress", attributes, "i1", "gateway", NOW, value)
 
 

@@ -61,7 +61,9 @@ class Operators:
         if draft.expires_at is not None and draft.expires_at <= now:
             raise Invalid(f"expires_at {format_instant(draft.expires_at)} is not after now, {format_instant(now)}")
         if (draft.role in OF_A_NAMESPACE) != (draft.namespace is not None):
-            raise Invalid("namespace: keys with the roles ingest and namespace are each for one, and no other key is")
+            raise Invalid(
+                "namespace: a key with the role ingest or namespace is for one namespace, and no other key is for one"
+            )
         if draft.namespace is not None:
             self.catalogs.get(draft.namespace)
         if sum(key.valid_at(now) for key in self.keys.operator_keys()) >= MOST_KEYS:
