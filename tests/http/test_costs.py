@@ -324,3 +324,36 @@ class TestRandomHistories:
         for currency, amount in inside.values():
             totals[currency] += amount
         assert {each["currency"]: Fraction(each["amount"]) for each in told["costs"]} == totals
+
+
+def test_an_organization_of_another_namespace_lends_nobody_its_subscription(priced: Server) -> None:
+    """Events may have any subject: here the id of an organization of another product, with other usage periods."""
+    other = priced.organization("acme", MONTHLY)
+    second = CATALOG.replace('namespace = "acme"', 'namespace = "second"')
+    made = priced.admin(
+        "PUT",
+        "/v1/namespaces/second/catalog",
+        content=second.encode(),
+        headers={"content-type": "application/toml"},
+    )
+    assert made.status_code == 200, made.text
+    stranger = priced.organization("second", {"plan": None, "anchor": "2026-03-08", "interval": "P1M"})
+    for organization in (stranger, other):
+        for at in ("2026-03-02T00:00:00Z", "2026-03-09T00:00:00Z"):
+            priced.send("acme", [event("call", organization, {"tokens": 60, "model": "small"}, at=at)])
+
+    def cost(organization: str) -> str:
+        asked = {
+            "namespace": "acme",
+            "meter": "tokens",
+            "from": "2026-03-01",
+            "to": "2026-03-11",
+            "group_by": "organization",
+            "costs": "true",
+        }
+        answer = priced.admin("GET", "/v1/query", params=asked).json()
+        [told] = answer["meters"]
+        [found] = [each for each in told["groups"] if each["group"]["organization"] == organization]
+        return str(found["costs"])
+
+    assert cost(stranger) == cost(other)

@@ -206,6 +206,16 @@ class TestSpans:
         assert wire.total("tokens")["total"] == Decimal("10.5")
         assert wire.total("milliseconds")["total"] == 3
 
+    def test_one_that_says_something_else_is_told(self, wire: Wire) -> None:
+        assert wire(TRACES, traces(span(1))).json() == {}
+        told = wire(TRACES, traces(span(1, tokens=11), span(2))).json()["partialSuccess"]
+        assert told["rejectedSpans"] == "1"
+        assert wire.total("tokens")["total"] == 20
+
+    def test_it_counts_when_it_ends(self, wire: Wire) -> None:
+        assert wire(TRACES, traces({**span(1), "startTimeUnixNano": str(NOW_NS - 48 * 3600 * 10**9)})).json() == {}
+        assert wire.total("tokens")["total"] == 10
+
     def test_what_no_rule_is_about_is_passed_over(self, wire: Wire) -> None:
         others = traces(
             span(1, tenant=None), span(2, **{"gen_ai.operation.name": "other"}), span(3, tenant="acme", odd=[1, "a"])
@@ -220,6 +230,29 @@ class TestSpans:
         assert told["rejectedSpans"] == "1"
         assert "input_tokens" in told["errorMessage"]
         assert wire.total("tokens")["total"] == 10
+
+    @pytest.mark.parametrize("number", [{"doubleValue": "NaN"}, {"doubleValue": "-Infinity"}, {"doubleValue": "1e400"}])
+    def test_a_number_that_is_none_takes_no_other_span_with_it(self, wire: Wire, number: dict[str, Any]) -> None:
+        bad = span(1)
+        bad["attributes"][1]["value"] = number
+        told = wire(TRACES, traces(bad, span(2))).json()["partialSuccess"]
+        assert told["rejectedSpans"] == "1"
+        assert told["errorMessage"].startswith("data.input_tokens")
+        assert wire.total("tokens")["total"] == 10
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"startTimeUnixNano": "soon"},
+            {"endTimeUnixNano": "9" * 5_000},
+            {"endTimeUnixNano": "1e9"},
+            {"attributes": [{"key": "n", "value": {"intValue": "many"}}]},
+            {"attributes": [{"key": "n", "value": {"intValue": "9" * 5_000}}]},
+        ],
+    )
+    def test_what_is_no_span(self, wire: Wire, change: dict[str, Any]) -> None:
+        refused = wire(TRACES, traces({**span(1), **change}))
+        assert (refused.status_code, "64 bits" in refused.json()["detail"]) == (400, True)
 
     def test_more_than_one_request_may_have_of_events(self, wire: Wire) -> None:
         spans = [span(n, tokens=1) for n in range(10_500)]
@@ -253,6 +286,7 @@ class TestSpans:
         assert wire(TRACES, traces(span(1, tenant="somebody else")), **headers).json() == {}
         told = wire.total("tokens", group_by="organization")
         assert [each["group"]["organization"] for each in told["groups"]] == [organization]
+        assert wire(f"{TRACES}?namespace=unsiloed", traces(span(2)), **headers).status_code == 403
         reader = wire.server.key(organization, scopes=["usage:read"])
         assert wire(TRACES, traces(span(2)), authorization=f"Bearer {reader}").status_code == 403
 
@@ -278,6 +312,19 @@ class TestSums:
         body = sums(None, asDouble=0.1)
         assert wire(METRICS, body).json() == {}
         assert wire.total("bytes")["total"] == Decimal("0.1")
+
+    @pytest.mark.parametrize("value", ["NaN", "Infinity", 1e-40, 1e300])
+    def test_a_value_that_is_none_takes_no_other_with_it(self, wire: Wire, value: object) -> None:
+        body = sums(None, asDouble=value)
+        body["resourceMetrics"] += sums("5", timeUnixNano=str(NOW_NS + 1))["resourceMetrics"]
+        told = wire(METRICS, body).json()["partialSuccess"]
+        assert told["rejectedDataPoints"] == "1"
+        assert told["errorMessage"].startswith("data.bytes")
+        assert wire(METRICS, sums(None, asDouble=value, name="other")).json() == {}
+        assert wire.total("bytes")["total"] == 5
+
+    def test_a_time_that_is_none(self, wire: Wire) -> None:
+        assert wire(METRICS, sums("5", timeUnixNano="soon")).status_code == 400
 
     def test_running_totals_are_refused(self, wire: Wire) -> None:
         told = wire(METRICS, sums("5", temporality=2)).json()["partialSuccess"]

@@ -26,17 +26,12 @@ def plain(value: Any) -> Any:
         return value.decode()
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
-    if hasattr(value, "__iter__"):
-        parts = [*value]
-        return (
-            b"".join(parts).decode() if parts and all(isinstance(each, bytes) for each in parts) else plain_list(parts)
-        )
-    return repr(value)
-
-
-def plain_list(values: list[Any]) -> list[Any]:
-    """The same of each."""
-    return [plain(each) for each in values]
+    if not hasattr(value, "__iter__"):
+        return repr(value)
+    parts = [*value]
+    if parts and all(isinstance(each, bytes) for each in parts):  # the pieces of a body
+        return b"".join(parts).decode()
+    return [plain(each) for each in parts]
 
 
 def modelled(value: Any) -> Any:
@@ -51,12 +46,10 @@ def told(error: Exception) -> dict[str, Any]:
     """What an exception of a client says."""
     response = getattr(error, "response", None)
     status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
-    content = None
-    if response is not None:
-        try:
-            content = response.json()
-        except Exception:  # noqa: BLE001 - it has no JSON
-            content = None
+    try:
+        content = response.json() if response is not None else None
+    except Exception:  # noqa: BLE001 - it has no JSON
+        content = None
     return {"error": type(error).__name__, "message": str(error), "status": status, "body": content}
 
 
@@ -68,11 +61,7 @@ def main() -> None:
         try:
             if "module" in request:
                 made = importlib.import_module(request["module"])
-                client = (
-                    getattr(made, request["class"])(*request["args"], **request["kwargs"]) if request["class"] else made
-                )
-                for name, value in request.get("set", {}).items():
-                    setattr(client, name, value)
+                client = getattr(made, request["class"])(*request["args"], **request["kwargs"])
                 answer: dict[str, Any] = {"result": None}
             else:
                 method = client

@@ -50,7 +50,9 @@ class OfficialClient:
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        assert line, "the client's process has ended: what it said is above"
+        answer = json.loads(line)
         if "error" in answer:
             raise ClientError(answer)
         return answer["result"]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+import httpx
+
 from support.official import OfficialClient
 from support.server import Server
 
@@ -108,3 +110,43 @@ TOKENS = {
     "valueProperty": "$.tokens",
     "groupBy": {"model": "$.model", "region": "$.where.region"},
 }
+QUERY = "/api/v1/meters/tokens_total/query"
+
+
+@dataclass
+class Raw:
+    """Requests with the key of a namespace."""
+
+    server: Server
+    namespace: str
+    key: str
+    prefix: str = "/openmeter"
+
+    def __call__(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.key}", **options.pop("headers", {})}
+        return self.server.http.request(method, self.prefix + path, headers=headers, **options)
+
+    def send(self, *events: Any, status: int = 204) -> httpx.Response:
+        answer = self("POST", "/api/v1/events", json=[*events])
+        assert answer.status_code == status, answer.text
+        return answer
+
+    def rows(self, **asked: Any) -> list[dict[str, Any]]:
+        answer = self("GET", QUERY, params=asked)
+        assert answer.status_code == 200, answer.text
+        rows: list[dict[str, Any]] = answer.json()["data"]
+        return rows
+
+
+def metered(raw: Raw) -> Raw:
+    assert raw("POST", "/api/v1/meters", json=TOKENS).status_code == 201
+    return raw
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["instance"] == f"urn:request:{answer.headers['x-request-id']}"
+    return body

@@ -30,6 +30,15 @@ from ..services.usage import Usage
 from ..services.usage_queries import UsageQueries
 
 
+def number_between(text: str, least: int, most: int) -> int | None:
+    """The whole number that a text is, if it is one from `least` to `most`."""
+    digits = text.lstrip("0")
+    if not text.isascii() or not text.isdigit() or len(digits) > len(str(most)):
+        return None
+    number = int(digits or "0")
+    return number if least <= number <= most else None
+
+
 class NamespaceOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator may set of such a contract, as the environment variable METERHOUSE_<CONTRACT>_<OPTION>."""
 
@@ -149,6 +158,8 @@ class Operation:
     """Whether keys of organizations may do it, too: see `Call.organization`."""
     guest: Callable[[str, Services, datetime], str | None] | None = None
     """For an operation that takes no operator's key: the namespace that a secret opens, if it is a valid one."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Those of every answer of it, refusals too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from ..domain.errors import Invalid
 from ..domain.meter import BY_ORGANIZATION, Aggregation, Meter, MeterQuery
 from ..domain.period import format_instant, parse_instant
 from ..domain.quantity import ZERO
-from .namespace_contract import Call, NamespaceOptions, Refuse, Services
+from .namespace_contract import Call, NamespaceOptions, Refuse, Services, number_between
 
 MOST_GROUPS = 10_000
 _PAGE = "page_"
@@ -146,10 +146,10 @@ def width_of(call: Call, widths: Mapping[str, Width]) -> tuple[timedelta, int]:
     if name not in widths:
         raise bad_parameter("bucket_width", f"must be one of {', '.join(widths)}")
     width = widths[name]
-    limit = call.one("limit") or str(width.usual)
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= width.most:
+    limit = number_between(call.one("limit") or str(width.usual), 1, width.most)
+    if limit is None:
         raise bad_parameter("limit", f"must be a number from 1 to {width.most}")
-    return width.length, int(limit)
+    return width.length, limit
 
 
 def page_start(call: Call) -> datetime | None:

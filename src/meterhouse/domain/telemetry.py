@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from .meter import Where
-from .quantity import plain
 
 AttributeValue: TypeAlias = str | bool | int | Decimal
 Attributes: TypeAlias = Mapping[str, AttributeValue]
@@ -58,7 +57,8 @@ class Observation:
     source: str
     """The service that has sent it."""
     time: datetime
-    value: Decimal | None = None
+    value: str | None = None
+    """The number of a data point; None of one that is not told as a difference."""
 
 
 def event_of(rule: TelemetryRule, seen: Observation, organization: str | None) -> dict[str, Any] | None:
@@ -73,7 +73,7 @@ def event_of(rule: TelemetryRule, seen: Observation, organization: str | None) -
         return None
     data = {name: seen.attributes[attribute] for name, attribute in rule.data if attribute in seen.attributes}
     if rule.value and seen.value is not None:
-        data[rule.value] = str(plain(seen.value))
+        data[rule.value] = seen.value
     return {
         "specversion": "1.0",
         "id": f"{seen.identity}-{rule.slug}",

@@ -71,6 +71,7 @@ from .request import HttpRequest
 from .reservations import ReservationEndpoints
 from .response_cache import ResponseCache, ResponseCacheMiddleware
 from .rollups import rollups_router
+from .senders import Senders
 from .shard_endpoint import ShardEndpoint
 from .slow_bodies import SlowBodies
 from .subscriptions import subscriptions_router
@@ -167,8 +168,8 @@ def create_app(
         usage = UsageEndpoints(readers, refusals, metering.usage, metering.forecasts)
         listing = MeteredEvents(readers, metering.usage)
         ingest_endpoint = IngestEndpoint(metering.intake, metrics)
-        routers.append(otlp_router(ingest_endpoint, catalogs, authentication, bodies))
-        events = events_router(ingest_endpoint, authentication, metrics, bodies)
+        senders = Senders(authentication)
+        events = events_router(ingest_endpoint, senders, metrics, bodies)
         reservations = ReservationEndpoints(
             metering.reservations, metering.enforcement, accounts, refusals, authentication
         )
@@ -183,6 +184,7 @@ def create_app(
         ]
         routers += [events, usage.router(), BalanceEndpoints(readers, metering.usage).router(), listing.router()]
         routers += [
+            otlp_router(ingest_endpoint, catalogs, senders, bodies),
             rollups_router(metering.whole, authentication),
             endpoints.router(),
             backup_export_router(metering.whole, metering.back_up, authentication),

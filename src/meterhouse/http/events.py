@@ -12,17 +12,15 @@ from litestar import Response, Router, post
 from litestar.params import Parameter
 from prometheus_client import Counter
 
-from ..domain.errors import Invalid, Overloaded, Unavailable
-from ..domain.operator_key import Role
-from ..services.accounts import EVENTS_WRITE
+from ..domain.errors import Overloaded, Unavailable
 from ..services.ingest import Body, Done, Report
-from .authentication import Authentication, refuse_other_namespace
 from .binary_mode import is_binary_mode, structured
 from .bodies import SMALL_BODY_BYTES, Bodies
 from .observability import OUTCOMES, Metrics
 from .openapi import described
-from .problems import Forbidden, UnsupportedEncoding
+from .problems import UnsupportedEncoding
 from .request import HttpRequest
+from .senders import Senders
 
 # Whether a media type holds one JSON value or one on each line.
 MEDIA_TYPES = {
@@ -149,7 +147,7 @@ def status_of(report: Report) -> int:
     return 422 if report.refused_whole else 200
 
 
-def events_router(endpoint: IngestEndpoint, authentication: Authentication, metrics: Metrics, bodies: Bodies) -> Router:
+def events_router(endpoint: IngestEndpoint, senders: Senders, metrics: Metrics, bodies: Bodies) -> Router:
     """The route, closed over what it needs."""
 
     async def submitted(
@@ -193,17 +191,7 @@ def events_router(endpoint: IngestEndpoint, authentication: Authentication, metr
         a hard limit of its organization has no room for is refused as `quota_exceeded`; the others count. A key needs
         the scope `events:write` and sends for its own organization only.
         """
-        caller = await authentication.caller_of(request, Role.INGEST)
-        organization = None
-        if caller is not None:
-            if EVENTS_WRITE not in caller.scopes:
-                raise Forbidden(f"this key lacks the scope {EVENTS_WRITE}")
-            if namespace not in (None, caller.organization.namespace):
-                raise Forbidden("this key belongs to another namespace")
-            namespace, organization = caller.organization.namespace, caller.organization.id
-        if namespace is None:
-            raise Invalid("name the namespace of the events: POST /v1/events?namespace=…")
-        refuse_other_namespace(request, namespace)
+        namespace, organization = await senders.namespace_of(request, namespace)
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if media_type not in MEDIA_TYPES:
             raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send one of {', '.join(MEDIA_TYPES)}")

@@ -92,8 +92,12 @@ class NamespaceContracts:
             reply = await self._answered(found, scope, receive)
         except Refuse as refused:
             reply = _refused(contract, scope, refused, headers)
-        except (Elsewhere, TooSlow):
+        except TooSlow:
             raise
+        except Elsewhere as elsewhere:
+            scope["state"]["elsewhere"] = elsewhere.shard  # see `Forwarding`, which then sends nothing of the reply
+            status, detail, headers = described_error(Unavailable(f"{elsewhere}, and not here: send this again"))
+            reply = _refused(contract, scope, Refuse(status, detail), headers)
         except MeterhouseError as error:
             status, detail, headers = described_error(error)
             reply = _refused(contract, scope, Refuse(status, detail, error.code), headers)
@@ -103,11 +107,12 @@ class NamespaceContracts:
             _log.error("unexpected error", contract=contract.name, exc_info=failure)
             told = "something went wrong; the log has more under this request id"
             reply = _refused(contract, scope, Refuse(500, told, "internal_error"), headers)
-        await _send(reply, send)
+        always = operation.headers if operation is not None else {}
+        await _send(replace(reply, headers={**always, **reply.headers}), send)
 
     def _find(self, scope: HTTPScope) -> _Found | None:
         raw = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
-        segments = [unquote(segment) for segment in raw.decode("latin-1").split("/")[1:]]
+        segments = [unquote(segment) for segment in raw.decode(errors="replace").split("/")[1:]]
         if (contract := self._contracts.get(segments[0] if segments else "")) is not None:
             return _matched(contract, scope["method"], segments[1:]) or _Found(contract, None, {})
         found = (_matched(contract, scope["method"], segments) for contract in self._at_root)
@@ -128,18 +133,16 @@ class NamespaceContracts:
         operator: Operator | None = scope["state"].get("operator")
         if operator is not None and scope["method"] not in _READING:
             begin_act(scope, operator, f"{contract.name} {operation.method} {operation.path}", self._clock)
-        query = parse_qsl(
-            scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS
-        )
-        coding = headers.get("content-encoding", "identity")
-        async with self._bodies.decoding(self._received(receive), coding) as body:
+        query = _query(scope)
+        stream = _nothing() if scope["method"] in _READING else self._received(receive)
+        async with self._bodies.decoding(stream, headers.get("content-encoding", "identity")) as body:
             call = Call(
                 namespace=namespace,
                 actor=operator.name if operator is not None else "",
                 organization=organization,
                 secret=secret,
                 parameters=found.parameters,
-                query=tuple(query),
+                query=query,
                 headers=headers,
                 body=body,
                 request_id=scope["state"]["request_id"],
@@ -216,6 +219,20 @@ def _matched(contract: NamespaceContract, method: str, segments: Sequence[str]) 
 
 def _fits(wanted: str, segment: str) -> bool:
     return bool(segment) if wanted[:1] == "{" else wanted == segment
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    """The body of a request that is not to have one."""
+    yield b""
+
+
+def _query(scope: HTTPScope) -> tuple[tuple[str, str], ...]:
+    """The parameters of a query. Raises `Refuse`."""
+    text = scope["query_string"].decode(errors="replace")
+    try:
+        return tuple(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS))
+    except ValueError:
+        raise Refuse(400, f"the query has more than {_MOST_PARAMETERS:,} parameters: ask for less at a time") from None
 
 
 def _headers(scope: HTTPScope) -> dict[str, str]:

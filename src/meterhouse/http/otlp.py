@@ -14,19 +14,17 @@ from litestar.params import Parameter
 
 from ..domain.catalog import Catalog
 from ..domain.errors import Invalid, Unavailable
-from ..domain.operator_key import Role
 from ..domain.period import format_instant
 from ..domain.telemetry import Observation, event_of
-from ..services.accounts import EVENTS_WRITE
 from ..services.catalogs import Catalogs
 from ..services.ingest import Body
-from .authentication import Authentication, operator_of, refuse_other_namespace
 from .bodies import Bodies
 from .events import IngestEndpoint, status_of
 from .openapi import described
 from .otlp_messages import MetricsRequest, TracesRequest, spans_of, sums_of
-from .problems import Forbidden, UnsupportedEncoding
+from .problems import UnsupportedEncoding
 from .request import HttpRequest
+from .senders import Senders
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 _NOT_DELTA = (
@@ -89,21 +87,11 @@ class _Made:
     reason: str = ""
 
 
-def otlp_router(endpoint: IngestEndpoint, catalogs: Catalogs, authentication: Authentication, bodies: Bodies) -> Router:
+def otlp_router(endpoint: IngestEndpoint, catalogs: Catalogs, senders: Senders, bodies: Bodies) -> Router:
     """The routes, closed over what they need."""
 
     async def take(request: HttpRequest, kind: _Kind, namespace: str | None) -> Response[bytes]:
-        caller = await authentication.caller_of(request, Role.INGEST)
-        organization = None
-        if caller is not None:
-            if EVENTS_WRITE not in caller.scopes:
-                raise Forbidden(f"this key lacks the scope {EVENTS_WRITE}")
-            namespace, organization = caller.organization.namespace, caller.organization.id
-        else:
-            namespace = namespace or operator_of(request.scope).namespace
-        if namespace is None:
-            raise Invalid("name the namespace of the telemetry: …/v1/otlp/v1/traces?namespace=…, or use a key of one")
-        refuse_other_namespace(request, namespace)
+        namespace, organization = await senders.namespace_of(request, namespace)
         media_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
         if media_type not in (PROTOBUF, JSON):
             raise UnsupportedEncoding(f"content-type {media_type[:60]!r}; send {PROTOBUF} or {JSON}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,13 +12,14 @@ from typing import Any
 import msgspec
 
 from ..domain.errors import Invalid
-from ..domain.quantity import parse_quantity
+from ..domain.quantity import parse_quantity, plain
 from ..domain.telemetry import AttributeValue, Observation, Signal
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
 _SERVICE = "service.name"
 _NANOSECONDS = 1000
+_WHOLE = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 
 class AnyValue(msgspec.Struct, rename="camel"):
@@ -40,12 +42,6 @@ class Resource(msgspec.Struct, rename="camel"):
     """What has sent it."""
 
     attributes: list[KeyValue] = []
-
-
-class Status(msgspec.Struct, rename="camel"):
-    """How a span has ended."""
-
-    code: int | str = 0
 
 
 class Span(msgspec.Struct, rename="camel"):
@@ -128,7 +124,8 @@ def spans_of(request: Any) -> Iterator[Observation]:
         resource = _attributes(of_resource.resource.attributes)
         for of_scope in of_resource.scope_spans:
             for span in of_scope.spans:
-                start, end = int(span.start_time_unix_nano), int(span.end_time_unix_nano)
+                start = _whole("startTimeUnixNano", span.start_time_unix_nano)
+                end = _whole("endTimeUnixNano", span.end_time_unix_nano)
                 trace_id, span_id = _hex("traceId", span.trace_id, 16), _hex("spanId", span.span_id, 8)
                 own = {
                     "span.name": span.name,
@@ -146,8 +143,8 @@ def spans_of(request: Any) -> Iterator[Observation]:
 
 
 def sums_of(request: Any) -> Iterator[Observation]:
-    """The data points of all sums of a request, as `MetricsRequest` or as protobuf's class; one of a sum that is not told
-    in deltas has no value. Raises `Invalid`."""
+    """The data points of all sums of a request, as `MetricsRequest` or as protobuf's class; one of a sum that is not
+    told in deltas has no value. Raises `Invalid`."""
     for of_resource in request.resource_metrics:
         resource = _attributes(of_resource.resource.attributes)
         source = str(resource.get(_SERVICE) or "otlp")
@@ -158,7 +155,8 @@ def sums_of(request: Any) -> Iterator[Observation]:
                 delta = metric.sum.aggregation_temporality in _DELTA
                 for point in metric.sum.data_points:
                     own = _attributes(point.attributes)
-                    start, time = int(point.start_time_unix_nano), int(point.time_unix_nano)
+                    start = _whole("startTimeUnixNano", point.start_time_unix_nano)
+                    time = _whole("timeUnixNano", point.time_unix_nano)
                     told = msgspec.json.encode([metric.name, sorted(_texts({**resource, **own})), start, time])
                     yield Observation(
                         Signal.SUM,
@@ -175,13 +173,26 @@ def _is_sum(metric: Any) -> bool:
     return metric.sum is not None if isinstance(metric, Metric) else metric.WhichOneof("data") == "sum"
 
 
-def _number(point: Any) -> Decimal:
+def _number(point: Any) -> str:
+    """The value of a data point. One that is no quantity is as it was written: whoever reads its event says so."""
     if isinstance(point, DataPoint):
         value = point.as_int if point.as_int is not None else point.as_double
     else:
         kind = point.WhichOneof("value")
         value = getattr(point, kind) if kind is not None else 0
-    return parse_quantity(str(value or 0))
+    text = str(value or 0)
+    try:
+        return str(plain(parse_quantity(text)))
+    except Invalid:
+        return text
+
+
+def _whole(name: str, given: str | int) -> int:
+    """A number of 64 bits, which JSON has as a text. Raises `Invalid`."""
+    text = str(given)
+    if _WHOLE.fullmatch(text) is None:
+        raise Invalid(f"{name}: {text[:40]!r} is not a whole number of 64 bits")
+    return int(text)
 
 
 def _attributes(pairs: Any) -> dict[str, AttributeValue]:
@@ -194,16 +205,22 @@ def _attributes(pairs: Any) -> dict[str, AttributeValue]:
 
 
 def _value(given: Any) -> AttributeValue | None:
-    """A number is read from its digits; a double has those of its shortest form."""
+    """A number is read from its digits; a double has those of its shortest form, and one that is not finite is a text,
+    since JSON has no such numbers."""
     if isinstance(given, AnyValue):
         if given.int_value is not None:
-            return int(given.int_value)
-        simple = (given.string_value, given.bool_value, given.double_value)
-        return next((each for each in simple if each is not None), None)
+            return _whole("intValue", given.int_value)
+        if given.double_value is not None:
+            return _finite(given.double_value)
+        return given.string_value if given.string_value is not None else given.bool_value
     kind = given.WhichOneof("value")
     if kind == "double_value":
-        return Decimal(str(given.double_value))
+        return _finite(Decimal(str(given.double_value)))
     return getattr(given, kind) if kind in ("string_value", "bool_value", "int_value") else None
+
+
+def _finite(number: Decimal) -> Decimal | str:
+    return number if number.is_finite() else str(number)
 
 
 def _texts(attributes: dict[str, AttributeValue]) -> list[tuple[str, str]]:

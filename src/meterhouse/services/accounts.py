@@ -29,6 +29,13 @@ USAGE_READ = "usage:read"
 _SHOWN_SECRET_CHARACTERS = 6
 
 
+def subscription_in(ledger: Ledger, namespace: str, organization_id: str) -> Subscription | None:
+    """The subscription of an organization of a namespace, known by the subject of an event: an organization of another
+    namespace that has the same id is another one."""
+    organization = ledger.organization(organization_id)
+    return ledger.subscription(organization_id) if organization and organization.namespace == namespace else None
+
+
 @dataclass(frozen=True, slots=True)
 class KeyPolicy:
     """How the keys of a namespace look and what they may do."""

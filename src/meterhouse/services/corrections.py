@@ -21,6 +21,7 @@ from ..domain.shards import Elsewhere, Seat
 from ..ports.clock import Clock
 from ..ports.event_store import EventStore
 from ..ports.whole_store import WholeStore
+from .accounts import subscription_in
 from .amendments import amended_event
 from .catalogs import Catalogs
 from .correction_parts import Correction, Draft, Effect, StepTaken
@@ -201,7 +202,7 @@ class Corrections:
         places: dict[tuple[str, Period], datetime] = {}
         for step in steps:
             event = step.event
-            period = usage_period(self._usage.ledger.subscription(event.organization), event.time)
+            period = usage_period(subscription_in(self._usage.ledger, event.namespace, event.organization), event.time)
             if len(places) < MAX_EFFECTS:
                 places.setdefault((event.organization, period), event.time)
         effects = []

@@ -15,6 +15,7 @@ from ..domain.plan import usage_period
 from ..domain.reading import PropertyReader, Reading, groups_of, reading_of
 from ..ports.ledger import Ledger
 from ..ports.whole_store import WholeStore
+from .accounts import subscription_in
 from .catalogs import Catalogs
 from .named_events import EventName, find_named
 
@@ -89,7 +90,7 @@ class EventExplanations:
         return Story(
             stored=stored,
             known_organization=organization is not None and organization.namespace == namespace,
-            period=usage_period(self.ledger.subscription(event.organization), event.time),
+            period=usage_period(subscription_in(self.ledger, event.namespace, event.organization), event.time),
             meters=[
                 MeterStory(meter, reading_of(meter.meant_at(event.time), properties), groups_of(meter, properties))
                 for meter in catalog.meters_by_event_type.get(event.type, ())

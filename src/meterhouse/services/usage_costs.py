@@ -29,6 +29,7 @@ from ..domain.usage_query import ORGANIZATION, CostFigures, MeterAnswer, UsageFi
 from ..ports.ledger import Ledger
 from ..ports.meter_reader import MeasureFunction
 from ..ports.snapshots import Snapshot
+from .accounts import subscription_in
 from .organization_usage import OrganizationUsage
 
 MOST_CELLS = 200_000
@@ -152,7 +153,7 @@ class AnswerCosts:
             self.namespace,
             organization,
             self.snapshot.commit,
-            self.ledger.subscription(organization),
+            subscription_in(self.ledger, self.namespace, organization),
         )
         plan, cells = usage.cells(meter, cards, edges, [*properties, *filters])
         for cell in cells:

@@ -10,6 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from meterhouse.contracts import configured
+from meterhouse.contracts.lago import CONTRACT
+from meterhouse.domain.errors import Invalid
 from support.official import ClientError, OfficialClient, python_client
 from support.openmeter_clients import namespace_key
 from support.server import Server, serve
@@ -173,6 +176,10 @@ class TestEvents:
             ({"timestamp": "soon"}, {"timestamp": ["invalid_format"]}),
             ({"timestamp": "NaN"}, {"timestamp": ["invalid_format"]}),
             ({"timestamp": 1e30}, {"timestamp": ["invalid_format"]}),
+            ({"timestamp": "1E+999999"}, {"timestamp": ["invalid_format"]}),
+            ({"timestamp": "1E+999990"}, {"timestamp": ["invalid_format"]}),
+            ({"timestamp": True}, {"timestamp": ["invalid_format"]}),
+            ({"timestamp": AT + 400 * 86_400}, {"timestamp": ["invalid_format"]}),
         ],
     )
     def test_what_is_no_event(self, wire: Wire, change: dict[str, Any], details: dict[str, Any]) -> None:
@@ -187,6 +194,8 @@ class TestEvents:
         for body in (b"", b"[]", b'{"event": []}', b"{", b'{"event": {"transaction_id": 1}}'):
             refused = wire("POST", "/events", content=body)
             assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
+        most = wire("POST", "/events/batch", json={"events": [event() for _ in range(100)]})
+        assert len(most.json()["events"]) == 100
         many = wire("POST", "/events/batch", json={"events": [event() for _ in range(101)]})
         assert many.json()["error_details"] == {"events": ["too_many_events"]}
 
@@ -215,7 +224,15 @@ class TestEvents:
             ({"timestamp_from": "2026-03-10T10:00:03Z"}, 2),
         ):
             assert wire("GET", "/events", params=asked).json()["meta"]["total_count"] == expected
-        for asked in ({"page": 0}, {"per_page": 101}, {"timestamp_from": "soon"}, {"page": 10_000}):
+        for asked in (
+            {"page": 0},
+            {"page": "000000001" + "9" * 5_000},
+            {"per_page": 101},
+            {"per_page": "000000001" + "9" * 8},
+            {"timestamp_from": "soon"},
+            {"timestamp_from": "1E+999990"},
+            {"page": 10_000},
+        ):
             assert wire("GET", "/events", params=asked).status_code == 422
 
     def test_ids_are_always_the_same(self, wire: Wire) -> None:
@@ -247,6 +264,11 @@ class TestUsage:
         )
         assert charges(usage)["storage"] == ("10.0", 1, 125)
 
+    def test_of_a_subscription_of_another_namespace_nothing_is_told(self, wire: Wire) -> None:
+        organization = wire.server.organization("unsiloed", {"plan": None, "anchor": "2026-03-12", "interval": "P1M"})
+        usage = wire.usage(external_subscription_id=organization)
+        assert usage["from_datetime"] == "2026-03-01T00:00:00Z"
+
     def test_what_cannot_be_asked(self, wire: Wire) -> None:
         path = "/customers/acme/current_usage"
         assert wire("GET", path).status_code == 422
@@ -255,3 +277,8 @@ class TestUsage:
         assert (unknown.status_code, unknown.json()["code"]) == (404, "billable_metric_not_found")
         assert wire("GET", path, params={**asked, "group[colour]": "red"}).status_code == 422
         assert wire.server.http.get(f"/lago/api/v1{path}").json()["code"] == "unauthorized"
+
+
+def test_a_currency_that_there_is_not() -> None:
+    with pytest.raises(Invalid, match=r"METERHOUSE_LAGO_CURRENCY is 'ABC'.*not a currency.*a code such as USD"):
+        configured(CONTRACT, {"METERHOUSE_LAGO_CURRENCY": "ABC"})

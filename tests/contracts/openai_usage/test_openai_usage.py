@@ -271,6 +271,7 @@ class TestRefusals:
             ({"start_time": "1773100800", "bucket_width": "1w"}, "bucket_width"),
             ({"start_time": "1773100800", "limit": "32"}, "limit"),
             ({"start_time": "1773100800", "limit": "0"}, "limit"),
+            ({"start_time": "1773100800", "limit": "00000000199999999"}, "limit"),
             ({"start_time": "1773100800", "group_by": "colour"}, "group_by"),
             ({"start_time": "1773100800", "batch": "maybe"}, "batch"),
             ({"start_time": "1773100800", "page": "page_2"}, "page"),
@@ -314,3 +315,27 @@ def test_an_organizations_own_key_sees_its_own(server: Server, namespace: tuple[
         assert found == [("p1", 1), ("p2", 2)]
         of_other = client.admin.organization.usage.completions(start_time=seconds(START), project_ids=[globex], limit=1)
         assert of_other.data[0].results == []
+
+
+def test_an_organizations_own_key_sees_its_own_costs(server: Server, namespace: tuple[str, str]) -> None:
+    name, _ = namespace
+    put = server.admin(
+        "PUT",
+        f"/v1/namespaces/{name}/catalog",
+        content=PRICED.replace('"priced"', f'"{name}"').encode(),
+        headers={"content-type": "application/toml"},
+    )
+    assert put.status_code == 200, put.text
+    acme, globex = (server.organization(name) for _ in range(2))
+    server.send(
+        name, [used(acme, START, input_tokens=1, output_tokens=1), used(globex, START, input_tokens=4, output_tokens=4)]
+    )
+    headers = {"authorization": f"Bearer {server.key(acme)}"}
+    asked = {"start_time": str(seconds(START)), "limit": "1"}
+    answer = server.http.get("/openai/v1/organization/costs", params=asked, headers=headers)
+    [[found]] = [each["results"] for each in answer.json()["data"]]
+    assert found["amount"] == {"value": 0.0021, "currency": "usd"}
+    by_project = server.http.get(
+        "/openai/v1/organization/costs", params={**asked, "project_ids": globex}, headers=headers
+    )
+    assert by_project.status_code == 400

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import count
 
 import pytest
 
 from support.official import OfficialClient, node_client, python_client
-from support.openmeter_clients import JS, NEW, NOW, OLD, Wire, connected
+from support.openmeter_clients import JS, NEW, NOW, OLD, Raw, Wire, connected, metered, namespace_key
 from support.server import Server, serve
+
+_numbers = count(1)
 
 
 @pytest.fixture(scope="package")
@@ -31,3 +34,9 @@ def clients() -> Iterator[dict[str, OfficialClient]]:
 @pytest.fixture(params=[NEW, OLD, JS])
 def wire(request: pytest.FixtureRequest, server: Server, clients: dict[str, OfficialClient]) -> Wire:
     return connected(request.param, server, clients[request.param])
+
+
+@pytest.fixture
+def raw(server: Server) -> Raw:
+    namespace = f"raw{next(_numbers)}"
+    return metered(Raw(server, namespace, namespace_key(server, namespace)))

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from support.faulty_server import faulty
 from support.official import ClientError, OfficialClient
-from support.openmeter_clients import JS, NEW, OLD, TOKENS, Wire, event, login
+from support.openmeter_clients import JS, NEW, OLD, TOKENS, Wire, connected, event, login
 from support.server import Server
 
 
@@ -134,3 +135,18 @@ def test_a_wrong_token(server: Server, clients: dict[str, OfficialClient]) -> No
     with pytest.raises(ClientError) as refused:
         clients[NEW]("meters.list")
     assert refused.value.kind == "ClientAuthenticationError"
+
+
+def test_what_was_refused_for_the_moment_is_sent_again_and_counts_once(
+    server: Server, clients: dict[str, OfficialClient]
+) -> None:
+    wire = connected(NEW, server, clients[NEW])
+    wire.create_meter(**TOKENS)
+    with faulty(f"http://127.0.0.1:{server.port}", {0: "503"}.get) as before:
+        clients[NEW].make("openmeter", "Client", endpoint=f"{before.url}/openmeter/", token=wire.key)
+        one = event(tokens=1)
+        for _ in range(2):
+            wire.ingest(one)
+        assert before.requests == 3
+    login(NEW, server, clients[NEW], wire.key)
+    assert values(wire.query("tokens_total")) == [1]

@@ -3,66 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import count
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from support.openmeter_clients import NOW, TOKENS, event, namespace_key
+from support.openmeter_clients import NOW, QUERY, TOKENS, Raw, event, metered, namespace_key, problem
 from support.server import ADMIN_KEY, Server, serve
 
-_numbers = count(1)
 EVENTS = "/api/v1/events"
-QUERY = "/api/v1/meters/tokens_total/query"
-
-
-@dataclass
-class Raw:
-    """Requests with the key of a namespace."""
-
-    server: Server
-    namespace: str
-    key: str
-    prefix: str = "/openmeter"
-
-    def __call__(self, method: str, path: str, **options: Any) -> httpx.Response:
-        headers = {"authorization": f"Bearer {self.key}", **options.pop("headers", {})}
-        return self.server.http.request(method, self.prefix + path, headers=headers, **options)
-
-    def send(self, *events: Any, status: int = 204) -> httpx.Response:
-        answer = self("POST", EVENTS, json=[*events])
-        assert answer.status_code == status, answer.text
-        return answer
-
-    def rows(self, **asked: Any) -> list[dict[str, Any]]:
-        answer = self("GET", QUERY, params=asked)
-        assert answer.status_code == 200, answer.text
-        rows: list[dict[str, Any]] = answer.json()["data"]
-        return rows
-
-
-@pytest.fixture
-def raw(server: Server) -> Raw:
-    namespace = f"raw{next(_numbers)}"
-    return metered(Raw(server, namespace, namespace_key(server, namespace)))
-
-
-def metered(raw: Raw) -> Raw:
-    assert raw("POST", "/api/v1/meters", json=TOKENS).status_code == 201
-    return raw
-
-
-def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = answer.json()
-    assert body["status"] == status
-    assert body["instance"] == f"urn:request:{answer.headers['x-request-id']}"
-    return body
 
 
 class TestWhoMayAsk:
@@ -243,6 +198,8 @@ class TestLists:
             '{"time": {"$gte": "soon"}}',
             '{"id": ' + '{"$and": [' * 20 + '{"$eq": "a"}' + "]}" * 20 + "}",
             '{"id": {"$and": []}}',
+            '{"id": {"$like": "a\\\\"}}',
+            '{"id": {"$nilike": "\\\\\\\\\\\\"}}',
             '{"customerId": {"$eq": "a"}}',
         ],
     )
@@ -296,6 +253,10 @@ class TestQueries:
             {"filterGroupBy": "model=x"},
             {"filterGroupBy": "[1]"},
             {"filterGroupBy": "(" * 3000},
+            {"filterGroupBy": "{'model': '\\ud800'}"},
+            {"filterGroupBy": "{'\\ud800': 'x'}"},
+            {"filterGroupBy": "{'model': 1}"},
+            {"filterGroupBy": "{[]: 'x'}"},
             {"filterGroupBy[colour]": "red"},
             {"advancedMeterGroupByFilters": "{"},
             {"advancedMeterGroupByFilters": '{"colour": {"$eq": "red"}}'},
@@ -459,6 +420,14 @@ class TestPaths:
         value = raw("GET", f"/api/v1/customers/{organization}/entitlements/{meter}/value").json()
         assert value["hasAccess"] is True
         assert value["balance"] == 10
+        server.subscribe(organization, {"plan": None, "anchor": "2026-03-01", "interval": "P1M", "limits": {meter: 0}})
+        value = raw("GET", f"/api/v1/customers/{organization}/entitlements/{meter}/value").json()
+        assert (value["hasAccess"], value["balance"], value["overage"]) == (False, 0, 0)
+        other = Raw(server, "plans", namespace_key(server, "plans"))
+        other("POST", "/api/v1/meters", json={**TOKENS, "slug": meter})
+        other("POST", "/api/v1/customers", json={"name": "A", "key": organization})
+        value = other("GET", f"/api/v1/customers/{organization}/entitlements/{meter}/value").json()
+        assert value == {"hasAccess": False}  # it is another namespace's organization
 
 
 def test_at_the_root(tmp_path: Path) -> None:
@@ -500,3 +469,41 @@ def test_several_shards_are_one(shards: Server) -> None:
     assert (value["usage"], value["balance"]) == (12, 88)
     refused = raw.send(event("s1", tokens=1), {**event("s2"), "id": ""}, status=400)
     assert refused.json()["extensions"]["validationErrors"][0]["field"] == "[1]"
+
+
+def test_what_a_shard_does_not_take_is_to_be_sent_again(shards: Server) -> None:
+    raw = metered(Raw(shards, "killed", namespace_key(shards, "killed")))
+    events = [event(f"s{n}", tokens=1) for n in range(12)]
+    os.kill(shards.shards()[1], signal.SIGKILL)
+    statuses = []
+    for _ in range(100):
+        with suppress(httpx.TransportError), httpx.Client(base_url=shards.http.base_url, trust_env=False) as http:
+            headers = {"authorization": f"Bearer {raw.key}"}
+            sent = http.post(f"/openmeter{EVENTS}", json=events, headers=headers, timeout=30)
+            statuses.append((sent.status_code, sent.headers.get("retry-after")))
+            if sent.status_code == 204:
+                break
+        time.sleep(0.1)
+    assert statuses[-1] == (204, None)
+    assert {*statuses[:-1]} == {(503, "1")}
+    assert sum(row["value"] for row in raw.rows()) == 12
+
+
+def test_one_portal_token_ends_and_another_does_not(raw: Raw) -> None:
+    first, other = (raw("POST", "/api/v1/portal/tokens", json={"subject": "a"}).json() for _ in range(2))
+    assert raw("POST", "/api/v1/portal/tokens/invalidate", json={"id": first["id"]}).status_code == 204
+    for token, status in ((first, 401), (other, 200)):
+        asked = Raw(raw.server, raw.namespace, token["token"])("GET", "/api/v1/portal/meters/tokens_total/query")
+        assert asked.status_code == status
+
+
+def test_a_portal_token_is_good_for_an_hour(tmp_path: Path) -> None:
+    key = token = ""
+    for now, status in ((NOW, 200), ("2026-03-15T12:59:59Z", 200), ("2026-03-15T13:00:00Z", 401)):
+        with serve(tmp_path, now=now) as server:
+            if not token:
+                raw = metered(Raw(server, "app", namespace_key(server, "app")))
+                key, token = raw.key, raw("POST", "/api/v1/portal/tokens", json={"subject": "a"}).json()["token"]
+            assert Raw(server, "app", token)("GET", "/api/v1/portal/meters/tokens_total/query").status_code == status
+            listed = Raw(server, "app", key)("GET", "/api/v1/portal/tokens").json()
+            assert len(listed) == (1 if status == 200 else 0)

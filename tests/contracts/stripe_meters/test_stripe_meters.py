@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 import stripe
 
-from support.openmeter_clients import namespace_key
+from support.openmeter_clients import EMPTY, namespace_key
 from support.server import ADMIN_KEY, Server, serve
 
 _numbers = count(1)
@@ -293,3 +296,66 @@ class TestSummaries:
         with pytest.raises(stripe.InvalidRequestError) as refused:
             total(client, "mtr_nothing")
         assert (refused.value.http_status, refused.value.code) == (404, "resource_missing")
+
+
+class TestOddRequests:
+    @pytest.mark.parametrize("limit", ["0", "101", "000000001" + "9" * 8, "000000001" + "9" * 5_000])
+    def test_limits(self, server: Server, key: str, limit: str) -> None:
+        headers = {"authorization": f"Bearer {key}"}
+        answer = server.http.get("/stripe/v1/billing/meters", params={"limit": limit}, headers=headers)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "limit")
+        assert answer.headers["request-id"] == answer.headers["x-request-id"]
+
+    def test_an_idempotency_key_that_is_longer_than_an_identifier(self, server: Server, key: str) -> None:
+        made = meter(client_of(server, key))
+        form = {"event_name": "ai_tokens", "payload[stripe_customer_id]": "cus_1", "payload[value]": "5"}
+        for last in "aab":
+            headers = {"authorization": f"Bearer {key}", "idempotency-key": "k" * 200 + last}
+            assert server.http.post(EVENTS, data=form, headers=headers).status_code == 200
+        [summary] = total(client_of(server, key), made.id).data
+        assert summary.aggregated_value == 10
+
+    def test_meters_made_at_once(self, server: Server, key: str) -> None:
+        def make(name: str) -> int:
+            form = {"event_name": name, "display_name": name, "default_aggregation[formula]": "sum"}
+            headers = {"authorization": f"Bearer {key}"}
+            return server.http.post("/stripe/v1/billing/meters", data=form, headers=headers).status_code
+
+        with ThreadPoolExecutor(10) as threads:
+            assert [*threads.map(make, (f"e{number}" for number in range(10)))] == [200] * 10
+            assert Counter(threads.map(make, ["same"] * 10)) == {200: 1, 400: 9}
+        names = [each.event_name for each in client_of(server, key).v1.billing.meters.list({"limit": 100}).data]
+        assert sorted(names) == [*(f"e{number}" for number in range(10)), "same"]
+
+    def test_one_that_somebody_took_out_of_the_catalog_can_be_made_again(self, server: Server, key: str) -> None:
+        client = client_of(server, key)
+        gone = meter(client)
+        namespace = f"stripe{next(_numbers) - 1}"
+        catalog = EMPTY.format(namespace).encode()
+        toml = {"content-type": "application/toml"}
+        put = server.admin("PUT", f"/v1/namespaces/{namespace}/catalog", content=catalog, headers=toml)
+        assert put.status_code == 200, put.text
+        made = meter(client)
+        assert made.id != gone.id
+        assert [each.id for each in client.v1.billing.meters.list().data] == [made.id]
+
+
+def test_several_shards_are_one(tmp_path: Path) -> None:
+    with serve(tmp_path, now=NOW, arguments=("--shards", "3")) as server:
+        key = namespace_key(server, "stripe")
+        client = client_of(server, key)
+        made = meter(client)
+        customers = [f"cus_{number}" for number in range(6)]
+        for customer in customers:
+            send(client, "5", identifier="same", payload={"stripe_customer_id": customer})
+        form = {"event_name": "ai_tokens", "type": "cancel", "cancel[identifier]": "same"}
+        headers = {"authorization": f"Bearer {key}"}
+        answers = []
+        while not answers or answers[-1].status_code != 200:
+            assert len(answers) < 5, answers[-1].text
+            answers.append(server.http.post("/stripe/v1/billing/meter_event_adjustments", data=form, headers=headers))
+            if answers[-1].status_code != 200:
+                assert (answers[-1].status_code, answers[-1].headers["retry-after"]) == (503, "1")
+                assert answers[-1].json()["error"]["type"] == "api_error"
+        for customer in customers:
+            assert [each.aggregated_value for each in total(client, made.id, customer).data] == [0]

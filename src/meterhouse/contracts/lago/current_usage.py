@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from ...domain.currency import DIGITS
 from ...domain.meter import Aggregation, Meter, MeterQuery
-from ...domain.period import MONTHLY, Period, period_at
+from ...domain.period import ALL_TIME, MONTHLY, Period, period_at
 from ...domain.plan import usage_period
 from ...domain.quantity import ZERO, plain, round_half_up
 from ...domain.usage_query import UsageQuery
@@ -78,8 +78,8 @@ def current_usage(call: Call, services: Services) -> Reply:
 
 
 def _period(call: Call, services: Services, organization: str) -> Period:
-    subscription = services.accounts.subscription(organization)
-    period = usage_period(subscription, call.now)
+    known = services.accounts.organization_in(organization, [call.namespace])
+    period = ALL_TIME if known is None else usage_period(services.accounts.subscription(known.id), call.now)
     if period.start is None or period.end is None:
         month = call.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         return period_at(month, MONTHLY, call.now)

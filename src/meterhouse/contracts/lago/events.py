@@ -17,7 +17,7 @@ from ...domain.json_reading import Property, decode_data
 from ...domain.listing import StoredEvent
 from ...domain.period import format_instant, parse_instant
 from ...services.ingest import Report
-from ..namespace_contract import Call, Ingestion, Refuse, Reply, Services
+from ..namespace_contract import Call, Ingestion, Refuse, Reply, Services, number_between
 from .wire import NAME, instant, invalid, lago_id, written
 
 MOST_EVENTS = 100
@@ -219,7 +219,7 @@ def _moment(name: str, text: str) -> datetime:
 
 
 def _number(call: Call, name: str, default: int, most: int) -> int:
-    text = call.one(name) or str(default)
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
+    number = number_between(call.one(name) or str(default), 1, most)
+    if number is None:
         raise invalid({name: ["value_is_out_of_range"]})
-    return int(text)
+    return number

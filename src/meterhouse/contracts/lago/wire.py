@@ -11,12 +11,15 @@ from typing import Annotated, Any
 
 import msgspec
 
+from ...domain.currency import DIGITS
 from ...domain.period import FIRST_INSTANT, LAST_INSTANT, format_instant
 from ..namespace_contract import Failure, NamespaceOptions, Refuse, Reply
 
 NAME = "lago"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDS = uuid.UUID("7a6f7d0c-4a4b-5d0b-9a9e-6f1f3f2b1c55")
+_MOST_DIGITS = 12
+"""Of the seconds of an instant: a number with far more of them would take a while to be written out."""
 _CODES = {422: "validation_errors"}
 
 
@@ -27,6 +30,11 @@ class LagoOptions(NamespaceOptions, frozen=True, kw_only=True):
         str,
         msgspec.Meta(pattern="^[A-Z]{3}$", description="The currency of usage without prices; a code such as USD."),
     ] = "USD"
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what is no currency."""
+        if self.currency not in DIGITS:
+            raise ValueError(f"{self.currency} is not a currency in use by ISO 4217")
 
 
 def refuse(failure: Failure) -> Reply:
@@ -52,6 +60,8 @@ def instant(given: object) -> datetime | None:
         return None
     try:
         number = Decimal(str(given))
+        if not number.is_finite() or number.adjusted() > _MOST_DIGITS:
+            return None
         at = _EPOCH + timedelta(microseconds=int(number.scaleb(6)))
     except (InvalidOperation, ValueError, OverflowError):
         return None

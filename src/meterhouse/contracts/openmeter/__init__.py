@@ -109,7 +109,10 @@ CONTRACT = NamespaceContract(
             portal.query_by_token,
             "Query a meter by a portal token",
             guest=portal.namespace_of_token,
+            headers=portal.CROSS_ORIGIN,
         ),
-        Operation("OPTIONS", _PORTAL_QUERY, portal.preflight, "Let a browser ask", role=None),
+        Operation(
+            "OPTIONS", _PORTAL_QUERY, portal.preflight, "Let a browser ask", role=None, headers=portal.CROSS_ORIGIN
+        ),
     ),
 )

@@ -45,7 +45,11 @@ def create_customer(call: Call, services: Services) -> Reply:
     _refuse_taken_key(call, services, given.key, None)
     _refuse_taken(call, services, given.subjects, None)
     customer = CUSTOMERS.add(call, services, given.key, _body(given))
-    _attribute(call, services, customer, given.subjects)
+    try:
+        _attribute(call, services, customer, given.subjects)
+    except Refuse:
+        CUSTOMERS.delete(call, services, customer)
+        raise
     # An old client takes 200 for success, and nothing else; all others take 201.
     return Reply(200 if is_old_client(call) else 201, shown_customer(customer))
 
@@ -74,10 +78,15 @@ def replace_customer(call: Call, services: Services) -> Reply:
     given = _checked(decoded(call.body, _Customer))
     _refuse_taken_key(call, services, given.key, customer)
     _refuse_taken(call, services, given.subjects, customer)
-    changed = CUSTOMERS.change(call, services, customer, _body(given), given.key)
-    for key in set(customer.body["subjectKeys"]) - set(given.subjects):
+    before = set(customer.body["subjectKeys"])
+    made = _attribute(call, services, customer, [key for key in given.subjects if key not in before])
+    try:
+        changed = CUSTOMERS.change(call, services, customer, _body(given), given.key)
+    except AlreadyExists:
+        _release_all(call, services, made)
+        raise
+    for key in before - set(given.subjects):
         _release(call, services, key)
-    _attribute(call, services, changed, [key for key in given.subjects if key not in customer.body["subjectKeys"]])
     return Reply(200, shown_customer(changed))
 
 
@@ -159,31 +168,37 @@ def _field(customer: ContractRecord, name: str) -> object:
 def _refuse_taken_key(call: Call, services: Services, key: str | None, own: ContractRecord | None) -> None:
     if key is None:
         return
-    holder = CUSTOMERS.find(call, services, key)
-    if holder is not None and (own is None or holder.id != own.id):
-        raise Refuse(409, f"the key {key!r} is another customer's", conflictingEntityId=holder.id)
+    holder, held = CUSTOMERS.find(call, services, key), ATTRIBUTIONS.find(call, services, key)
+    for other in (holder.id if holder is not None else None, held.body["customer"] if held is not None else None):
+        if other is not None and (own is None or other != own.id):
+            raise Refuse(409, f"the key {key!r} is another customer's", conflictingEntityId=other)
 
 
 def _refuse_taken(call: Call, services: Services, subjects: Sequence[str], own: ContractRecord | None) -> None:
     for key in subjects:
-        holder = ATTRIBUTIONS.find(call, services, key)
-        if holder is not None and (own is None or holder.body["customer"] != own.id):
-            raise Refuse(
-                409, f"the subject {key!r} belongs to another customer", conflictingEntityId=holder.body["customer"]
-            )
+        holder = customers_of_subjects(call, services, [key]).get(key)
+        if holder is not None and (own is None or holder != own.id):
+            raise Refuse(409, f"the subject {key!r} belongs to another customer", conflictingEntityId=holder)
 
 
-def _attribute(call: Call, services: Services, customer: ContractRecord, subjects: Sequence[str]) -> None:
-    """Makes subjects a customer's. Where another request was faster with one of them, none of it has happened."""
+def _attribute(
+    call: Call, services: Services, customer: ContractRecord, subjects: Sequence[str]
+) -> list[ContractRecord]:
+    """Makes subjects a customer's. Raises `Refuse` where another request was faster with one of them: then all of them
+    are as they were."""
     made: list[ContractRecord] = []
-    try:
-        for key in subjects:
-            made.append(ATTRIBUTIONS.add(call, services, key, {"customer": customer.id}))  # noqa: PERF401 - see below
-    except AlreadyExists:
-        for each in made:
-            ATTRIBUTIONS.delete(call, services, each)
-        CUSTOMERS.delete(call, services, customer)
-        raise
+    for key in subjects:
+        try:
+            made.append(ATTRIBUTIONS.add(call, services, key, {"customer": customer.id}))
+        except AlreadyExists:
+            _release_all(call, services, made)
+            raise Refuse(409, f"the subject {key!r} belongs to another customer") from None
+    return made
+
+
+def _release_all(call: Call, services: Services, attributions: Iterable[ContractRecord]) -> None:
+    for each in attributions:
+        ATTRIBUTIONS.delete(call, services, each)
 
 
 def _release(call: Call, services: Services, subject: str) -> None:

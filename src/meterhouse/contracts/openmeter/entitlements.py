@@ -14,9 +14,9 @@ from ...domain.period import format_instant, period_at
 from ...domain.quantity import plain
 from ..namespace_contract import Call, Refuse, Reply, Services
 from .features import shown_feature
-from .owners import Owner, entitlements_of, owner_of_id, owner_of_path
+from .owners import Owner, entitlements_of, get_entitlement_of, owner_of_id, owner_of_path
 from .records import ENTITLEMENTS, FEATURES
-from .usage_periods import current_period, interval_of, iso_of, resets_of
+from .usage_periods import Recurring, current_period, interval_of, iso_of, resets_of
 from .wire import bad_field, decoded, instant, listed, page, quantity_of, written
 
 _NOW, _PERIOD_START = "NOW", "CURRENT_PERIOD_START"
@@ -28,7 +28,7 @@ class _Entitlement(msgspec.Struct, rename="camel"):
     type: Literal["metered", "static", "boolean"]
     feature_key: str | None = None
     feature_id: str | None = None
-    usage_period: dict[str, Any] | None = None
+    usage_period: Recurring | None = None
     is_soft_limit: bool = False
     is_unlimited: bool = False
     issue_after_reset: Decimal | None = None
@@ -47,24 +47,27 @@ class _Reset(msgspec.Struct, rename="camel"):
     preserve_overage: bool | None = None
 
 
-_entitlement = msgspec.json.Decoder(_Entitlement, float_hook=Decimal)
-
-
 def create_entitlement(call: Call, services: Services) -> Reply:
     """Entitles a customer, or a subject, to a feature."""
-    owner = owner_of_path(call, services)
-    return Reply(201, shown_entitlement(call, services, _made(call, services, owner)))
+    owner, given = owner_of_path(call, services), decoded(call.body, _Entitlement)
+    feature = _feature(call, services, given)
+    for each in entitlements_of(call, services, owner):
+        if each.body["featureId"] == feature.id:
+            raise Refuse(409, f"there is an entitlement to {feature.key!r} already", conflictingEntityId=each.id)
+    body = _body(call, owner, feature, given)
+    return Reply(201, shown_entitlement(call, services, _added(call, services, body)))
 
 
 def override_entitlement(call: Call, services: Services) -> Reply:
     """Puts another entitlement to the same feature in the place of one."""
     owner, before = found_entitlement(call, services)
-    given = _given(call)
+    given = decoded(call.body, _Entitlement)
     feature = _feature(call, services, given)
     if feature.id != before.body["featureId"]:
         raise bad_field("featureKey", "must be the feature of the entitlement that is overridden")
+    body = _body(call, owner, feature, given)
     ENTITLEMENTS.delete(call, services, before)
-    return Reply(201, shown_entitlement(call, services, _made(call, services, owner)))
+    return Reply(201, shown_entitlement(call, services, _added(call, services, body)))
 
 
 def list_entitlements(call: Call, services: Services) -> Reply:
@@ -136,11 +139,8 @@ def reset_entitlement(call: Call, services: Services) -> Reply:
 
 def found_entitlement(call: Call, services: Services) -> tuple[Owner, ContractRecord]:
     """The owner that a path names, and the entitlement, by its id or the key of its feature. Raises `Refuse` (404)."""
-    owner, wanted = owner_of_path(call, services), call.parameters["entitlement"]
-    for each in entitlements_of(call, services, owner):
-        if wanted in (each.id, each.body["featureKey"], each.body["featureId"]):
-            return owner, each
-    raise Refuse(404, f"there is no entitlement {wanted[:128]!r}")
+    owner = owner_of_path(call, services)
+    return owner, get_entitlement_of(call, services, owner, call.parameters["entitlement"])
 
 
 def shown_entitlement(call: Call, services: Services, entitlement: ContractRecord) -> dict[str, object]:
@@ -181,13 +181,6 @@ def shown_entitlement(call: Call, services: Services, entitlement: ContractRecor
     return shown
 
 
-def _given(call: Call) -> _Entitlement:
-    try:
-        return _entitlement.decode(call.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return decoded(call.body, _Entitlement)  # says what is wrong
-
-
 def _feature(call: Call, services: Services, given: _Entitlement) -> ContractRecord:
     name = given.feature_key or given.feature_id
     if name is None:
@@ -195,12 +188,8 @@ def _feature(call: Call, services: Services, given: _Entitlement) -> ContractRec
     return FEATURES.get(call, services, name)
 
 
-def _made(call: Call, services: Services, owner: Owner) -> ContractRecord:
-    given = _given(call)
-    feature = _feature(call, services, given)
-    for each in entitlements_of(call, services, owner):
-        if each.body["featureId"] == feature.id:
-            raise Refuse(409, f"there is an entitlement to {feature.key!r} already", conflictingEntityId=each.id)
+def _body(call: Call, owner: Owner, feature: ContractRecord, given: _Entitlement) -> dict[str, Any]:
+    """What is kept of an entitlement. Raises `Refuse`."""
     body: dict[str, Any] = {
         "type": given.type,
         "owner": owner.id,
@@ -212,7 +201,12 @@ def _made(call: Call, services: Services, owner: Owner) -> ContractRecord:
         body["config"] = _config(given)
     elif given.type == "metered":
         body |= _metered(call, given, shown_feature(feature))
-    return ENTITLEMENTS.add(call, services, f"{owner.id}\n{feature.key}", body, owner.id)
+    return body
+
+
+def _added(call: Call, services: Services, body: Mapping[str, Any]) -> ContractRecord:
+    owner = body["owner"]
+    return ENTITLEMENTS.add(call, services, f"{owner}\n{body['featureKey']}", body, owner)
 
 
 def _config(given: _Entitlement) -> str:
@@ -230,12 +224,13 @@ def _metered(call: Call, given: _Entitlement, feature: Mapping[str, object]) -> 
         raise bad_field("featureKey", "the feature has no meter")
     if given.is_unlimited:
         raise bad_field("isUnlimited", "is not supported: take a soft limit")
-    usage_period = given.usage_period or {}
-    interval = interval_of("usagePeriod.interval", usage_period.get("interval"))
-    anchor = instant("usagePeriod.anchor", usage_period.get("anchor")) or call.now
+    if given.usage_period is None:
+        raise bad_field("usagePeriod", 'must be given, like {"interval": "MONTH"}')
+    interval = interval_of("usagePeriod.interval", given.usage_period.interval)
+    anchor = instant("usagePeriod.anchor", given.usage_period.anchor) or call.now
     amount = given.issue_after_reset
     return {
-        "interval": usage_period["interval"],
+        "interval": given.usage_period.interval,
         "anchor": format_instant(anchor),
         "isSoftLimit": given.is_soft_limit,
         "issueAfterReset": None if amount is None else str(plain(quantity_of("issueAfterReset", amount))),

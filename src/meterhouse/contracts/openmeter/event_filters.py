@@ -42,6 +42,7 @@ _COMPARISONS = {
     "$ilike": Comparison.LIKE_IN_ANY_CASE,
 }
 _NEGATED = {"$ne": "$eq", "$nlike": "$like", "$nilike": "$ilike"}
+_ESCAPES_NOTHING = re.compile(r"(?<!\\)(?:\\\\)*+\\\Z")
 _MOST_TESTS = 100
 _MOST_DEPTH = 8
 
@@ -98,6 +99,8 @@ def _text_test(field: str, attribute: Attribute, given: object) -> EventTest:
             return OneOf(attribute, texts) if operator == "$in" else Not(OneOf(attribute, texts))
         if not isinstance(value, str):
             raise bad_field(field, f"{operator} takes a text")
+        if operator.endswith("like") and _ESCAPES_NOTHING.search(value):
+            raise bad_field(field, f"{operator}: the backslash at the end stands for nothing: write two")
         if operator in _NEGATED:
             return Not(TextTest(attribute, _COMPARISONS[_NEGATED[operator]], value))
         if operator not in _COMPARISONS:

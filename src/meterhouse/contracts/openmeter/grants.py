@@ -16,7 +16,7 @@ from .burn_down import Allotment
 from .entitlements import found_entitlement
 from .owners import owner_of_id
 from .records import ENTITLEMENTS, GRANTS
-from .usage_periods import expiry, interval_of, iso_of, resets_of
+from .usage_periods import Expiration, Recurring, expiry, interval_of, iso_of, resets_of
 from .wire import bad_field, decoded, flag, instant, listed, page, quantity_of, written
 
 _MOST_PRIORITY = 255
@@ -28,14 +28,11 @@ class _Grant(msgspec.Struct, rename="camel"):
     amount: Decimal
     effective_at: str
     priority: int = 0
-    expiration: dict[str, Any] | None = None
+    expiration: Expiration | None = None
     min_rollover_amount: Decimal | None = None
     max_rollover_amount: Decimal | None = None
-    recurrence: dict[str, Any] | None = None
+    recurrence: Recurring | None = None
     metadata: dict[str, str] | None = None
-
-
-_grant = msgspec.json.Decoder(_Grant, float_hook=Decimal)
 
 
 def create_grant(call: Call, services: Services) -> Reply:
@@ -45,10 +42,7 @@ def create_grant(call: Call, services: Services) -> Reply:
     if entitlement.body["type"] != "metered":
         raise Refuse(400, "only metered entitlements have grants")
     by_subject = "subject" in call.parameters
-    try:
-        given = _grant.decode(call.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        given = decoded(call.body, _Grant)  # says what is wrong
+    given = decoded(call.body, _Grant)
     amount = quantity_of("amount", given.amount)
     if amount <= 0:
         raise bad_field("amount", "must be more than 0")
@@ -69,7 +63,7 @@ def create_grant(call: Call, services: Services) -> Reply:
         "amount": str(plain(amount)),
         "priority": given.priority,
         "effectiveAt": format_instant(effective_at),
-        "expiration": given.expiration,
+        "expiration": msgspec.to_builtins(given.expiration),
         "expiresAt": (
             None if given.expiration is None else format_instant(expiry("expiration", effective_at, given.expiration))
         ),
@@ -146,10 +140,10 @@ def _allotment(grant: ContractRecord) -> Allotment:
     )
 
 
-def _recurrence(call: Call, given: Mapping[str, Any]) -> Mapping[str, str]:
-    interval_of("recurrence.interval", given.get("interval"))
-    anchor = instant("recurrence.anchor", given.get("anchor")) or call.now
-    return {"interval": given["interval"], "anchor": format_instant(anchor)}
+def _recurrence(call: Call, given: Recurring) -> Mapping[str, str]:
+    interval_of("recurrence.interval", given.interval)
+    anchor = instant("recurrence.anchor", given.anchor) or call.now
+    return {"interval": given.interval, "anchor": format_instant(anchor)}
 
 
 def _filtered(call: Call, services: Services) -> list[Mapping[str, object]]:

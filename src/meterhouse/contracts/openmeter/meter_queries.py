@@ -106,7 +106,8 @@ class _Question:
             raise bad_field("windowTimeZone", str(wrong)) from None
         if len(query.filter_customer_id) > _MOST_CUSTOMERS:
             raise bad_field("filterCustomerId", f"must be at most {_MOST_CUSTOMERS} ids")
-        self._customers = {each: CUSTOMERS.get(call, services, each) for each in query.filter_customer_id}
+        customers = (CUSTOMERS.get(call, services, each) for each in query.filter_customer_id)
+        self._customers = {each.id: each for each in customers}
         if _CUSTOMER in query.group_by and not self._customers:
             raise bad_field("groupBy", "customer_id needs filterCustomerId")
         self._groups = tuple(dict.fromkeys(each for each in query.group_by if each not in (_SUBJECT, _CUSTOMER)))
@@ -239,10 +240,11 @@ def _of_python(text: str) -> dict[str, str]:
     told = "must be filterGroupBy[model]=x for each group"
     try:
         found = ast.literal_eval(text) if len(text) <= _MOST_PYTHON else None
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        if not isinstance(found, dict):
+            raise bad_field("filterGroupBy", told)
+        "".join((*found, *found.values())).encode()  # takes texts alone, and those that can be written
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise bad_field("filterGroupBy", told) from None
-    if not isinstance(found, dict) or not all(isinstance(each, str) for pair in found.items() for each in pair):
-        raise bad_field("filterGroupBy", told)
     return found
 
 

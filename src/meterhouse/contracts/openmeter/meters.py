@@ -63,8 +63,6 @@ def create_meter(call: Call, services: Services) -> Reply:
         raise bad_field("eventFrom", "is not supported: a meter counts all events of its type")
     if (given.aggregation == Aggregation.COUNT) == (given.value_property is not None):
         raise bad_field("valueProperty", "must be given, but for COUNT, which reads none")
-    if given.slug in services.catalogs.get(call.namespace).meters:
-        raise Refuse(409, f"there is a meter {given.slug!r} already")
     table: dict[str, Any] = {
         "slug": given.slug,
         "event_type": given.event_type,
@@ -74,9 +72,14 @@ def create_meter(call: Call, services: Services) -> Reply:
     }
     if given.value_property is not None:
         table["value"] = property_path("valueProperty", given.value_property)
-    change_meters(call, services, lambda meters: [*meters, table], f"meter {given.slug} created")
-    named = {"name": given.name or given.slug, "metadata": given.metadata}
-    made = METERS.add(call, services, given.slug, named)
+
+    def added(meters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if any(each["slug"] == given.slug for each in meters):
+            raise Refuse(409, f"there is a meter {given.slug!r} already")
+        return [*meters, table]
+
+    change_meters(call, services, added, f"meter {given.slug} created")
+    made = _named(call, services, given.slug, given)
     return Reply(201, shown_meter(call, services.catalogs.meter(call.namespace, given.slug), made))
 
 
@@ -105,7 +108,7 @@ def get_meter(call: Call, services: Services) -> Reply:
 
 def replace_meter(call: Call, services: Services) -> Reply:
     """Replaces a meter's name, metadata and groups: those that are absent are emptied. What it counts stays."""
-    meter, record = found_meter(call, services)
+    meter, _ = found_meter(call, services)
     given = decoded(call.body, _ChangedMeter)
     groups = _groups(given.group_by, None)
     description = meter.description if given.description is None else given.description
@@ -115,11 +118,7 @@ def replace_meter(call: Call, services: Services) -> Reply:
         return [each | table if each["slug"] == meter.slug else each for each in meters]
 
     change_meters(call, services, changed, f"meter {meter.slug} changed")
-    named = {"name": given.name or meter.slug, "metadata": given.metadata}
-    if record is None:
-        record = METERS.add(call, services, meter.slug, named)
-    else:
-        record = METERS.change(call, services, record, named, meter.slug)
+    record = _named(call, services, meter.slug, given)
     return Reply(200, shown_meter(call, services.catalogs.meter(call.namespace, meter.slug), record))
 
 
@@ -177,6 +176,15 @@ def shown_meter(call: Call, meter: Meter, record: ContractRecord | None) -> dict
     if record is not None and record.body.get("metadata"):
         shown["metadata"] = record.body["metadata"]
     return shown
+
+
+def _named(call: Call, services: Services, slug: str, given: _NewMeter | _ChangedMeter) -> ContractRecord:
+    """The record of a meter, with what is given. There may be one of a meter that was taken out of the catalog."""
+    body = {"name": given.name or slug, "metadata": given.metadata}
+    record = services.records.record_by_key(METERS.place(call), slug)
+    if record is None:
+        return METERS.add(call, services, slug, body)
+    return METERS.change(call, services, record, body, slug)
 
 
 def _meters(meters: Mapping[str, Meter]) -> list[Meter]:

@@ -66,3 +66,19 @@ def entitlements_of(call: Call, services: Services, owner: Owner) -> list[Contra
     """All entitlements of an owner, those that its subjects had before they were a customer's included."""
     owners = dict.fromkeys((owner.id, *owner.subjects))
     return [each for owner_id in owners for each in ENTITLEMENTS.of(call, services, owner_id)]
+
+
+def find_entitlement_of(call: Call, services: Services, owner: Owner, wanted: str) -> ContractRecord | None:
+    """The entitlement of an owner that has an id, or is to the feature of a key or an id."""
+    for each in entitlements_of(call, services, owner):
+        if wanted in (each.id, each.body["featureKey"], each.body["featureId"]):
+            return each
+    return None
+
+
+def get_entitlement_of(call: Call, services: Services, owner: Owner, wanted: str) -> ContractRecord:
+    """The same. Raises `Refuse` (404) where there is none."""
+    found = find_entitlement_of(call, services, owner, wanted)
+    if found is None:
+        raise Refuse(404, f"there is no entitlement {wanted[:128]!r}")
+    return found

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any
 
 from ...domain.contract_record import ContractRecord
@@ -37,7 +36,7 @@ def stretches_of(
     resets = resets_of(body, until - _MICROSECOND)
     allotments: list[Allotment] = allotments_of(call, services, entitlement)
     edges = cuts(allotments, resets, resets[0].at, until, marks)
-    used = _used(call, services, owner, body, edges=edges, resets=[reset.at for reset in resets])
+    used = _used(call, services, owner, body, edges=edges, resets={reset.at for reset in resets})
     return burn_down(allotments, resets, edges, used)
 
 
@@ -48,7 +47,7 @@ def _used(
     body: Mapping[str, Any],
     *,
     edges: Sequence[datetime],
-    resets: Sequence[datetime],
+    resets: Collection[datetime],
 ) -> list[Decimal]:
     """The usage of each stretch. Of a meter that does not add up, by how much it has grown since the usage period's
     beginning."""
@@ -74,13 +73,25 @@ def _used(
 
 
 def _grown(
-    asked: MeterQuery, reader: AggregateReader, edges: Sequence[datetime], resets: Sequence[datetime]
+    asked: MeterQuery, reader: AggregateReader, edges: Sequence[datetime], resets: Collection[datetime]
 ) -> list[Decimal]:
-    used, start, before = [], edges[0], ZERO
-    for begin, end in pairwise(edges):
-        if begin in resets:
-            start, before = begin, ZERO
-        [value] = [each.value for each in reader.measure(replace(asked, edges=(start, end)))] or [before]
-        used.append(subtract(value, before))
-        before = value
-    return used
+    """Of each usage period one stretch is asked about at once, so that there are as many questions as the usage period
+    with the most stretches has of them."""
+    periods: list[list[datetime]] = []
+    for edge in edges[:-1]:
+        if edge in resets or not periods:
+            periods.append([])
+        periods[-1].append(edge)
+    starts = [period[0] for period in periods]
+    ends = [[*period[1:], end] for period, end in zip(periods, [*starts[1:], edges[-1]], strict=True)]
+    used, before = dict[datetime, Decimal](), [ZERO] * len(periods)
+    for place in range(max(map(len, periods))):
+        having = [index for index, period in enumerate(periods) if place < len(period)]
+        spans = [(starts[index], ends[index][place]) for index in having]
+        cut = sorted({side for span in spans for side in span})
+        found = {cut[each.window]: each.value for each in reader.measure(replace(asked, edges=tuple(cut)))}
+        for index, (start, _) in zip(having, spans, strict=True):
+            value = found.get(start, before[index])
+            used[periods[index][place]] = subtract(value, before[index])
+            before[index] = value
+    return [used[edge] for edge in edges[:-1]]

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from ...domain.period import Interval, Period, add_months, parse_instant, period_at
+import msgspec
+
+from ...domain.period import LAST_INSTANT, Interval, Period, add_months, parse_instant, period_at
 from .burn_down import MOST_CHANGES, Reset
 from .wire import bad_field
 
@@ -20,9 +22,23 @@ _MOST_COUNT = 1_000
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def interval_of(field: str, text: object) -> Interval:
+class Recurring(msgspec.Struct):
+    """How often something happens, and when it did or will do so."""
+
+    interval: str
+    anchor: str | None = None
+
+
+class Expiration(msgspec.Struct):
+    """How long a grant is good for."""
+
+    duration: str
+    count: int
+
+
+def interval_of(field: str, text: str) -> Interval:
     """An interval by its name, or in ISO 8601. Raises `Refuse`."""
-    match = _ISO.fullmatch(INTERVALS.get(text, text)) if isinstance(text, str) else None
+    match = _ISO.fullmatch(INTERVALS.get(text, text))
     if match is None:
         raise bad_field(field, f"must be one of {', '.join(INTERVALS)}, or days, weeks, months or years like P1M")
     count, unit = int(match[1]), match[2]
@@ -34,16 +50,20 @@ def iso_of(text: str) -> str:
     return INTERVALS.get(text, text)
 
 
-def expiry(field: str, effective_at: datetime, expiration: Mapping[str, Any]) -> datetime:
+def expiry(field: str, effective_at: datetime, expiration: Expiration) -> datetime:
     """When a grant expires that is good for so long. Raises `Refuse`."""
-    duration, count = expiration.get("duration"), expiration.get("count")
-    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= _MOST_COUNT:
+    duration, count = expiration.duration, expiration.count
+    if not 1 <= count <= _MOST_COUNT:
         raise bad_field(f"{field}.count", f"must be a number from 1 to {_MOST_COUNT}")
     if duration in _HOURS:
-        return effective_at + timedelta(hours=_HOURS[duration] * count)
-    if duration in _MONTHS_OF:
-        return add_months(effective_at, _MONTHS_OF[duration] * count)
-    raise bad_field(f"{field}.duration", f"must be one of {', '.join((*_HOURS, *_MONTHS_OF))}")
+        end = effective_at + timedelta(hours=_HOURS[duration] * count)
+    elif duration in _MONTHS_OF:
+        end = add_months(effective_at, _MONTHS_OF[duration] * count)
+    else:
+        raise bad_field(f"{field}.duration", f"must be one of {', '.join((*_HOURS, *_MONTHS_OF))}")
+    if end >= LAST_INSTANT:
+        raise bad_field(field, f"ends in {end.year}: {LAST_INSTANT.year - 1} is the last year that there is")
+    return end
 
 
 def resets_of(entitlement: Mapping[str, Any], until: datetime) -> list[Reset]:

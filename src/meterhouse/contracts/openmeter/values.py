@@ -15,7 +15,8 @@ from ...domain.usage_query import Window
 from ...services.balances import limit_in_period
 from ..namespace_contract import Call, Refuse, Reply, Services
 from .burn_down import Stretch
-from .owners import Owner, entitlements_of, owner_of_path
+from .entitlements import found_entitlement
+from .owners import Owner, entitlements_of, find_entitlement_of, get_entitlement_of, owner_of_path
 from .query_windows import windows_around
 from .records import FEATURES
 from .standings import stretches_of
@@ -42,11 +43,9 @@ def customer_value_with_grants(call: Call, services: Services) -> Reply:
 
 def subject_value(call: Call, services: Services) -> Reply:
     """What a subject has of a feature. One without an entitlement is not found."""
-    owner, wanted = owner_of_path(call, services), call.parameters["feature"]
-    for each in entitlements_of(call, services, owner):
-        if wanted in (each.id, each.body["featureKey"], each.body["featureId"]):
-            return Reply(200, _value(call, services, owner, each, _asked_at(call)))
-    raise Refuse(404, f"there is no entitlement {wanted[:128]!r}")
+    owner = owner_of_path(call, services)
+    found = get_entitlement_of(call, services, owner, call.parameters["feature"])
+    return Reply(200, _value(call, services, owner, found, _asked_at(call)))
 
 
 def customer_access(call: Call, services: Services) -> Reply:
@@ -59,12 +58,9 @@ def customer_access(call: Call, services: Services) -> Reply:
 
 def entitlement_history(call: Call, services: Services) -> Reply:
     """What happened to the balance of a metered entitlement, window by window."""
-    owner, wanted = owner_of_path(call, services), call.parameters["entitlement"]
-    entitlement = next(
-        (each for each in entitlements_of(call, services, owner) if wanted in (each.id, each.body["featureKey"])), None
-    )
-    if entitlement is None or entitlement.body["type"] != "metered":
-        raise Refuse(404, f"there is no metered entitlement {wanted[:128]!r}")
+    owner, entitlement = found_entitlement(call, services)
+    if entitlement.body["type"] != "metered":
+        raise Refuse(404, "there is nothing to tell: it is no metered entitlement")
     size = call.one("windowSize")
     if size not in _WINDOWS:
         raise bad_field("windowSize", f"must be one of {', '.join(_WINDOWS)}")
@@ -100,9 +96,8 @@ def _asked_at(call: Call) -> datetime:
 def _value_of_feature(
     call: Call, services: Services, owner: Owner, wanted: str, at: datetime, *, grants: bool = False
 ) -> Mapping[str, object]:
-    for each in entitlements_of(call, services, owner):
-        if wanted in (each.id, each.body["featureKey"], each.body["featureId"]):
-            return _value(call, services, owner, each, at, grants=grants)
+    if (found := find_entitlement_of(call, services, owner, wanted)) is not None:
+        return _value(call, services, owner, found, at, grants=grants)
     feature = FEATURES.find(call, services, wanted)
     meter = feature.body.get("meterSlug") if feature is not None else wanted
     return _value_of_plan(call, services, owner, meter) or _NO_ACCESS

@@ -14,7 +14,7 @@ import msgspec
 from ...domain.errors import Invalid
 from ...domain.period import format_instant, parse_instant
 from ...domain.quantity import parse_quantity
-from ..namespace_contract import Call, Failure, Refuse, Reply
+from ..namespace_contract import Call, Failure, Refuse, Reply, number_between
 
 T = TypeVar("T")
 
@@ -100,9 +100,10 @@ def whole_number(call: Call, name: str, default: int, most: int, least: int = 1)
     text = call.one(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not least <= int(text[:9]) <= most:
+    number = number_between(text, least, most)
+    if number is None:
         raise bad_field(name, f"must be a number from {least} to {most}")
-    return int(text)
+    return number
 
 
 def flag(call: Call, name: str) -> bool:

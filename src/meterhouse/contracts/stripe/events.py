@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 
 import msgspec
@@ -24,11 +25,7 @@ def create_event(call: Call, services: Services) -> Ingestion:
     each try."""
     form = Form.of_body(call)
     event_name, payload = form.need("event_name"), form.object_of("payload")
-    identifier = (
-        form.get("identifier")
-        or call.headers.get("idempotency-key")
-        or str(uuid.UUID(bytes=services.random_bytes(16), version=4))
-    )
+    identifier = form.get("identifier") or _identifier(call, services)
     timestamp = form.get("timestamp")
     form.refuse_others()
     if len(identifier) > _MAX_IDENTIFIER:
@@ -86,6 +83,14 @@ def create_event(call: Call, services: Services) -> Ingestion:
         )
 
     return Ingestion((raw,), stored)
+
+
+def _identifier(call: Call, services: Services) -> str:
+    """The identifier of an event that was sent without one. A key may be longer than an identifier."""
+    key = call.headers.get("idempotency-key")
+    if not key:
+        return str(uuid.UUID(bytes=services.random_bytes(16), version=4))
+    return key if len(key) <= _MAX_IDENTIFIER else hashlib.sha256(key.encode()).hexdigest()
 
 
 def _check_number(name: str, text: str) -> None:

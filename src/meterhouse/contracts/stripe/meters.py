@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -65,9 +65,8 @@ def create_meter(call: Call, services: Services) -> Reply:
         "deactivated_at": None,
     }
     form.refuse_others()
-    if any(each.event_name == event_name and each.deactivated_at is None for each in billing_meters(call, services)):
-        raise Refuse(400, f"There is an active meter with the event name '{event_name}' already", param="event_name")
-    slug = _slug(event_name, services.catalogs.get(call.namespace).meters)
+    known = {each.key for each in services.records.records(_place(call))}
+    slug = _slug(event_name, known.union(services.catalogs.get(call.namespace).meters))
     table: dict[str, Any] = {
         "slug": slug,
         "event_type": event_name,
@@ -76,7 +75,15 @@ def create_meter(call: Call, services: Services) -> Reply:
     }
     if formula != "count":
         table["value"] = body["value_key"]
-    change_meters(call, services, lambda meters: [*meters, table], f"meter {slug} created")
+
+    def added(meters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        active = [each for each in billing_meters(call, services) if each.deactivated_at is None]
+        if any(each.event_name == event_name for each in active) or slug in {each["slug"] for each in meters}:
+            told = f"There is an active meter with the event name '{event_name}' already"
+            raise Refuse(400, told, param="event_name")
+        return [*meters, table]
+
+    change_meters(call, services, added, f"meter {slug} created")
     record_id = f"mtr_{ulid(call.now, services.random_bytes(RANDOM_BYTES))}"
     record = ContractRecord(NAME, call.namespace, "meter", record_id, slug, body, call.now, call.now)
     services.records.add_record(record)
@@ -117,8 +124,7 @@ def reactivate_meter(call: Call, services: Services) -> Reply:
 
 def billing_meters(call: Call, services: Services) -> list[BillingMeter]:
     """All meters that this contract can speak of, the newest first; then those that were not made here."""
-    place = RecordPlace(NAME, call.namespace, "meter")
-    records = {each.key: each for each in services.records.records(place)}
+    records = {each.key: each for each in services.records.records(_place(call))}
     catalog = services.catalogs.get(call.namespace)
     meters = [each for each in catalog.meters.values() if each.aggregation in _FORMULA_OF and len(each.values) < 2]
     made = [_of_record(each, records[each.slug]) for each in meters if each.slug in records]
@@ -153,6 +159,10 @@ def shown_meter(each: BillingMeter) -> Mapping[str, object]:
         "updated": seconds(each.updated_at) if each.updated_at is not None else 0,
         "value_settings": {"event_payload_key": each.value_key},
     }
+
+
+def _place(call: Call) -> RecordPlace:
+    return RecordPlace(NAME, call.namespace, "meter")
 
 
 def _status(each: BillingMeter) -> str:
@@ -201,7 +211,7 @@ def _changed(call: Call, services: Services, **fields: object) -> Reply:
     return Reply(200, shown_meter(found_meter(call, services, found.id)))
 
 
-def _slug(event_name: str, taken: Mapping[str, Meter]) -> str:
+def _slug(event_name: str, taken: Collection[str | None]) -> str:
     """What the meter of an event's name is called in the catalog."""
     slug = _ODD.sub("_", event_name).strip("_") or "meter"
     slug = (slug if _LETTER.match(slug) else f"m_{slug}")[:60]

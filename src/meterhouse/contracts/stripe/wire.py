@@ -13,7 +13,7 @@ import msgspec
 
 from ...domain.period import FIRST_INSTANT, LAST_INSTANT
 from ..contract import bearer
-from ..namespace_contract import Call, Failure, Refuse, Reply
+from ..namespace_contract import Call, Failure, Refuse, Reply, number_between
 
 T = TypeVar("T")
 NAME = "stripe"
@@ -145,9 +145,10 @@ def seconds(at: datetime) -> int:
 
 def page(form: Form, items: Sequence[T], id_of: Callable[[T], str]) -> tuple[list[T], bool]:
     """Those of a list that a page has, and whether there are more. Raises `Refuse`."""
-    limit, after = form.get("limit") or str(_LISTED), form.get("starting_after")
+    limit = number_between(form.get("limit") or str(_LISTED), 1, _MOST_LISTED)
+    after = form.get("starting_after")
     form.refuse_others()
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= _MOST_LISTED:
+    if limit is None:
         raise bad_parameter("limit", f"Invalid limit: must be a number from 1 to {_MOST_LISTED}")
     begin = 0
     if after is not None:
@@ -155,7 +156,7 @@ def page(form: Form, items: Sequence[T], id_of: Callable[[T], str]) -> tuple[lis
         if after not in ids:
             raise bad_parameter("starting_after", f"No such object: '{after[:100]}'", "resource_missing")
         begin = ids.index(after) + 1
-    shown = items[begin : begin + int(limit)]
+    shown = items[begin : begin + limit]
     return [*shown], begin + len(shown) < len(items)
 
 
