@@ -56,6 +56,28 @@ class _Found:
     """Whether there is the path, with another method."""
 
 
+class _Paths:
+    """The paths of a contract."""
+
+    def __init__(self, contract: NamespaceContract):
+        self.contract = contract
+        # Names stand for themselves before they are a parameter.
+        ordered = sorted(contract.operations, key=lambda each: each.path.count("{"))
+        self._operations = [(operation, operation.path.split("/")[1:]) for operation in ordered]
+
+    def find(self, method: str, segments: Sequence[str]) -> _Found | None:
+        """What a path leads to; None where it is no path of the contract."""
+        others = False
+        for operation, template in self._operations:
+            if len(template) != len(segments) or not all(map(_fits, template, segments)):
+                continue
+            if operation.method == method:
+                named = zip(template, segments, strict=True)
+                return _Found(self.contract, operation, {name[1:-1]: text for name, text in named if name[:1] == "{"})
+            others = True
+        return _Found(self.contract, None, {}, others=True) if others else None
+
+
 class NamespaceContracts:
     """Answers requests in the shape of the contract whose path they hit, and hands on all others."""
 
@@ -76,8 +98,8 @@ class NamespaceContracts:
         self._bodies = bodies
         self._ingest = ingest
         self._clock = clock
-        self._contracts = {contract.name: contract for contract in contracts}
-        self._at_root = [contract for contract in contracts if contract.options.at_root]
+        self._contracts = {contract.name: _Paths(contract) for contract in contracts}
+        self._at_root = [self._contracts[contract.name] for contract in contracts if contract.options.at_root]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application."""
@@ -113,9 +135,9 @@ class NamespaceContracts:
     def _find(self, scope: HTTPScope) -> _Found | None:
         raw = (scope.get("raw_path") or scope["path"].encode()).partition(b"?")[0]
         segments = [unquote(segment) for segment in raw.decode(errors="replace").split("/")[1:]]
-        if (contract := self._contracts.get(segments[0] if segments else "")) is not None:
-            return _matched(contract, scope["method"], segments[1:]) or _Found(contract, None, {})
-        found = (_matched(contract, scope["method"], segments) for contract in self._at_root)
+        if (below := self._contracts.get(segments[0] if segments else "")) is not None:
+            return below.find(scope["method"], segments[1:]) or _Found(below.contract, None, {})
+        found = (each.find(scope["method"], segments) for each in self._at_root)
         return next((each for each in found if each is not None), None)
 
     async def _answered(self, found: _Found, scope: HTTPScope, receive: Receive) -> Reply:
@@ -200,21 +222,6 @@ def _refused(contract: NamespaceContract, scope: HTTPScope, refused: Refuse, hea
     failure = Failure(refused.status, refused.code, refused.message, scope["state"]["request_id"], refused.details)
     reply = contract.refuse(failure)
     return replace(reply, headers={**headers, **reply.headers})
-
-
-def _matched(contract: NamespaceContract, method: str, segments: Sequence[str]) -> _Found | None:
-    """The operation that a path leads to: names stand for themselves before they are a parameter."""
-    others = False
-    for operation in sorted(contract.operations, key=lambda each: each.path.count("{")):
-        template = operation.path.split("/")[1:]
-        if len(template) != len(segments) or not all(map(_fits, template, segments)):
-            continue
-        if operation.method != method:
-            others = True
-            continue
-        parameters = {name[1:-1]: text for name, text in zip(template, segments, strict=True) if name[:1] == "{"}
-        return _Found(contract, operation, parameters)
-    return _Found(contract, None, {}, others=True) if others else None
 
 
 def _fits(wanted: str, segment: str) -> bool:

@@ -403,6 +403,20 @@ class TestMeters:
         assert all(len(each["id"]) == 26 for each in listed)
 
 
+class TestSubjects:
+    def test_one_that_is_deleted_is_told_from_one_that_never_was(self, raw: Raw) -> None:
+        path = "/api/v1/subjects/acme%2Feu"
+        problem(raw("GET", f"{path}/entitlements"), 404)
+        [made] = raw("POST", "/api/v1/subjects", json=[{"key": "acme/eu"}]).json()
+        assert raw("GET", f"{path}/entitlements").json() == []
+        assert raw("DELETE", path).status_code == 204
+        problem(raw("GET", f"{path}/entitlements"), 412)
+        problem(raw("GET", f"/api/v1/subjects/{made['id']}/entitlements"), 412)
+        problem(raw("GET", path), 404)
+        raw("POST", "/api/v1/subjects", json=[{"key": "acme/eu"}])
+        assert raw("GET", f"{path}/entitlements").json() == []
+
+
 class TestPaths:
     def test_what_is_not_there(self, raw: Raw) -> None:
         problem(raw("GET", "/api/v1/plans"), 404)

@@ -31,13 +31,15 @@ class Owner:
 
 
 def owner_of_path(call: Call, services: Services) -> Owner:
-    """The customer or the subject that a path names. Raises `Refuse` (404)."""
+    """The customer or the subject that a path names. Raises `Refuse`: 404, or 412 for a subject that is deleted."""
     if "customer" in call.parameters:
         return owner_of_customer(CUSTOMERS.get(call, services, call.parameters["customer"]))
     key = call.parameters["subject"]
     subject = SUBJECTS.find(call, services, key)
     found = find_owner(call, services, key if subject is None else subject.key or key)
     if subject is None and found.customer is None:
+        if SUBJECTS.was_deleted(call, services, key):
+            raise Refuse(412, f"the subject {key[:128]!r} is deleted")
         raise Refuse(404, f"there is no subject {key[:128]!r}: make it, or a customer that it belongs to")
     return found
 

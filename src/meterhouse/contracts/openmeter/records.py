@@ -67,9 +67,16 @@ class Kind:
         return changed
 
     def delete(self, call: Call, services: Services, record: ContractRecord) -> None:
-        """Deletes one: it keeps its id, and gives up its key, which the body remembers as `key`."""
-        body = {**record.body, "key": record.key}
-        services.records.replace_record(replace(record, body=body, key=None, deleted_at=call.now, updated_at=call.now))
+        """Deletes one: it keeps its id, and gives up its key, which the body remembers as `key`. One that belongs to
+        nothing is found by its key still: see `was_deleted`."""
+        body, parent = {**record.body, "key": record.key}, record.parent or record.key
+        deleted = replace(record, body=body, key=None, parent=parent, deleted_at=call.now, updated_at=call.now)
+        services.records.replace_record(deleted)
+
+    def was_deleted(self, call: Call, services: Services, id_or_key: str) -> bool:
+        """Whether there was one with an id or a key that is deleted now."""
+        found = services.records.record(self.place(call), id_or_key)
+        return found is not None or bool(services.records.records_of(self.place(call), id_or_key))
 
 
 METERS = Kind("meter")
