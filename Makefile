@@ -8,7 +8,7 @@ CLIENTS := tests/clients/environments
 
 .PHONY: demo test check check-deep crash powerloss simulate bench screenshots format lock clean
 
-# On all cores, with one worker more (tests/conftest.py); one that has done its tests takes some of another's.
+# On all cores, with two workers each (tests/conftest.py); one that has done its tests takes some of another's.
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 
 demo: .venv/.runtime

@@ -49,5 +49,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many tests wait for a server most of their time."""
-    return (os.cpu_count() or 1) + 1
+    """Twice as many as there are cores: many tests wait for a server most of their time."""
+    return 2 * (os.cpu_count() or 1)
