@@ -123,6 +123,7 @@ class FailingEngine(ChdbEngine):
             raise EngineError("told to fail")
 
 
+@pytest.mark.thorough
 @settings(max_examples=by_depth(2, 7, 120), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), steps=STEPS)
 def test_memory_says_what_the_engine_says(

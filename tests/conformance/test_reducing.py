@@ -135,7 +135,7 @@ def remains(found: Event, kept: RetainedFields) -> dict[str, Any]:
 
 
 @pytest.mark.embedded
-@settings(max_examples=by_depth(3, 7, 120), deadline=None)
+@settings(max_examples=by_depth(2, 7, 120), deadline=None)
 @given(
     batches=st.lists(st.lists(EVENTS, min_size=1, max_size=12), min_size=1, max_size=3),
     cut_hours=st.integers(0, 41),

@@ -95,6 +95,7 @@ def test_the_totals_are_the_files_own_sums(tmp_path: Path, traces: Path) -> None
     assert totals["timeRange"]["start"] == "2023-11-16"
 
 
+@pytest.mark.thorough
 def test_the_page_does_what_it_says(tmp_path: Path, traces: Path) -> None:
     """Followed with the small files and their figures; the figures of the real ones are the page's own."""
     files = {name: (traces / name).read_bytes() for name in NAMES}

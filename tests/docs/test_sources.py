@@ -14,6 +14,7 @@ from support.clusters import postgresql
 PAGE = DOCS / "how-to" / "read-from-postgresql-and-kafka.md"
 
 
+@pytest.mark.thorough
 def test_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kafka = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": 1, "log_level": 0})
     [broker] = kafka.list_topics(timeout=30).brokers.values()

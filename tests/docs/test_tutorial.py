@@ -9,17 +9,22 @@ from walkthrough import DOCS, matches, steps, walk
 
 PAGES = [
     "tutorial.md",
-    "how-to/ask-about-usage.md",
     "how-to/operate-a-server.md",
-    "how-to/correct-the-past.md",
-    "how-to/change-a-catalog.md",
-    "how-to/count-telemetry.md",
-    "how-to/record-usage-from-python.md",
-    "how-to/give-operators-keys.md",
-    "how-to/sell-credits.md",
-    "how-to/price-usage.md",
-    pytest.param("how-to/alert-and-notify.md", marks=pytest.mark.thorough),
-    pytest.param("how-to/back-up-and-move.md", marks=pytest.mark.thorough),
+    *(
+        pytest.param(f"how-to/{name}.md", marks=pytest.mark.thorough)
+        for name in (
+            "alert-and-notify",
+            "ask-about-usage",
+            "back-up-and-move",
+            "change-a-catalog",
+            "correct-the-past",
+            "count-telemetry",
+            "give-operators-keys",
+            "price-usage",
+            "record-usage-from-python",
+            "sell-credits",
+        )
+    ),
 ]
 
 

@@ -26,6 +26,7 @@ press() {
 """
 
 
+@pytest.mark.thorough
 def test_the_page_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert walk(PAGE, tmp_path) > 15

@@ -18,6 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.thorough
 def test_the_top_models_of_very_many(server: Server) -> None:
     org = server.organization("aitronos", created_at="2026-01-01T00:00:00Z")
     headers = {"x-api-key": server.key(org)}

@@ -97,6 +97,7 @@ def test_a_restored_server_answers_the_same_bytes_and_knows_every_event(
         filled.check(other, filled.secrets)
 
 
+@pytest.mark.thorough
 def test_a_folder_is_backed_up_without_a_server(backup: bytes, filled: Filled, tmp_path: Path) -> None:
     """And a backup of what was restored can be restored, through standard output and input."""
     first, second = tmp_path / "first", tmp_path / "second"

@@ -323,6 +323,7 @@ def test_commits_are_numbered_in_the_order_in_which_they_were_known(tmp_path: Pa
     assert found == [[name, number] for number, name in enumerate(told, 1)]
 
 
+@pytest.mark.thorough
 def test_positions_of_before_are_of_the_past(made: Path, tmp_path: Path) -> None:
     data = copied(made / "1", tmp_path / "data")
     read_manifest(data / "manifest").update(commit=1_000)  # as if the newest ones had been purged
@@ -336,6 +337,7 @@ def test_positions_of_before_are_of_the_past(made: Path, tmp_path: Path) -> None
         assert report["position"] == "0-1001"
 
 
+@pytest.mark.thorough
 def test_losses_stay_known_everywhere(made: Path, tmp_path: Path) -> None:
     data = copied(made / "3", tmp_path / "data")
     losses = [Loss(BEGIN + timedelta(days=day), day, f"{day} events") for day in range(3)]

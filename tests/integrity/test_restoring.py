@@ -100,7 +100,9 @@ def test_a_restore_that_fails_in_the_middle_leaves_nothing(
     serves(disk)
 
 
-@pytest.mark.parametrize("at", [1, 3, 5])
+@pytest.mark.parametrize(
+    "at", [pytest.param(1, marks=pytest.mark.thorough), 3, pytest.param(5, marks=pytest.mark.thorough)]
+)
 def test_what_a_killed_restore_leaves_is_refused_until_it_is_emptied(
     backup: bytes, disk: Path, tmp_path: Path, at: int
 ) -> None:

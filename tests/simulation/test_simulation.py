@@ -18,7 +18,7 @@ from simulation.workload import SEEDS_IN_A_CASE, Difference, Life
 from support.depth import by_depth
 
 FIRST = int(os.environ.get("SIMULATION_FIRST", "0"))
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", by_depth(16, 80, 5_000)))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", by_depth(10, 80, 5_000)))
 CASES = [list(seeds) for _, seeds in groupby(range(FIRST, FIRST + SEEDS), key=lambda seed: seed // SEEDS_IN_A_CASE)]
 INDEPENDENT = ("auditor.py", "catalogs_by_hand.py", "contract_answers.py", "correcting.py", "onepin_answers.py")
 

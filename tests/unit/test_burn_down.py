@@ -29,7 +29,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 CREDITS = Meter("credits", "credit.used", Aggregation.SUM, values=("amount",))
-HISTORIES = by_depth(150, 1_500, 20_000)
+HISTORIES = by_depth(60, 1_500, 20_000)
 
 Event = tuple[datetime, Decimal]
 

@@ -40,7 +40,7 @@ from support.slow_costs import Event, SlowCard, SlowCosts, bill
 NAMES, TEXTS = ("model", "region"), ("", "a", "b")
 TOKENS = Meter("tokens", "call", Aggregation.SUM, values=("tokens",), group_by=NAMES)
 FIRST, LAST = date(2026, 1, 1), date(2026, 4, 1)
-HISTORIES = by_depth(300, 1_500, 15_000)
+HISTORIES = by_depth(100, 1_500, 15_000)
 
 some_days = st.integers(0, (LAST - FIRST).days - 1).map(lambda number: FIRST + timedelta(days=number))
 busy_days = st.integers(0, 9).map(lambda number: FIRST + timedelta(days=9 * number))

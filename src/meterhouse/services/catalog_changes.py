@@ -18,8 +18,6 @@ from .catalogs import Catalogs, ReadCatalog
 
 MOST_AFFECTED = 100
 """The most organizations that are named; all are counted."""
-
-
 _WHOLE = (Aggregation.UNIQUE_COUNT, Aggregation.STATE_COUNT)
 """Aggregations of which parts do not tell what they have in common."""
 _TOLD_ONLY = frozenset({"description", "unit"})
