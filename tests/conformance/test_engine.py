@@ -70,6 +70,19 @@ def test_a_stream_that_fails_in_the_middle_says_so_and_one_that_is_closed_ends(t
         engine.close()
 
 
+def test_no_statement_leaves_rows_out_by_what_it_has_found_so_far(tmp_path: Path) -> None:
+    engine = StoreEngine(tmp_path / "events")
+    try:
+        used = "SELECT getSetting('use_top_k_dynamic_filtering'), getSetting('use_skip_indexes_for_top_k')"
+        while_another_runs = engine.stream("SELECT number FROM system.numbers", {}, "TSVRaw")
+        next(while_another_runs)
+        assert engine.rows(used, {}) == [[False, False]]  # on another connection, where there are several
+        while_another_runs.close()
+        assert engine.rows(used, {}) == [[False, False]]
+    finally:
+        engine.close()
+
+
 def test_texts_reach_a_statement_as_they_are(tmp_path: Path) -> None:
     texts = ["it's", "a\\b", "line\nbreak", "tab\tstop", "ü", 'q"q', "]", "a','b", "\\'", "\\n", ""]
     engine = StoreEngine(tmp_path / "events")

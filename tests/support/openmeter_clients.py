@@ -133,7 +133,7 @@ class Raw:
 
     def rows(self, **asked: Any) -> list[dict[str, Any]]:
         answer = self("GET", QUERY, params=asked)
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == 200, answer.text + self.server.printed()[-4000:]
         rows: list[dict[str, Any]] = answer.json()["data"]
         return rows
 

@@ -33,6 +33,7 @@ _CHUNK_BYTES = 1 << 20
 _CODE = re.compile(r"Code: (\d+)")
 
 _INSERT_SETTINGS = schema_queries.listed(schema_queries.INSERT_SETTINGS)
+_SET = f"SET {schema_queries.listed(schema_queries.STATEMENT_SETTINGS)}"
 
 
 class ChdbEngine:
@@ -161,9 +162,11 @@ class ChdbEngine:
 
     def _connect(self) -> Any:
         try:
-            return chdb.connect(f"{self._folder}{_OPENED_WITH}")
+            connection = chdb.connect(f"{self._folder}{_OPENED_WITH}")
+            connection.query(_SET, "TSV")
         except RuntimeError as failure:
             raise _error(failure) from failure
+        return connection
 
     def _query(self, sql: str, output_format: str, parameters: Parameters) -> Any:
         literals = {name: _literal(value) for name, value in parameters.items()}

@@ -89,7 +89,11 @@ class ServerEngine:
                         query_retries=0,
                         autogenerate_session_id=False,
                         show_clickhouse_errors=True,
-                        settings={"max_execution_time": statement_timeout_s, **(_REPLICATED if cluster else {})},
+                        settings={
+                            "max_execution_time": statement_timeout_s,
+                            **schema_queries.STATEMENT_SETTINGS,
+                            **(_REPLICATED if cluster else {}),
+                        },
                     ),
                 )
             )
