@@ -10,6 +10,7 @@ import httpx
 
 from support.official import OfficialClient
 from support.server import Server
+from support.server import event as cloud_event
 
 NEW, OLD, JS = "1.0.0b236", "1.0.0b188", "js"
 _numbers = count(1)
@@ -92,15 +93,7 @@ def login(kind: str, server: Server, call: OfficialClient, key: str, prefix: str
 
 
 def event(subject: str = "customer-1", at: str = "2026-03-10T10:00:00Z", /, **data: Any) -> dict[str, Any]:
-    return {
-        "specversion": "1.0",
-        "id": f"e-{next(_numbers)}",
-        "source": "tests",
-        "type": "prompt",
-        "subject": subject,
-        "time": at,
-        "data": data,
-    }
+    return cloud_event("prompt", subject, data, at=at)
 
 
 TOKENS = {

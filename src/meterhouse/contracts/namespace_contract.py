@@ -16,6 +16,7 @@ from typing import Annotated
 import msgspec
 
 from ..domain.operator_key import Role
+from ..domain.period import parse_instant
 from ..ports.contract_records import ContractRecords
 from ..ports.meter_reader import MeterReader
 from ..ports.snapshots import Snapshots
@@ -37,6 +38,11 @@ def number_between(text: str, least: int, most: int) -> int | None:
         return None
     number = int(digits or "0")
     return number if least <= number <= most else None
+
+
+def parse_sent_instant(text: str) -> datetime:
+    """The instant that a text is, also where nobody has encoded the plus of its zone. Raises `Invalid`."""
+    return parse_instant(text.replace(" ", "+"))
 
 
 class NamespaceOptions(msgspec.Struct, frozen=True, kw_only=True):

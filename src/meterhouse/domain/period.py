@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from .errors import Invalid
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INTERVAL = re.compile(r"P([1-9][0-9]{0,3})([MD])", re.ASCII)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Literal, Protocol, cast
 
@@ -132,6 +133,14 @@ class IngestEndpoint:
         if report.unmatched:
             self._unmatched.inc(report.unmatched)
         return report
+
+    async def stored(self, namespace: str, pending: Iterable[asyncio.Future[Report]]) -> list[Report]:
+        """The reports of all parts of a request, counted. Raises what a commit raised, and `Unavailable` where some
+        events were not taken and have to be sent again."""
+        reports = [await self.counted(namespace, each) for each in pending]
+        if any(status_of(report) == 503 for report in reports):
+            raise Unavailable("a part of the server did not answer: send all of it again, what is stored counts once")
+        return reports
 
     def _counters_of(self, namespace: str) -> list[tuple[str, Counter]]:
         if (counters := self._counters.get(namespace)) is None:

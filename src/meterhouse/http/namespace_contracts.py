@@ -32,8 +32,8 @@ from ..ports.clock import Clock
 from ..services.ingest import Body, Report
 from .authentication import Authentication, begin_act
 from .bodies import Bodies, encode_body
-from .events import IngestEndpoint, status_of
-from .problems import TooLarge, described_error
+from .events import IngestEndpoint
+from .problems import BODY_NOT_COMPLETE, BODY_TOO_LARGE, TooLarge, described_error
 from .slow_bodies import TooSlow
 
 _READING = ("GET", "HEAD")
@@ -179,9 +179,7 @@ class NamespaceContracts:
         return await self._stored(asked, namespace, pending)
 
     async def _stored(self, asked: Ingestion, namespace: str, pending: asyncio.Future[Report]) -> Reply:
-        report = await self._ingest.counted(namespace, pending)
-        if status_of(report) == 503:
-            raise Unavailable("a part of the server did not answer: send all of it again, what is stored counts once")
+        [report] = await self._ingest.stored(namespace, [pending])
         reply = asked.reply(report)
         told = "; ".join(f"{name}={getattr(report, name)}" for name in _TOLD)
         return replace(reply, headers={**reply.headers, "meterhouse-ingest": told})
@@ -207,12 +205,10 @@ class NamespaceContracts:
         while True:
             message = await receive()
             if message["type"] != "http.request":
-                raise Refuse(400, "the body is not complete: the client broke off while sending it")
+                raise Refuse(400, BODY_NOT_COMPLETE)
             size += len(message["body"])
             if size > self._bodies.max_body_bytes:
-                raise TooLarge(
-                    "the body is larger than this server takes (METERHOUSE_MAX_BODY_BYTES); send fewer events at a time"
-                )
+                raise TooLarge(BODY_TOO_LARGE)
             yield message["body"]
             if not message["more_body"]:
                 return

@@ -13,13 +13,13 @@ from litestar import Response, Router, post
 from litestar.params import Parameter
 
 from ..domain.catalog import Catalog
-from ..domain.errors import Invalid, Unavailable
+from ..domain.errors import Invalid
 from ..domain.period import format_instant
 from ..domain.telemetry import Observation, event_of
 from ..services.catalogs import Catalogs
 from ..services.ingest import Body
 from .bodies import Bodies
-from .events import IngestEndpoint, status_of
+from .events import IngestEndpoint
 from .openapi import described
 from .otlp_messages import MetricsRequest, TracesRequest, spans_of, sums_of
 from .problems import UnsupportedEncoding
@@ -103,9 +103,7 @@ def otlp_router(endpoint: IngestEndpoint, catalogs: Catalogs, senders: Senders, 
                 events = b"[" + b",".join(made.events[begin : begin + _EVENTS_AT_ONCE]) + b"]"
                 body = Body(namespace, events, lines=False, organization=organization)
                 pending.append(await endpoint.submit(body))
-            reports = [await endpoint.counted(namespace, each) for each in pending]
-        if any(status_of(report) == 503 for report in reports):
-            raise Unavailable("a part of the server did not answer: send all of it again, what is stored counts once")
+            reports = await endpoint.stored(namespace, pending)
         rejected = made.rejected + sum(report.rejected + report.conflicts for report in reports)
         reasons = [made.reason, *(error.message for report in reports for error in report.errors)]
         reason = next(filter(None, reasons), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Any
@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from ..domain.errors import Invalid
+from ..domain.period import EPOCH
 from ..domain.quantity import parse_quantity, plain
 from ..domain.telemetry import AttributeValue, Observation, Signal
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DELTA = (1, "AGGREGATION_TEMPORALITY_DELTA")
 _SERVICE = "service.name"
 _NANOSECONDS = 1000
@@ -239,6 +239,6 @@ def _hex(name: str, given: str | bytes, size: int) -> str:
 
 def _instant(nanoseconds: int) -> datetime:
     try:
-        return _EPOCH + timedelta(microseconds=nanoseconds // _NANOSECONDS)
+        return EPOCH + timedelta(microseconds=nanoseconds // _NANOSECONDS)
     except OverflowError:
         raise Invalid("a time is beyond all that there are") from None

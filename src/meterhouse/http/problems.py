@@ -26,6 +26,8 @@ from .request import HttpRequest
 
 _log = structlog.get_logger(__name__)
 
+BODY_NOT_COMPLETE = "the body is not complete: the client broke off while sending it"
+BODY_TOO_LARGE = "the body is larger than this server takes (METERHOUSE_MAX_BODY_BYTES); send fewer events at a time"
 _BROKEN_OFF = "client disconnected prematurely"
 """What the framework says when it wanted to read more of a body."""
 PROBLEM_JSON = "application/problem+json"
@@ -126,12 +128,12 @@ def http_error(request: HttpRequest, error: HTTPException) -> Response[bytes]:
     """What the framework refuses: unknown paths, other methods, bodies of the wrong shape or size."""
     detail, extra, status = error.detail, error.extra, error.status_code
     if isinstance(error, InternalServerException) and detail == _BROKEN_OFF:
-        status, detail = 400, "the body is not complete: the client broke off while sending it"
+        status, detail = 400, BODY_NOT_COMPLETE
     if isinstance(error, ValidationException) and isinstance(extra, list):
         listed = [f"{item.get('key', 'body')}: {item.get('message', '')}" for item in extra if isinstance(item, dict)]
         detail = "; ".join(listed) or detail
     if isinstance(error, RequestEntityTooLarge):
-        detail = "the body is larger than this server takes (METERHOUSE_MAX_BODY_BYTES); send fewer events at a time"
+        detail = BODY_TOO_LARGE
     headers = dict(error.headers or {})
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="meterhouse"'

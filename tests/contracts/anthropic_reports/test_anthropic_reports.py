@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from support.openmeter_clients import namespace_key
-from support.server import Server, serve
+from support.server import Server, event, serve
 
 _numbers = count(1)
 NOW = "2026-03-15T12:00:00Z"
@@ -50,15 +50,7 @@ def client_of(server: Server, key: str) -> anthropic.Anthropic:
 
 
 def used(organization: str, at: str, /, **data: Any) -> dict[str, Any]:
-    return {
-        "specversion": "1.0",
-        "id": f"e{next(_numbers)}",
-        "source": "gateway",
-        "type": "llm.usage",
-        "subject": organization,
-        "time": at,
-        "data": data,
-    }
+    return event("llm.usage", organization, data, at=at)
 
 
 EVENTS = [

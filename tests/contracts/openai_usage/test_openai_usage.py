@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from support.openmeter_clients import namespace_key
-from support.server import ADMIN_KEY, Server, serve
+from support.server import ADMIN_KEY, Server, event, serve
 
 _numbers = count(1)
 NOW = "2026-03-15T12:00:00Z"
@@ -79,15 +79,7 @@ def client_of(server: Server, key: str) -> openai.OpenAI:
 
 
 def used(organization: str, at: datetime, /, **data: Any) -> dict[str, Any]:
-    return {
-        "specversion": "1.0",
-        "id": f"e{next(_numbers)}",
-        "source": "gateway",
-        "type": "llm.usage",
-        "subject": organization,
-        "time": at.isoformat(),
-        "data": data,
-    }
+    return event("llm.usage", organization, data, at=at.isoformat())
 
 
 def seconds(at: datetime) -> int:

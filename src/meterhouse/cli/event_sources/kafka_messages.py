@@ -87,7 +87,9 @@ def _kept(message: Message, headers: Mapping[str, bytes | None]) -> dict[str, An
 
 def _shown(value: bytes | str | None) -> Any:
     """Bytes as text, or as `{"base64": …}` where they are none."""
+    if not isinstance(value, bytes):
+        return value
     try:
-        return value.decode() if isinstance(value, bytes) else value
+        return value.decode()
     except UnicodeDecodeError:
-        return {"base64": base64.b64encode(value).decode()}  # type: ignore[arg-type]
+        return {"base64": base64.b64encode(value).decode()}

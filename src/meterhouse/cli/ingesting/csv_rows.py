@@ -30,9 +30,8 @@ def read_csv(stream: BufferedReader, mapping: CsvMapping, origin: Origin) -> Rea
     a field has no end.
     """
     text = CsvText(stream, origin.name, mapping.encoding, mapping.delimiter)
-    wanted = list(dict.fromkeys([*mapping.columns(), *mapping.decimal_comma]))
     rows = Rows(mapping, "--csv", origin.name if mapping.id is not None else "csv", mapping.decimal_comma)
-    heading, header, found = text.begin(wanted)
+    heading, header, found = text.begin(mapping.columns())
 
     def records() -> Iterator[Record]:
         for number, row in enumerate(found, 1):

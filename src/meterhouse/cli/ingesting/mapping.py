@@ -78,6 +78,10 @@ class CsvMapping(RowMapping):
     decimal_comma: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     """A column of numbers with a decimal comma, like 1234,5; may be repeated."""
 
+    def columns(self) -> list[str]:
+        """See `RowMapping.columns`."""
+        return list(dict.fromkeys([*RowMapping.columns(self), *self.decimal_comma]))
+
 
 class Rows:
     """Makes events of the rows of one table."""

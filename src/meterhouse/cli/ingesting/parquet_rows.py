@@ -58,7 +58,7 @@ def read_parquet_table(stream: BinaryIO, mapping: CsvMapping, origin: Origin) ->
     from .parquet_texts import texts_of, what_is_wrong_with  # noqa: PLC0415 - the same
 
     file = _opened(stream, origin.name)
-    columns = list(dict.fromkeys([*mapping.columns(), *mapping.decimal_comma]))
+    columns = mapping.columns()
     schema = file.schema_arrow
     for column in columns:
         if schema.names.count(column) != 1:

@@ -8,7 +8,7 @@ from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
 from ...domain.errors import Invalid
 from ...domain.local_time import zone
-from ...domain.period import format_instant, parse_instant
+from ...domain.period import EPOCH, format_instant, parse_instant
 from ..terminal import Failed
 from .records import NoEvent
 
@@ -20,7 +20,6 @@ _EXCEL = {"excel": datetime(1899, 12, 30), "excel-1904": datetime(1904, 1, 1)}  
 """Format → day 0."""
 _FIRST_SOUND_DAY = 61
 """1 March 1900: Excel counts a 29 February 1900, so that days before it are a day off, by some programs."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_MS = Decimal(86_400_000)
 _EXACT = Context(prec=60)
 RFC_3339 = "rfc3339"
@@ -61,7 +60,7 @@ class TimeReader:
 
     def _computed(self, text: str, place: str) -> datetime:
         if self._form in _UNIX:
-            return _EPOCH + timedelta(microseconds=_microseconds(text, _UNIX[self._form]))
+            return EPOCH + timedelta(microseconds=_microseconds(text, _UNIX[self._form]))
         if self._form in _EXCEL:
             return self._instant(self._from_excel(text), text, place)
         moment = datetime.strptime(text, self._form)  # noqa: DTZ007 - the zone is in it, or an option

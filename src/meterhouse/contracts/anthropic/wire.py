@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from ...domain.errors import Invalid
-from ...domain.period import format_instant, parse_instant
+from ...domain.period import format_instant
 from ..contract import bearer
-from ..namespace_contract import Call, Failure, Reply
+from ..namespace_contract import Call, Failure, Reply, parse_sent_instant
 from ..usage_buckets import Buckets, Width, bad_parameter, buckets_between, floor, next_page, page_start, width_of
 
 _TYPES = {
@@ -78,6 +78,6 @@ def _instant(call: Call, name: str) -> datetime | None:
     if text is None:
         return None
     try:
-        return parse_instant(text.replace(" ", "+"))  # a plus that nobody encoded
+        return parse_sent_instant(text)
     except Invalid as wrong:
         raise bad_parameter(name, str(wrong)) from None

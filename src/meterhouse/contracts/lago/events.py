@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,12 +16,11 @@ from ...domain.event_search import AllOf, Attribute, Comparison, EventSearch, Ev
 from ...domain.json_reading import Property, decode_data
 from ...domain.listing import StoredEvent
 from ...domain.period import format_instant, parse_instant
-from ...services.ingest import Report
+from ...services.ingest import MAX_AHEAD, Report
 from ..namespace_contract import Call, Ingestion, Refuse, Reply, Services, number_between
 from .wire import NAME, instant, invalid, lago_id, written
 
 MOST_EVENTS = 100
-_MAX_AHEAD = timedelta(days=366)
 _PER_PAGE, _MOST_PER_PAGE, _MOST_LISTED = 20, 100, 10_000
 _PRECISE = "precise_total_amount_cents"
 
@@ -53,15 +52,16 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 def create_event(call: Call, _services: Services) -> Ingestion:
     """Takes an event."""
     given = _decoded(_one, call.body).event
-    event, wrong = _event(call, given)
-    if event is None:
+    taken, wrong = _taken(call, given)
+    if taken is None:
         raise invalid(wrong)
+    raw, event = taken
 
     def stored(report: Report) -> Reply:
         _refuse_conflicts(report, alone=True)
         return Reply(200, {"event": _shown(event, call.now)})
 
-    return Ingestion((_raw(event),), stored)
+    return Ingestion((raw,), stored)
 
 
 def create_events(call: Call, _services: Services) -> Ingestion:
@@ -69,21 +69,22 @@ def create_events(call: Call, _services: Services) -> Ingestion:
     given = _decoded(_many, call.body).events
     if len(given) > MOST_EVENTS:
         raise invalid({"events": ["too_many_events"]})
-    taken, wrong = [], dict[int, Mapping[str, list[str]]]()
+    raws, events, wrong = [], [], dict[int, Mapping[str, list[str]]]()
     for index, each in enumerate(given):
-        event, errors = _event(call, each)
-        if event is None:
+        taken, errors = _taken(call, each)
+        if taken is None:
             wrong[index] = errors
         else:
-            taken.append(event)
+            raws.append(taken[0])
+            events.append(taken[1])
     if wrong:
         raise invalid(wrong)
 
     def stored(report: Report) -> Reply:
         _refuse_conflicts(report, alone=False)
-        return Reply(200, {"events": [_shown(event, call.now) for event in taken]})
+        return Reply(200, {"events": [_shown(event, call.now) for event in events]})
 
-    return Ingestion(tuple(map(_raw, taken)), stored)
+    return Ingestion(tuple(raws), stored)
 
 
 def get_event(call: Call, services: Services) -> Reply:
@@ -131,12 +132,12 @@ def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
         raise Refuse(400, f"the body cannot be read: {wrong}", code="bad_request") from None
 
 
-def _event(call: Call, given: _Given) -> tuple[Event | None, Mapping[str, list[str]]]:
-    """The event that is given, or what is wrong with its fields."""
+def _taken(call: Call, given: _Given) -> tuple[tuple[bytes, Event] | None, Mapping[str, list[str]]]:
+    """The event that is given, in JSON and as it is read; or what is wrong with its fields."""
     names = ("transaction_id", "external_subscription_id", "code")
     wrong = {name: ["value_is_mandatory"] for name in names if not getattr(given, name)}
     at = call.now if given.timestamp is None else instant(given.timestamp)
-    if at is None or at > call.now + _MAX_AHEAD:
+    if at is None or at > call.now + MAX_AHEAD:
         wrong["timestamp"] = ["invalid_format"]
     if wrong or at is None:
         return None, wrong
@@ -155,23 +156,9 @@ def _event(call: Call, given: _Given) -> tuple[Event | None, Mapping[str, list[s
         }
     )
     try:
-        return EventParser(call.namespace, {}).parse(raw, call.now), {}
+        return (raw, EventParser(call.namespace, {}).parse(raw, call.now)), {}
     except Rejected as rejected:
         return None, {"properties": [str(rejected)]}
-
-
-def _raw(event: Event) -> bytes:
-    return msgspec.json.encode(
-        {
-            "specversion": "1.0",
-            "id": event.id,
-            "source": event.source,
-            "type": event.type,
-            "subject": event.organization,
-            "time": format_instant(event.time),
-            "data": msgspec.Raw(event.data),
-        }
-    )
 
 
 def _refuse_conflicts(report: Report, *, alone: bool) -> None:

@@ -12,11 +12,10 @@ from typing import Annotated, Any
 import msgspec
 
 from ...domain.currency import DIGITS
-from ...domain.period import FIRST_INSTANT, LAST_INSTANT, format_instant
+from ...domain.period import EPOCH, FIRST_INSTANT, LAST_INSTANT, format_instant
 from ..namespace_contract import Failure, NamespaceOptions, Refuse, Reply
 
 NAME = "lago"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _IDS = uuid.UUID("7a6f7d0c-4a4b-5d0b-9a9e-6f1f3f2b1c55")
 _MOST_DIGITS = 12
 """Of the seconds of an instant: a number with far more of them would take a while to be written out."""
@@ -62,7 +61,7 @@ def instant(given: object) -> datetime | None:
         number = Decimal(str(given))
         if not number.is_finite() or number.adjusted() > _MOST_DIGITS:
             return None
-        at = _EPOCH + timedelta(microseconds=int(number.scaleb(6)))
+        at = EPOCH + timedelta(microseconds=int(number.scaleb(6)))
     except (InvalidOperation, ValueError, OverflowError):
         return None
     return at if FIRST_INSTANT <= at < LAST_INSTANT else None

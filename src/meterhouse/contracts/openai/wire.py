@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from ...domain.period import FIRST_INSTANT, LAST_INSTANT
+from ...domain.errors import Invalid
 from ..namespace_contract import Call, Failure, Reply
+from ..unix_seconds import parse_seconds, seconds
 from ..usage_buckets import Buckets, Width, bad_parameter, buckets_between, next_page, page_start, width_of
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = timedelta(seconds=1)
 _TYPES = {401: "invalid_request_error", 404: "invalid_request_error", 429: "rate_limit_error"}
 _CODES = {401: "invalid_api_key", 403: "insufficient_permissions"}
 
@@ -39,11 +38,6 @@ def refuse(failure: Failure) -> Reply:
     param = failure.details.get("param")
     error = Error(failure.message, kind, param if isinstance(param, str) else None, _CODES.get(failure.status))
     return Reply(failure.status, ErrorBody(error))
-
-
-def seconds(at: datetime) -> int:
-    """An instant as it is told."""
-    return (at - _EPOCH) // _SECOND
 
 
 def buckets_of(call: Call, widths: Mapping[str, Width]) -> Buckets:
@@ -73,9 +67,7 @@ def _instant(call: Call, name: str) -> datetime | None:
     text = call.one(name)
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > 11:
-        raise bad_parameter(name, "must be Unix seconds")
-    at = _EPOCH + int(text) * _SECOND
-    if not FIRST_INSTANT <= at < LAST_INSTANT:
-        raise bad_parameter(name, "is no instant of an event")
-    return at
+    try:
+        return parse_seconds(text)
+    except Invalid as wrong:
+        raise bad_parameter(name, str(wrong)) from None

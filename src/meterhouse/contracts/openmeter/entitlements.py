@@ -16,7 +16,7 @@ from ..namespace_contract import Call, Refuse, Reply, Services
 from .features import shown_feature
 from .owners import Owner, entitlements_of, get_entitlement_of, owner_of_id, owner_of_path
 from .records import ENTITLEMENTS, FEATURES
-from .usage_periods import Recurring, current_period, interval_of, iso_of, resets_of
+from .usage_periods import Recurring, anchor_of, current_period, interval_of, iso_of, resets_of
 from .wire import bad_field, decoded, instant, listed, page, quantity_of, written
 
 _NOW, _PERIOD_START = "NOW", "CURRENT_PERIOD_START"
@@ -79,6 +79,15 @@ def list_entitlements(call: Call, services: Services) -> Reply:
 
 def list_all_entitlements(call: Call, services: Services) -> Reply:
     """The entitlements of everybody, filtered by feature, subject, customer and type."""
+    return listed(call, _filtered(call, services))
+
+
+def page_all_entitlements(call: Call, services: Services) -> Reply:
+    """The same, page by page."""
+    return page(call, _filtered(call, services))
+
+
+def _filtered(call: Call, services: Services) -> list[dict[str, object]]:
     found = ENTITLEMENTS.all(call, services)
     if wanted := call.every("entitlementType"):
         found = [each for each in found if each.body["type"] in wanted]
@@ -88,13 +97,7 @@ def list_all_entitlements(call: Call, services: Services) -> Reply:
     for parameter, field in (("subject", "subjectKey"), ("customerIds", "customerId"), ("customerKeys", "customerKey")):
         if wanted := call.every(parameter):
             shown = [each for each in shown if each.get(field) in wanted]
-    return listed(call, shown)
-
-
-def page_all_entitlements(call: Call, services: Services) -> Reply:
-    """The same, page by page."""
-    answer = list_all_entitlements(call, services)
-    return answer if isinstance(answer.body, dict) else page(call, answer.body)  # type: ignore[arg-type]
+    return shown
 
 
 def get_entitlement(call: Call, services: Services) -> Reply:
@@ -124,10 +127,9 @@ def reset_entitlement(call: Call, services: Services) -> Reply:
     at = instant("effectiveAt", given.effective_at) or call.now
     if at > call.now or at <= resets_of(body, call.now)[-1].at:
         raise bad_field("effectiveAt", "must be in the current usage period, and not ahead")
-    anchors = [body["anchor"], *(each["anchor"] for each in body["resets"])]
     reset = {
         "at": format_instant(at),
-        "anchor": anchors[-1] if given.retain_anchor else format_instant(at),
+        "anchor": anchor_of(body) if given.retain_anchor else format_instant(at),
         "preserveOverage": (
             body["preserveOverageAtReset"] if given.preserve_overage is None else given.preserve_overage
         ),
@@ -172,7 +174,7 @@ def shown_entitlement(call: Call, services: Services, entitlement: ContractRecor
             "usagePeriod": {
                 "interval": body["interval"],
                 "intervalISO": iso_of(body["interval"]),
-                "anchor": body["resets"][-1]["anchor"] if body["resets"] else body["anchor"],
+                "anchor": anchor_of(body),
             },
         }
         if body["issueAfterReset"] is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -26,7 +26,7 @@ from ...domain.event_search import (
 from ...domain.json_reading import decode_data
 from ...domain.listing import StoredEvent
 from ...domain.period import format_instant
-from ...services.ingest import Report, split_events
+from ...services.ingest import MAX_AHEAD, Report, split_events
 from ..namespace_contract import Call, Ingestion, Refuse, Reply, Services
 from .customers import customers_of_subjects, subjects_of
 from .event_filters import parse_event_filter
@@ -35,8 +35,6 @@ from .validation import Validation
 from .wire import FieldError, bad_field, instant, whole_number
 
 MEDIA_TYPES = ("application/cloudevents+json", "application/cloudevents-batch+json", "application/json")
-MAX_AHEAD = timedelta(days=366)
-"""As far ahead as the server takes the time of an event."""
 _MOST_LISTED = 100
 _TEXT_OR_NO_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|-?\bInfinity\b|\bNaN\b', re.DOTALL)
 """A text without an end goes to the end of the body: no character is looked at twice, whatever there is."""

@@ -13,9 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ...domain.errors import Invalid
 from ...domain.event_search import AllOf, Attribute, Comparison, EventSearch, EventTest, OneOf, TextTest
-from ...domain.local_time import zone
 from ...domain.meter import BY_ORGANIZATION, Meter, MeterQuery
 from ...domain.period import Period, format_instant
 from ...domain.quantity import MAX_DECIMAL_PLACES, plain, round_half_even
@@ -26,11 +24,10 @@ from .customers import subjects_of
 from .event_filters import decoded_filter, group_filter
 from .group_values import MOST_GROUPS, check_group
 from .meters import found_meter
-from .query_windows import MINUTE, minute_of, windows_around
+from .query_windows import MINUTE, minute_of, window_of, windows_around, zone_of
 from .records import CUSTOMERS, SUBJECTS
 from .wire import bad_field, decoded, instant
 
-_WINDOWS = {"MINUTE": Window.MINUTE, "HOUR": Window.HOUR, "DAY": Window.DAY, "MONTH": Window.MONTH}
 _MOST_CUSTOMERS = 100
 _SUBJECT, _CUSTOMER = "subject", "customer_id"
 _MOST_PYTHON = 4_096
@@ -97,13 +94,8 @@ class _Question:
     def __init__(self, call: Call, services: Services, meter: Meter, query: Query):
         """Raises `Refuse`."""
         self._call, self._services, self._meter = call, services, meter
-        if query.window_size is not None and query.window_size not in _WINDOWS:
-            raise bad_field("windowSize", f"must be one of {', '.join(_WINDOWS)}")
-        self._window = _WINDOWS[query.window_size] if query.window_size is not None else Window.NONE
-        try:
-            self._zone = zone(query.window_time_zone)
-        except Invalid as wrong:
-            raise bad_field("windowTimeZone", str(wrong)) from None
+        self._window = Window.NONE if query.window_size is None else window_of(query.window_size)
+        self._zone = zone_of(query.window_time_zone)
         if len(query.filter_customer_id) > _MOST_CUSTOMERS:
             raise bad_field("filterCustomerId", f"must be at most {_MOST_CUSTOMERS} ids")
         customers = (CUSTOMERS.get(call, services, each) for each in query.filter_customer_id)

@@ -5,14 +5,32 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from ...domain.local_time import local_date, start_of_day
+from ...domain.errors import Invalid
+from ...domain.local_time import local_date, start_of_day, zone
 from ...domain.period import Period
 from ...domain.span import MOST_WINDOWS, windows_of
 from ...domain.usage_query import Window
 from .wire import bad_field
 
+_WINDOWS = {"MINUTE": Window.MINUTE, "HOUR": Window.HOUR, "DAY": Window.DAY, "MONTH": Window.MONTH}
 MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+def window_of(name: str | None) -> Window:
+    """The window of a `windowSize`. Raises `Refuse`."""
+    window = _WINDOWS.get(name or "")
+    if window is None:
+        raise bad_field("windowSize", f"must be one of {', '.join(_WINDOWS)}")
+    return window
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of a `windowTimeZone`. Raises `Refuse`."""
+    try:
+        return zone(name)
+    except Invalid as wrong:
+        raise bad_field("windowTimeZone", str(wrong)) from None
 
 
 def windows_around(period: Period, window: Window, tz: ZoneInfo) -> tuple[list[datetime | None], list[Period]]:

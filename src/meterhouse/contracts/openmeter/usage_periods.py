@@ -94,6 +94,12 @@ def current_period(entitlement: Mapping[str, Any], resets: Sequence[Reset], now:
     return Period(start, natural.end)
 
 
+def anchor_of(entitlement: Mapping[str, Any]) -> str:
+    """What the usage periods of a metered entitlement are counted from: that of the last reset that was asked for."""
+    anchors = [entitlement["anchor"], *(each["anchor"] for each in entitlement["resets"])]
+    return str(anchors[-1])
+
+
 def _end(anchor: datetime, interval: Interval, at: datetime) -> datetime:
     end = period_at(anchor, interval, at).end
     assert end is not None  # a period of an interval has both sides

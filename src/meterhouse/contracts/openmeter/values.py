@@ -7,24 +7,20 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from ...domain.contract_record import ContractRecord
-from ...domain.errors import Invalid
-from ...domain.local_time import zone
 from ...domain.period import Period, format_instant, parse_instant
 from ...domain.quantity import ZERO, plain, subtract
-from ...domain.usage_query import Window
 from ...services.balances import limit_in_period
 from ..namespace_contract import Call, Refuse, Reply, Services
 from .burn_down import Stretch
 from .entitlements import found_entitlement
 from .owners import Owner, entitlements_of, find_entitlement_of, get_entitlement_of, owner_of_path
-from .query_windows import windows_around
+from .query_windows import window_of, windows_around, zone_of
 from .records import FEATURES
 from .standings import stretches_of
 from .usage_periods import resets_of
 from .wire import bad_field, instant
 
 _NO_ACCESS = {"hasAccess": False}
-_WINDOWS = {"MINUTE": Window.MINUTE, "HOUR": Window.HOUR, "DAY": Window.DAY, "MONTH": Window.MONTH}
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -61,19 +57,13 @@ def entitlement_history(call: Call, services: Services) -> Reply:
     owner, entitlement = found_entitlement(call, services)
     if entitlement.body["type"] != "metered":
         raise Refuse(404, "there is nothing to tell: it is no metered entitlement")
-    size = call.one("windowSize")
-    if size not in _WINDOWS:
-        raise bad_field("windowSize", f"must be one of {', '.join(_WINDOWS)}")
-    try:
-        tz = zone(call.one("windowTimeZone") or "UTC")
-    except Invalid as wrong:
-        raise bad_field("windowTimeZone", str(wrong)) from None
+    window, tz = window_of(call.one("windowSize")), zone_of(call.one("windowTimeZone") or "UTC")
     resets = resets_of(entitlement.body, call.now)
     start = max(instant("from", call.one("from")) or resets[-1].at, resets[0].at)
     end = min(instant("to", call.one("to")) or call.now, call.now)
     if start >= end:
         raise bad_field("to", "must be after from")
-    edges, _ = windows_around(Period(start, end), _WINDOWS[size], tz)
+    edges, _ = windows_around(Period(start, end), window, tz)
     marks = [edge for edge in edges if edge is not None]
     stretches = stretches_of(call, services, owner, entitlement, until=end, marks=marks)
     told = [each for each in stretches if start <= each.start]
@@ -128,10 +118,10 @@ def _value_of_plan(call: Call, services: Services, owner: Owner, slug: str | Non
     """What an organization's plan, add-ons and grants leave of a meter, where there is no entitlement to it; None for a
     customer of whom there is no organization, or none with a subscription."""
     catalog = services.catalogs.get(call.namespace)
-    organization = services.accounts.ledger.organization(owner.subjects[0])
+    organization = services.accounts.organization_in(owner.subjects[0], [call.namespace])
     if slug is None or slug not in catalog.meters or organization is None or organization.deleted_at is not None:
         return None
-    if organization.namespace != call.namespace or services.accounts.subscription(organization.id) is None:
+    if services.accounts.subscription(organization.id) is None:
         return None
     usage = services.usage.of(organization)
     used, limit = usage.total(slug, usage.period()), limit_in_period(usage, slug)

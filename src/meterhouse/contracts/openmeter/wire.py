@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from ...domain.errors import Invalid
-from ...domain.period import format_instant, parse_instant
+from ...domain.period import format_instant
 from ...domain.quantity import parse_quantity
-from ..namespace_contract import Call, Failure, Refuse, Reply, number_between
+from ..namespace_contract import Call, Failure, Refuse, Reply, number_between, parse_sent_instant
 
 T = TypeVar("T")
 
@@ -74,7 +74,7 @@ def instant(field: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return parse_instant(text.replace(" ", "+"))  # a plus that nobody encoded
+        return parse_sent_instant(text)
     except Invalid as wrong:
         raise bad_field(field, str(wrong)) from None
 

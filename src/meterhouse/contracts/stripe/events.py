@@ -14,8 +14,9 @@ from ...domain.period import format_instant
 from ...domain.quantity import parse_quantity
 from ...services.ingest import Report
 from ..namespace_contract import Call, Ingestion, Refuse, Reply, Services
+from ..unix_seconds import seconds
 from .meters import billing_meters
-from .wire import NAME, Form, bad_parameter, instant, seconds
+from .wire import NAME, Form, bad_parameter, instant
 
 _MAX_IDENTIFIER = 100
 

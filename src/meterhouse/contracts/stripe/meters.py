@@ -13,7 +13,8 @@ from ...domain.meter import Aggregation, Meter
 from ...domain.ulid import RANDOM_BYTES, ulid
 from ..catalog_meters import change_meters
 from ..namespace_contract import Call, Refuse, Reply, Services
-from .wire import NAME, Form, listed, missing, page, seconds
+from ..unix_seconds import seconds
+from .wire import NAME, Form, listed, missing, page
 
 CUSTOMER, VALUE = "stripe_customer_id", "value"
 FORMULAS = {"sum": Aggregation.SUM, "count": Aggregation.COUNT, "last": Aggregation.LATEST}

@@ -10,8 +10,9 @@ from decimal import Decimal
 from ...domain.meter import MeterQuery
 from ...domain.quantity import ZERO, plain
 from ..namespace_contract import Call, Reply, Services
+from ..unix_seconds import seconds
 from .meters import BillingMeter, found_meter
-from .wire import Form, bad_parameter, instant, listed, page, seconds
+from .wire import Form, bad_parameter, instant, listed, page
 
 _WIDTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 _MINUTE = timedelta(minutes=1)

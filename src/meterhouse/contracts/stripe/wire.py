@@ -5,20 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from ...domain.period import FIRST_INSTANT, LAST_INSTANT
+from ...domain.errors import Invalid
 from ..contract import bearer
 from ..namespace_contract import Call, Failure, Refuse, Reply, number_between
+from ..unix_seconds import parse_seconds
 
 T = TypeVar("T")
 NAME = "stripe"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = timedelta(seconds=1)
 _MOST_FIELDS = 200
 _LISTED, _MOST_LISTED = 10, 100
 CODES = frozenset({"resource_missing", "parameter_missing", "parameter_unknown", "parameter_invalid_integer"})
@@ -131,16 +130,10 @@ class Form:
 
 def instant(name: str, text: str) -> datetime:
     """An instant in Unix seconds. Raises `Refuse`."""
-    if text.isascii() and text.isdigit() and len(text) <= 11:
-        at = _EPOCH + int(text) * _SECOND
-        if FIRST_INSTANT <= at < LAST_INSTANT:
-            return at
-    raise bad_parameter(name, f"Invalid timestamp: {text[:40]}", "parameter_invalid_integer")
-
-
-def seconds(at: datetime) -> int:
-    """An instant as it is answered."""
-    return (at - _EPOCH) // _SECOND
+    try:
+        return parse_seconds(text)
+    except Invalid:
+        raise bad_parameter(name, f"Invalid timestamp: {text[:40]}", "parameter_invalid_integer") from None
 
 
 def page(form: Form, items: Sequence[T], id_of: Callable[[T], str]) -> tuple[list[T], bool]:

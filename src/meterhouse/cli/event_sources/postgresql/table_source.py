@@ -27,6 +27,8 @@ from .cursor_queries import IN_RECOVERY, SESSION, WRITERS, Place
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from psycopg.abc import Query
+
 _ROWS = 5_000
 _LOOKS_S = 0.1
 _SAYS_AFTER_S = 10
@@ -93,8 +95,8 @@ class TableSource:
             if poll_s is None or self.stopping.wait(poll_s):
                 return
 
-    def _one(self, connection: psycopg.Connection[tuple[str, ...]], query: object) -> str | None:
-        found = _texts(connection.execute(query))  # type: ignore[call-overload]
+    def _one(self, connection: psycopg.Connection[tuple[str, ...]], query: Query) -> str | None:
+        found = _texts(connection.execute(query))
         value = next(found, [None])[0]
         return None if value in (None, "false") else value
 

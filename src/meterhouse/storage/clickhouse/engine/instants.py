@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
 
-from ....domain.period import FIRST_INSTANT, LAST_INSTANT, parse_instant
+from ....domain.period import EPOCH, FIRST_INSTANT, LAST_INSTANT, parse_instant
 
 Micros = npt.NDArray[np.int64]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ZERO = np.uint8(ord("0"))
 _LAYOUT = b"0000-00-00T00:00:00.000000"
@@ -25,12 +24,12 @@ _ZONES = (b"Z", b"+00:00")
 
 def micros(moment: datetime) -> int:
     """An instant in microseconds, exactly."""
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - EPOCH) // _MICROSECOND
 
 
 def instant(microseconds: int) -> datetime:
     """The inverse of `micros`."""
-    return _EPOCH + microseconds * _MICROSECOND
+    return EPOCH + microseconds * _MICROSECOND
 
 
 _FIRST, _LAST = micros(FIRST_INSTANT), micros(LAST_INSTANT)
